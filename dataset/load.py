@@ -1,0 +1,57 @@
+"""The data that a run's options ask for, on its device."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dataset.batches import FactoredData, ImageData, luma, on_device
+from dataset.colored_mnist import Split, build
+from errors import UserError
+
+DRY_RUN = 128  # images of each part
+
+
+class Data(NamedTuple):
+    """Training data, and test data by the name under which its accuracy is recorded."""
+
+    train: FactoredData | ImageData
+    test: dict
+
+
+def load_data(option, device):
+    """Builds the data (or reads the released file in `data_dir`) for a method, as dataset.batches on `device`.
+
+    `gray` trains on the luma of the coloured images; its test is `test_gray` (the reading that matches the published
+    row), and the luma of the coloured test images beside it. All other methods have the one coloured test.
+    """
+    if option.data_dir is None:
+        data = build(option.color_var, option.data_seed)
+    else:
+        from dataset.released import read_released, released_name
+
+        path = Path(option.data_dir, released_name(option.color_var))
+        if not path.exists():
+            raise UserError(f"{path} does not exist; give the folder of the released files, or unset --data_dir")
+        data = read_released(path)
+    few = DRY_RUN if getattr(option, "dry_run", False) else None
+
+    def part(split):
+        if isinstance(split, Split):
+            split = Split(*(field[:few] for field in split))
+            color = luma(split.color) if option.method == "gray" else split.color
+            return FactoredData(split.mask, color, split.label, device)
+        images, label = split[0][:few], split[1][:few]
+        return on_device(luma(images) if option.method == "gray" else images, label, device)
+
+    if option.data_dir is None:
+        train, test = data.train, data.test
+        test_label = data.test.label
+    else:
+        train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
+        test_label = data.test_label
+    if option.method != "gray":
+        return Data(part(train), {"test_accuracy": part(test)})
+    gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
+    return Data(part(train), {"test_accuracy": gray, "test_luma_accuracy": part(test)})

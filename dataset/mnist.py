@@ -1,0 +1,46 @@
+"""MNIST from the four original files that are part of this repository, checked and read by torchvision."""
+
+import gzip
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from errors import UserError
+
+RAW = Path(__file__).parent / "MNIST" / "raw"
+
+
+class Mnist(NamedTuple):
+    """The raw data: images uint8 (N, 28, 28), labels int64 (N,) in 0..9; N is 60,000 and 10,000."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def load_mnist(raw=RAW):
+    """Reads MNIST in its original order from the gz files in the folder `raw`.
+
+    Their MD5 sums are those that torchvision lists for its own download. The files are unpacked into a temporary
+    folder of this process alone, so that a read-only checkout and several starts at once do no harm.
+    Raises UserError where a file is missing or damaged.
+    """
+    from torchvision.datasets import MNIST  # slow to import, needed here only
+
+    with tempfile.TemporaryDirectory() as root:
+        unpacked = Path(root, "MNIST", "raw")
+        unpacked.mkdir(parents=True)
+        for name, md5 in MNIST.resources:
+            try:
+                packed = Path(raw, name).read_bytes()
+            except FileNotFoundError:
+                raise UserError(f"MNIST file {name} is missing in {raw}; restore it with `git checkout`") from None
+            if hashlib.md5(packed).hexdigest() != md5:
+                raise UserError(f"MNIST file {name} in {raw} is damaged (MD5 differs); restore it with `git checkout`")
+            (unpacked / name.removesuffix(".gz")).write_bytes(gzip.decompress(packed))
+        train, test = (MNIST(root, train=is_train) for is_train in (True, False))
+    return Mnist(train.data.numpy(), train.targets.numpy(), test.data.numpy(), test.targets.numpy())

@@ -1,0 +1,28 @@
+"""A picture of the benchmark: the first training and test images of every digit."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from figures import save
+
+PER_DIGIT = 8
+
+
+def draw_samples(path, data, title):
+    """Writes a PNG with the first 8 images of each digit, training at the left and test at the right.
+
+    data: ColoredMnist.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 6), layout="constrained")
+    figure.suptitle(title)
+    parts = (
+        (data.train, "training: the colour follows the digit"),
+        (data.test, "test: the colour says nothing"),
+    )
+    for axis, (split, heading) in zip(axes, parts, strict=True):
+        first = np.concatenate([np.flatnonzero(split.label == digit)[:PER_DIGIT] for digit in range(10)])
+        images = type(split)(*(field[first] for field in split)).images()  # (80, 28, 28, 3)
+        grid = images.reshape(10, PER_DIGIT, 28, 28, 3).swapaxes(1, 2).reshape(280, PER_DIGIT * 28, 3)
+        axis.imshow(grid, interpolation="nearest")
+        axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
+    save(figure, path)

@@ -1,0 +1,33 @@
+"""Errors that are meant for a person: one line, exit code 2, no traceback."""
+
+import functools
+import sys
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, and what to do."""
+
+
+def one_line(text):
+    """`text` (any object) as a single line without control characters, so that odd names cannot break the message."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split(" ")))
+
+
+def exits(main):
+    """Decorator of a command's `main`: turns failures that a person can mend into `error: ...` and exit code 2."""
+
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            message = one_line(error)
+        except MemoryError:
+            message = "not enough memory; try a smaller --batch_size, or a machine with at least 2 GB free"
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            message = one_line(f"{error.strerror or error}{place}")
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+    return wrapped

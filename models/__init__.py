@@ -1,0 +1,7 @@
+"""The networks of the paper: f (features), g (labels), h (bias), and their files."""
+
+from models.bias_predictor import BiasPredictor
+from models.feature_extractor import FeatureExtractor
+from models.label_classifier import LabelClassifier
+
+__all__ = ["BiasPredictor", "FeatureExtractor", "LabelClassifier"]

@@ -1,0 +1,82 @@
+"""Weights and checkpoints: reading them from anywhere without running what is in them, and the official format.
+
+    python -m models.checkpoint --export official.pth checkpoints/lntl_var0.020.pth     # for the original code
+"""
+
+import torch
+
+from errors import UserError
+from files import replacing
+from safe_pickle import check_torch_file
+
+F_NAMES = ("bn0", "conv1", "conv2")
+G_NAMES = ("conv3", "conv4", "fc")
+
+
+def join_net(f, g):
+    """The official `net_state_dict` of f and g together, contiguous copies on the CPU."""
+    return {k: v.detach().cpu().contiguous().clone() for m in (f, g) for k, v in m.state_dict().items()}
+
+
+def split_net(state, f, g):
+    """Loads an official `net_state_dict` into f and g (in which `num_batches_tracked` may be missing)."""
+    for module in (f, g):
+        own = module.state_dict()
+        module.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
+
+
+def read_torch_file(path):
+    """Reads a file of torch.save that holds tensors and plain values. Raises UserError for anything else."""
+    checked = check_torch_file(path)
+    try:
+        return torch.load(checked, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint ({reason[:120]})") from None
+
+
+def save_weights(path, method, epoch, option):
+    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h."""
+    content = {
+        "step": epoch,
+        "net_state_dict": join_net(method.f, method.g),
+        "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
+        "pred_state_dict": to_cpu(method.h.split_state_dict()),
+        "option": vars(option),
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def to_cpu(value):
+    """A nested state dict with its tensors copied to the CPU, contiguous."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().contiguous().clone()
+    if isinstance(value, dict):
+        return {k: to_cpu(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [to_cpu(v) for v in value]
+    return value
+
+
+def load_weights(path, f, g, h=None):
+    """Loads a weights file, an official one or ours, into f, g and, where the file has it and h is given, h.
+
+    Returns the file's dict. Raises UserError where names, shapes or values do not fit.
+    """
+    content = read_torch_file(path)
+    try:
+        state = content["net_state_dict"]
+        floats = [v for v in state.values() if v.is_floating_point()]
+        if not all(bool(v.isfinite().all()) for v in floats):
+            raise UserError(f"{path} holds weights that are not finite; take an earlier checkpoint")
+        unknown = set(state) - set(f.state_dict()) - set(g.state_dict())
+        if unknown:
+            raise KeyError(f"unknown key {sorted(unknown)[0]}")
+        split_net(state, f, g)
+        if h is not None and "pred_state_dict" in content:
+            h.load_split_state_dict(content["pred_state_dict"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path} does not hold the weights of f and g ({reason[:120]})") from None
+    return content

@@ -1,0 +1,26 @@
+"""g: the label classifier, from features to the ten digits."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from models.feature_extractor import init_convolutions
+
+
+class LabelClassifier(nn.Module):
+    """g (official network after its second convolution; names of the parameters are the official ones).
+
+    conv 3x3, 32 to 64, stride 2 - ReLU - conv 3x3, 64 to 64 - ReLU - average over the 7x7 map - linear 64 to 10.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv3 = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv2d(64, 64, 3, padding=1)
+        self.fc = nn.Linear(64, 10)
+        init_convolutions(self)
+
+    def forward(self, features):
+        """features: float (B, 32, 14, 14). Returns logits, float (B, 10)."""
+        z = F.relu(self.conv3(features))
+        z = F.relu(self.conv4(z))
+        return self.fc(z.mean(dim=(2, 3)))

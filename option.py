@@ -1,0 +1,239 @@
+"""Options of train.py and test.py: the official names and defaults, and what the original had as constants."""
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+from dataset.colored_mnist import COLOR_VARS, DATA_SEED
+from errors import UserError
+
+METHODS = ("lntl", "baseline", "gray", "blindeye")
+LEARNING_RATE = {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001}  # protocol, section 4
+DATA_SPLITS = ("train", "test")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong flag in one line that says where help is."""
+
+    def error(self, message):
+        raise UserError(f"{message} (see `python {self.prog} --help`)")
+
+
+def number(kind, low, high, *, open_low=False):
+    """An argparse type: a finite number of `kind` within [low, high], or (low, high] with `open_low`."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value if open_low else low <= value) or not value <= high:
+            what = "a whole number" if kind is int else "a number"
+            bound = f"above {low}" if open_low else f"from {low}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bound} to {high}")
+        return value
+
+    return parse
+
+
+def name(text):
+    """An argparse type: a name that is safe as a folder's."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no experiment name; use up to 100 letters, digits and _ . + = - (no path)"
+        )
+    return text
+
+
+def switch(text):
+    """An argparse type: true or false."""
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in ("true", "1")
+
+
+count = number(int, 1, 10**6)
+seed = number(int, 0, 2**32 - 1)
+
+
+def add_common(parser):
+    """Flags that train.py and test.py share."""
+    group = parser.add_argument_group("experiment")
+    group.add_argument("-e", "--exp_name", type=name, help="name of the experiment (official; required)")
+    group.add_argument(
+        "--save_dir", default="./checkpoint/", help="folder of the experiments [./checkpoint/, official]"
+    )
+    group.add_argument(
+        "--method",
+        choices=METHODS,
+        help="lntl: the paper's; baseline: f and g alone; gray: baseline on grey images; blindeye: Alvi et al. 2018 "
+        "[lntl, or baseline with --train_baseline]",
+    )
+    group.add_argument("--train_baseline", action="store_true", help="the official name of --method baseline")
+
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--color_var",
+        type=number(float, 0, 1, open_low=True),
+        help=f"sigma^2 of the colours: {', '.join(map(str, COLOR_VARS))} [0.03, official]",
+    )
+    group.add_argument(
+        "--data_dir",
+        help="folder that holds the released file of that variance; unset, the data is built from MNIST "
+        "(the official default ./dataset/ is not used, as the file is not part of this repository)",
+    )
+    group.add_argument(
+        "--data_seed", type=seed, help=f"seed of the colours when the data is built [{DATA_SEED}, new]"
+    )
+
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), help="cuda is an error without a GPU [auto, new]"
+    )
+    group.add_argument("--cuda", action="store_true", help="the GPU if there is one, else a warning (official)")
+    group.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads [PyTorch's own choice, new]")
+    group.add_argument("--cudnn_benchmark", type=switch, default=True, help="[true, official]")
+
+    group = parser.add_argument_group("official flags that have nothing left to do; they are accepted and say so")
+    group.add_argument("--n_class", type=number(int, 10, 10), help="10")
+    group.add_argument("--input_size", type=number(int, 28, 28), help="28")
+    for flag in ("--depth", "--seed", "--num_workers"):
+        group.add_argument(flag, type=number(int, 0, 2**32 - 1))
+    for flags in (["-d", "--debug"], ["--is_train"]):
+        group.add_argument(*flags, action="store_true")
+
+
+NOTHING_LEFT = {
+    "n_class": "there are ten digits",
+    "input_size": "images are 28x28",
+    "depth": "the network has one depth (the original did not use it either)",
+    "seed": "use --random_seed and --data_seed (the original did not use it either)",
+    "num_workers": "there is no data loader; the data is in memory",
+    "debug": "the log is always written",
+    "is_train": "train.py trains and test.py tests",
+    "use_pretrain": "weights given with --checkpoint are always used",
+}
+
+
+def train_parser():
+    """The parser of train.py."""
+    parser = Parser(prog="train.py", description="Trains one method at one variance. Defaults in [brackets].")
+    add_common(parser)
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--batch_size", type=number(int, 2, 60000), default=128, help="[128, official]")
+    group.add_argument(
+        "--lr",
+        type=number(float, 0, 100, open_low=True),
+        help="initial learning rate [0.01 for baseline and gray, 0.001 for lntl and blindeye: protocol, section 4; "
+        "the official default is 0.01 for everything]",
+    )
+    group.add_argument("--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="[0.1, official]")
+    group.add_argument("--lr_decay_period", type=count, default=40, help="epochs between two decays [40, official]")
+    group.add_argument("--momentum", type=number(float, 0, 0.9999), default=0.9, help="[0.9, official]")
+    group.add_argument("--weight_decay", type=number(float, 0, 10), default=0.0005, help="[0.0005, official]")
+    group.add_argument("--max_step", type=count, default=100, help="epochs [100, official]")
+    group.add_argument(
+        "--random_seed", type=seed, help="seed of weights and order [drawn from 1..10000 and recorded, official]"
+    )
+
+    group = parser.add_argument_group("method (constants in the original)")
+    group.add_argument("--lambda_", type=number(float, 0, 1000), default=0.01, help="weight of the entropy [0.01]")
+    group.add_argument("--mu", type=number(float, 0, 1000), default=0.1, help="strength of the reversal [0.1]")
+    group.add_argument(
+        "--alpha", type=number(float, 0, 1000), default=0.1, help="BlindEye's weight of the confusion [0.1, ours]"
+    )
+    group.add_argument(
+        "--detach_h",
+        type=number(int, 0, 10**6),
+        default=0,
+        metavar="N",
+        help="for the first N epochs h learns from detached features (official README, note 3) [0]",
+    )
+
+    group = parser.add_argument_group("start, stop and record")
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="weights to start from, official ones too [lntl, blindeye: the shipped baseline of that variance]",
+    )
+    group.add_argument("--from_scratch", action="store_true", help="start from random weights")
+    group.add_argument("--use_pretrain", action="store_true", help="official; implied by --checkpoint")
+    group.add_argument("--resume", action="store_true", help="continue the experiment, if it has begun")
+    group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights [10, official]")
+    group.add_argument("--log_step", type=count, default=50, help="iterations between two reports [50, official]")
+    group.add_argument(
+        "--holdout", type=number(int, 0, 59000), default=0, metavar="N", help="training images kept out [0, new]"
+    )
+    group.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic [float32, new]"
+    )
+    group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
+    return parser
+
+
+def test_parser():
+    """The parser of test.py."""
+    parser = Parser(prog="test.py", description="Evaluates weights on the test images. Defaults in [brackets].")
+    add_common(parser)
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
+    )
+    parser.add_argument(
+        "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
+    )
+    training_only = parser.add_argument_group("official flags of training, accepted and ignored here")
+    for flag in ("batch_size", "lr", "lr_decay_rate", "lr_decay_period", "momentum", "weight_decay", "max_step"):
+        training_only.add_argument(f"--{flag}", type=number(float, 0, 10**6))
+    for flag in ("log_step", "save_step", "random_seed"):
+        training_only.add_argument(f"--{flag}", type=number(int, 0, 2**32 - 1))
+    training_only.add_argument("--use_pretrain", action="store_true")
+    return parser
+
+
+def resolve(option):
+    """Fills in what depends on other flags and refuses what cannot go together. Raises UserError."""
+    if option.exp_name is None:
+        raise UserError("an experiment needs a name: -e NAME")
+    if option.train_baseline and option.method not in (None, "baseline"):
+        raise UserError(f"--train_baseline and --method {option.method} contradict each other; give one of them")
+    option.method = option.method or ("baseline" if option.train_baseline else "lntl")
+    option.color_var = 0.03 if option.color_var is None else option.color_var
+    option.device = option.device or "auto"
+    if option.cuda and option.device == "cpu":
+        raise UserError("--cuda and --device cpu contradict each other; give one of them")
+    if option.data_dir is None and option.color_var not in COLOR_VARS:
+        raise UserError(
+            f"the data is built for the paper's variances, {', '.join(map(str, COLOR_VARS))}, not {option.color_var}; "
+            "give one of them, or a released file of your own with --data_dir"
+        )
+    if option.data_dir is not None and option.data_seed is not None:
+        raise UserError("--data_seed is for data that is built, --data_dir for data that is read; give one of them")
+    option.data_seed = DATA_SEED if option.data_seed is None else option.data_seed
+    if option.data_dir is not None and not Path(option.data_dir).is_dir():
+        raise UserError(f"--data_dir {option.data_dir} is not a folder; unset it to build the data from MNIST")
+    return option
+
+
+def resolve_training(option):
+    """`resolve`, and what only train.py needs."""
+    resolve(option)
+    option.lr = LEARNING_RATE[option.method] if option.lr is None else option.lr
+    if option.checkpoint and option.from_scratch:
+        raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
+    if option.detach_h and option.method != "lntl":
+        raise UserError(f"--detach_h belongs to --method lntl, not {option.method}")
+    if option.detach_h > option.max_step:
+        raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
+    if option.resume and option.dry_run:
+        raise UserError("--resume and --dry-run contradict each other; give one of them")
+    return option
+
+
+def notes(option):
+    """One line for every given official flag that has nothing left to do."""
+    return [
+        f"note: --{flag} has nothing left to do: {why}"
+        for flag, why in NOTHING_LEFT.items()
+        if getattr(option, flag, None) not in (None, False)
+    ]

@@ -1,0 +1,140 @@
+"""The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import torch
+
+from errors import UserError
+from files import read_json_lines, replacing, write_json
+from models.checkpoint import read_torch_file
+
+RESULT_FREE = {"resume", "device", "cuda", "log_step", "save_step", "max_step", "save_dir", "threads", "debug", "seed"}
+
+
+class RunFolder:
+    """SAVE_DIR/NAME.
+
+    options.json      every option, as resolved        log.jsonl   one record an epoch
+    environment.json  versions and hardware            log.txt     what was printed
+    last.pt           everything needed to resume      previous.pt the one before it
+    checkpoint_step_0010.pth ... and final.pth         weights
+    metrics.json      the evaluation at the end        confusion_matrix.png
+    """
+
+    def __init__(self, save_dir, name):
+        self.path = Path(save_dir, name)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"{self.path} is not a folder; choose another --save_dir or -e") from None
+        except PermissionError:
+            raise UserError(f"cannot write to {self.path}; choose another --save_dir") from None
+        self._lock()
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def _lock(self):
+        """Holds a lock for as long as this process lives; it goes with the process, however that ends."""
+        try:
+            self.lock = open(self / ".lock", "w")
+        except PermissionError:
+            raise UserError(f"cannot write to {self.path}; choose another --save_dir") from None
+        try:
+            import fcntl
+
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ModuleNotFoundError:
+            pass  # Windows has no flock; there the user takes care
+        except OSError:
+            raise UserError(f"another process works on {self.path}; wait for it, or choose another -e") from None
+
+    def begun(self):
+        """Whether there is something to resume here."""
+        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+
+    def save(self, state):
+        """Writes a checkpoint; the one before it stays as previous.pt."""
+        last, previous = self / "last.pt", self / "previous.pt"
+        with replacing(last) as temporary:
+            torch.save(state, temporary)
+            if last.exists():
+                with replacing(previous) as kept:
+                    os.link(last, kept)
+
+    def load(self):
+        """The newest checkpoint that can be read; says so where that is not the last one."""
+        try:
+            return read_torch_file(self / "last.pt")
+        except UserError as error:
+            if not (self / "previous.pt").exists():
+                raise
+            self.say(f"warning: {error}; going on from previous.pt")
+            return read_torch_file(self / "previous.pt")
+
+    def write_options(self, option):
+        """Records the options and the environment."""
+        write_json(self / "options.json", vars(option))
+        write_json(self / "environment.json", environment())
+
+    def check_options(self, option):
+        """Refuses to resume with options that would change the result; an unset seed becomes the recorded one."""
+        recorded = json.loads((self / "options.json").read_text("utf-8"))
+        if option.random_seed is None:
+            option.random_seed = recorded["random_seed"]
+        for name, value in vars(option).items():
+            if name not in RESULT_FREE and recorded.get(name) != value:
+                raise UserError(
+                    f"{self.path} was begun with --{name} {recorded.get(name)}, not {value}; "
+                    "resume with the same options, or choose another -e"
+                )
+
+    def say(self, line):
+        """Prints a line, and keeps it in log.txt with the time."""
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+        with open(self / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    def record(self, values):
+        """Appends one epoch's record to log.jsonl."""
+        with open(self / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def trim_log(self, epochs):
+        """Keeps the records of the first `epochs` epochs: a crash may have come between a record and its checkpoint."""
+        records = [r for r in read_json_lines(self / "log.jsonl") if r["epoch"] <= epochs]
+        with replacing(self / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+
+
+def environment():
+    """Versions and hardware, as plain values."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor():
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,235 @@
+# shellcheck shell=bash
+# What train.sh, test.sh and tests/run.sh share: the Python environment, the docker image, and reading flags.
+# Sourced from the root of the repository. Works with bash 3.2 (macOS).
+#
+#   LNTL_RUNTIME=local|docker   where to run; unset: docker where it works and has the NVIDIA runtime, else local
+#   LNTL_PYTHON=/path/python    a Python that has the packages of requirements.txt: nothing is installed, no docker
+#   LNTL_LOCKED=1               install from requirements.lock, every file checked against its SHA-256
+#
+# Without LNTL_PYTHON, an active virtual environment that has the packages is used, else ./.venv, made when missing.
+
+ROOT=$PWD
+IMAGE=learning-not-to-learn
+PACKAGES="torch torchvision numpy tqdm PIL matplotlib"
+DEV_PACKAGES="pytest hypothesis ruff"
+
+say() { echo "$*" >&2; }
+
+die() {
+  say "error: $*"
+  exit 2
+}
+
+# ---------------------------------------------------------------------------------------------------- flags
+
+# value_of NAMES FLAGS...: prints the value of the last flag that is one of NAMES ("--exp_name -e"); fails without one.
+value_of() {
+  local names=" $1 " value="" found=1
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --*=*) if [[ $names == *" ${1%%=*} "* ]]; then value=${1#*=} found=0; fi ;;
+      --*) if [[ $names == *" $1 "* ]]; then value=${2-} found=0; fi ;;
+      -?) if [[ $names == *" $1 "* ]]; then value=${2-} found=0; fi ;;
+      -?*) if [[ $names == *" ${1:0:2} "* ]]; then value=${1:2} found=0; fi ;;
+    esac
+    shift
+  done
+  printf '%s' "$value"
+  return $found
+}
+
+# has_flag NAMES FLAGS...: whether one of NAMES is among the flags.
+has_flag() { value_of "$@" >/dev/null; }
+
+# three_decimals NUMBER: 0.02 -> 0.020, as in the names of runs and weights; fails if it is no number.
+three_decimals() {
+  [[ $1 =~ ^[0-9.]+([eE][-+]?[0-9]+)?$ ]] && LC_ALL=C printf '%.3f' "$1" 2>/dev/null
+}
+
+absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$2" "$1" ;; esac; }
+
+# absolute_paths FOLDER FLAGS...: sets FLAGS to the same flags with paths relative to FOLDER made absolute.
+absolute_paths() {
+  local folder=$1 flag
+  shift
+  FLAGS=()
+  while [ $# -gt 0 ]; do
+    flag=${1%%=*}
+    case $1 in
+      --data_dir | --save_dir | --checkpoint)
+        FLAGS+=("$1")
+        if [ $# -gt 1 ]; then
+          shift
+          FLAGS+=("$(absolute "$1" "$folder")")
+        fi
+        ;;
+      --data_dir=* | --save_dir=* | --checkpoint=*) FLAGS+=("$flag=$(absolute "${1#*=}" "$folder")") ;;
+      *) FLAGS+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+# ---------------------------------------------------------------------------------------------- where to run
+
+# within SECONDS COMMAND...: runs a command that may hang, where `timeout` is there to end it.
+within() {
+  if command -v timeout >/dev/null; then timeout -k 2 "$@"; else "${@:2}"; fi
+}
+
+docker_answers() { command -v docker >/dev/null && within 10 docker info >/dev/null 2>&1; }
+
+docker_info() { within 10 docker info --format "{{json .$1}}" 2>/dev/null; }
+
+nvidia_in_docker() {
+  command -v nvidia-smi >/dev/null && within 20 nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null &&
+    docker_info Runtimes | grep nvidia >/dev/null
+}
+
+# Sets RUNTIME to local or docker.
+choose_runtime() {
+  RUNTIME=${LNTL_RUNTIME:-auto}
+  case $RUNTIME in
+    local) ;;
+    docker) docker_answers || die "LNTL_RUNTIME=docker, but no docker daemon answers here; start it, or use LNTL_RUNTIME=local" ;;
+    auto) if [ -z "${LNTL_PYTHON:-}" ] && nvidia_in_docker; then RUNTIME=docker; else RUNTIME=local; fi ;;
+    *) die "LNTL_RUNTIME=$LNTL_RUNTIME is neither local nor docker; unset it to have it chosen" ;;
+  esac
+}
+
+# run_in_docker SCRIPT FLAGS...: builds the image and runs SCRIPT in it, with the results folder and every path that
+# the flags name mounted. The build takes seconds when nothing changed.
+run_in_docker() {
+  local script=$1 options path
+  shift
+  say "environment: docker image $IMAGE (LNTL_RUNTIME=local runs without docker)"
+  docker build -t "$IMAGE" . >&2 || die "docker could not build the image (its message is above)"
+  mkdir -p checkpoint
+  options=(--rm --init -e CUDA_VISIBLE_DEVICES -e OMP_NUM_THREADS -v "$ROOT/checkpoint:/app/checkpoint")
+  if docker_info SecurityOptions | grep rootless >/dev/null; then
+    options+=(--user 0:0) # root of a rootless container is the user outside
+  else
+    options+=(--user "$(id -u):$(id -g)")
+  fi
+  if nvidia_in_docker; then options+=(--gpus all); else say "environment: no NVIDIA runtime in docker, so on the CPU"; fi
+  if [ -t 0 ] && [ -t 1 ]; then options+=(-it); fi
+
+  absolute_paths "$CALLED_FROM" "$@"
+  set -- ${FLAGS[@]+"${FLAGS[@]}"}
+  if path=$(value_of --save_dir "$@"); then
+    mkdir -p "$path" || die "--save_dir $path cannot be made"
+    options+=(-v "$path:$path")
+  fi
+  for flag in --data_dir --checkpoint; do # docker would make a folder of a path that does not exist
+    if path=$(value_of "$flag" "$@") && [ -e "$path" ]; then options+=(-v "$path:$path:ro"); fi
+  done
+  exec docker run "${options[@]}" "$IMAGE" bash "$script" "$@"
+}
+
+# -------------------------------------------------------------------------------------- the Python environment
+
+# lacks PYTHON MODULES...: prints the modules that PYTHON does not have; fails if PYTHON does not run.
+lacks() {
+  "$1" -c 'import sys, importlib.util as u; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "${@:2}" 2>/dev/null
+}
+
+# Sets BASE_PYTHON to a Python that requirements.txt can be installed for.
+find_python() {
+  local names="python3 python3.14 python3.13 python3.12 python3.11"
+  if [ "${LNTL_LOCKED:-}" = 1 ]; then names="python3.11 $names"; fi # the one that the lock was made for
+  for BASE_PYTHON in $names; do
+    if command -v "$BASE_PYTHON" >/dev/null &&
+      "$BASE_PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+      "$BASE_PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$BASE_PYTHON has no venv module; install it (Debian, Ubuntu: apt install python3-venv)"
+      return
+    fi
+  done
+  die "Python 3.11 to 3.14 is needed, found: $(python3 --version 2>/dev/null || echo none); install one, or set LNTL_PYTHON"
+}
+
+installed() { cmp -s "$1" ".venv/installed-$1"; } # the file as it was when its installation was complete
+
+complete() { # complete base|dev: whether .venv holds what is asked for
+  [ ! -e .venv/unfinished ] && [ -x .venv/bin/python ] && installed requirements.txt &&
+    { [ "${LNTL_LOCKED:-}" != 1 ] || installed requirements.lock; } &&
+    { [ "$1" != dev ] || installed requirements-dev.txt; }
+}
+
+# install FILE PIP_ARGUMENTS...: installs FILE into .venv, and keeps a copy of it as the mark of completion.
+install() {
+  local quiet=--quiet
+  if [ -t 2 ]; then quiet=; fi
+  say "environment: installing $1 into .venv"
+  PIP_USER=0 .venv/bin/python -m pip install --disable-pip-version-check --no-input $quiet "${@:2}" -r "$1" >&2 ||
+    die "pip could not install $1 (its message is above); give the same command again to go on"
+  cp "$1" .venv/installing
+  mv .venv/installing ".venv/installed-$1"
+}
+
+# make_venv base|dev: makes .venv, or brings it up to date. One whose making was interrupted is made anew, under a lock.
+make_venv() {
+  if complete "$1"; then return; fi
+  [ -w . ] || die "cannot write to $ROOT to make .venv; make the folder writable, or set LNTL_PYTHON"
+  if ! command -v flock >/dev/null; then
+    fill_venv "$1"
+    return
+  fi
+  exec 9>.venv.lock
+  flock -n 9 || { say "environment: another process is making .venv; waiting for it" && flock 9; }
+  if ! complete "$1"; then fill_venv "$1"; fi
+  exec 9>&- # or a long training would hold the lock
+}
+
+fill_venv() {
+  if [ ! -e .venv ] || [ -e .venv/unfinished ] || [ -z "$(ls -A .venv)" ]; then
+    find_python
+    say "environment: making .venv with $("$BASE_PYTHON" --version) (several minutes and 5.5 GB)"
+    mkdir -p .venv
+    touch .venv/unfinished
+    find .venv/ -mindepth 1 ! -path .venv/unfinished -delete # not rm -r: .venv may be a link to another disk
+    "$BASE_PYTHON" -m venv .venv >&2 || die "$BASE_PYTHON could not make .venv (its message is above)"
+  elif ! .venv/bin/python -c '' 2>/dev/null; then
+    die ".venv holds no Python that runs; delete .venv to have it made anew"
+  elif [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements.lock; then
+    die "LNTL_LOCKED=1, but .venv was not installed from this requirements.lock; delete .venv to have it made anew"
+  fi
+  if [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements.lock; then
+    install requirements.lock --require-hashes
+    cp requirements.txt .venv/installed-requirements.txt
+  elif ! installed requirements.txt; then
+    rm -f .venv/installed-requirements.lock
+    install requirements.txt
+  fi
+  rm -f .venv/unfinished
+  if [ "$1" = dev ] && ! installed requirements-dev.txt; then install requirements-dev.txt; fi
+  say "environment: .venv is ready"
+}
+
+# use_python base|dev: sets PYTHON to a Python that has the packages; with `dev`, those of the tests too.
+use_python() {
+  local modules=$PACKAGES file=requirements.txt missing active=${VIRTUAL_ENV:-}
+  if [ "$1" = dev ]; then modules="$modules $DEV_PACKAGES" file=requirements-dev.txt; fi
+  case ${LNTL_LOCKED:-0} in 0 | 1) ;; *) die "LNTL_LOCKED=$LNTL_LOCKED is neither 0 nor 1" ;; esac
+  if [ -n "${LNTL_PYTHON:-}" ]; then
+    PYTHON=$LNTL_PYTHON
+    if [[ $PYTHON == */* ]]; then PYTHON=$(absolute "$PYTHON" "$CALLED_FROM"); fi
+    # shellcheck disable=SC2086  # a list of words
+    missing=$(lacks "$PYTHON" $modules) || die "LNTL_PYTHON=$LNTL_PYTHON does not run as a Python"
+    [ -z "$missing" ] || die "LNTL_PYTHON=$LNTL_PYTHON lacks $missing; install $file there, or unset it"
+    return
+  fi
+  if [ -n "$active" ] && ! [ "$active" -ef .venv ] && [ "${LNTL_LOCKED:-}" != 1 ]; then
+    PYTHON=$active/bin/python
+    # shellcheck disable=SC2086
+    missing=$(lacks "$PYTHON" $modules) || missing="a Python"
+    if [ -z "$missing" ]; then
+      say "environment: the active one, $active"
+      return
+    fi
+    say "environment: the active one, $active, lacks $missing; taking .venv"
+  fi
+  make_venv "$1"
+  PYTHON=.venv/bin/python
+}

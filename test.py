@@ -1,0 +1,62 @@
+"""Evaluates the weights of an experiment, or any weights file, on the test images.
+
+    python test.py -e lntl_var0.020
+    python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import option as options
+from dataset.load import load_data
+from errors import UserError, exits
+from evaluate import report
+from models import FeatureExtractor, LabelClassifier
+from models.checkpoint import load_weights
+from train import choose_device
+
+RECORDED = ("method", "color_var", "data_dir", "data_seed")
+
+
+def adopt_recorded(option, run):
+    """Takes method and data from the experiment's own options where the command line does not give them."""
+    try:
+        recorded = json.loads((run / "options.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError:
+        raise UserError(f"{run / 'options.json'} is damaged; give --checkpoint, --method and --color_var") from None
+    if option.train_baseline:
+        option.method = "baseline"
+    for name in RECORDED:
+        if getattr(option, name) is None:
+            setattr(option, name, recorded.get(name))
+
+
+@exits
+def main(arguments=None):
+    option = options.test_parser().parse_args(arguments)
+    if option.exp_name is None:
+        raise UserError("an experiment needs a name: -e NAME")
+    run = Path(option.save_dir, option.exp_name)
+    adopt_recorded(option, run)
+    options.resolve(option)
+    for note in options.notes(option):
+        print(note)
+    weights = Path(option.checkpoint) if option.checkpoint else run / "final.pth"
+    if not weights.exists():
+        what = "does not exist" if option.checkpoint else f"does not exist: {run} has not been trained to its end"
+        raise UserError(f"{weights} {what}; train first (train.py -e {option.exp_name}), or give --checkpoint FILE")
+    device = choose_device(option)
+    f, g = FeatureExtractor(), LabelClassifier()
+    load_weights(weights, f, g)
+    f.to(device), g.to(device)
+    data = load_data(option, device)
+    run.mkdir(parents=True, exist_ok=True)
+    report(option, run, f, g, data.test if option.data_split == "test" else {"train": data.train}, weights)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

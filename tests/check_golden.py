@@ -1,0 +1,109 @@
+"""Replays a recording of the authors' code with this project's own data, networks and updates.
+
+    python -m tests.check_golden FILE.pt [FILE.pt ...]
+
+Prints, for f, g and h each, |after - recorded after| / |recorded after - recorded before|, and the largest
+difference of the BatchNorm buffers and of the losses. Exit status 0 iff all agree: weights within 2e-2 (float32) or
+1e-5 (float64), buffers within 1e-3, losses within 1e-3 (float32) or 1e-6 (float64); 1 if not; 2 if a file is none.
+"""
+
+import argparse
+import sys
+from types import SimpleNamespace
+
+import torch
+
+from dataset.batches import on_device
+from errors import UserError, exits
+from models.bias_predictor import CHANNELS
+from models.checkpoint import join_net, read_torch_file, split_net
+from trainer import METHODS
+
+WEIGHTS = {"float32": 2e-2, "float64": 1e-5}
+BUFFERS = 1e-3
+LOSSES = {"float32": 1e-3, "float64": 1e-6}
+
+
+def replay(recording, part):
+    """Runs the recorded iterations of `part` ("unlearn" or "baseline"). Returns (the method, its losses)."""
+    dtype = getattr(torch, recording["dtype"])
+    record = recording[part]
+    option = SimpleNamespace(
+        lr=record["lr"],
+        momentum=recording["momentum"],
+        weight_decay=recording["weight_decay"],
+        lambda_=recording["lambda"],
+        mu=recording["mu"],
+        detach_h=0,
+        precision=recording["dtype"],
+        lr_decay_period=40,
+        lr_decay_rate=0.1,
+    )
+    method = METHODS["lntl" if part == "unlearn" else "baseline"](option, dtype=dtype)
+    split_net(record["before"]["net"], method.f, method.g)
+    method.h.load_split_state_dict({c: record["before"][f"pred_{c}"] for c in CHANNELS})
+    method.start_epoch(0)
+
+    data = on_device(recording["images_uint8_nhwc"].numpy(), recording["labels"].numpy(), dtype=dtype)
+    size = recording["batch_size"]
+    losses = []
+    for step in range(recording["steps"]):
+        measured = dict(zip(method.metrics, method.update(*data.batch(torch.arange(step * size, (step + 1) * size)))))
+        names = ("cls_loss", "bias_loss", "neg_entropy") if part == "unlearn" else ("cls_loss",)
+        losses.append([measured[name].item() for name in names])
+    return method, losses
+
+
+def compare(recording, part):
+    """Replays `part`. Returns ({"f", "g", "h": relative error of the weights}, of the buffers, of the losses)."""
+    method, losses = replay(recording, part)
+    record = recording[part]
+    states = {"net": join_net(method.f, method.g)}
+    states |= {f"pred_{c}": state for c, state in method.h.split_state_dict().items()}
+
+    error, moved, buffers = dict.fromkeys("fgh", 0.0), dict.fromkeys("fgh", 0.0), 0.0
+    for owner, state in states.items():
+        for name, value in state.items():
+            after, before = (record[when][owner][name].double() for when in ("after", "before"))
+            difference = value.double() - after
+            if "running" in name:
+                buffers = max(buffers, difference.abs().nan_to_num(float("inf")).max().item())
+            elif "num_batches" not in name:
+                network = "h" if owner != "net" else "f" if name.split(".")[0] in ("bn0", "conv1", "conv2") else "g"
+                error[network] += difference.square().sum().item()
+                moved[network] += (after - before).square().sum().item()
+    # A network that the recording left alone (h in `baseline`) must be left alone here.
+    weights = {k: (error[k] / moved[k]) ** 0.5 if moved[k] else error[k] ** 0.5 for k in error}
+    recorded = torch.tensor(record["losses_cls_rgb_mi"], dtype=torch.float64)
+    loss = (torch.tensor(losses, dtype=torch.float64) - recorded).abs().max().item()
+    return weights, buffers, loss
+
+
+def check(path):
+    """Prints the comparison of one recording; returns whether all of it agrees."""
+    recording = read_torch_file(path)
+    try:
+        kind = recording["dtype"]
+        agrees = True
+        for part in ("unlearn", "baseline"):
+            weights, buffers, loss = compare(recording, part)
+            within = all(w <= WEIGHTS[kind] for w in weights.values()) and buffers <= BUFFERS and loss <= LOSSES[kind]
+            agrees &= within
+            shown = "  ".join(f"{k} {w:.1e}" for k, w in weights.items())
+            print(f"{path} {part:8} {kind}  {shown}  buffers {buffers:.1e}  losses {loss:.1e}  {'ok' if within else 'DIFFERS'}")
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is no recording of the form in the protocol ({error})") from None
+    return agrees
+
+
+@exits
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="FILE.pt")
+    files = parser.parse_args(arguments).files
+    agree = [check(path) for path in files]
+    return 0 if all(agree) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Trains one method at one variance, evaluates it at the end, and says where everything lies.
+
+    python train.py -e lntl_var0.020 --method lntl --color_var 0.02
+    python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # after any interruption
+"""
+
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+import option as options
+from dataset.load import load_data
+from errors import UserError, exits
+from evaluate import report
+from models.checkpoint import load_weights
+from run_folder import RunFolder
+from trainer import Trainer
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+def choose_device(option):
+    """The torch.device that the flags ask for."""
+    if option.threads:
+        torch.set_num_threads(option.threads)
+    if option.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu, or install a GPU driver")
+    if option.cuda and not torch.cuda.is_available():
+        print("WARNING: no GPU is available, going on on the CPU")
+    cuda = option.device != "cpu" and torch.cuda.is_available()
+    torch.backends.cudnn.benchmark = option.cudnn_benchmark
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def starting_weights(option):
+    """Path of the weights to start from, or None for random ones."""
+    if option.checkpoint:
+        return Path(option.checkpoint)
+    if option.from_scratch or option.method in ("baseline", "gray"):
+        return None
+    shipped = SHIPPED / f"baseline_var{option.color_var:.3f}.pth"
+    if shipped.exists():
+        return shipped
+    raise UserError(
+        f"--method {option.method} starts from a pretrained baseline, and none is shipped for {option.color_var}; "
+        "train one (--method baseline) and give it with --checkpoint, or say --from_scratch"
+    )
+
+
+def train(option):
+    """Trains by resolved options. Returns the exit status."""
+    device = choose_device(option)
+    run = RunFolder(option.save_dir, option.exp_name)
+    state = prepare(option, run)
+    if (run / "final.pth").exists() and state and state["epoch"] >= option.max_step:
+        run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
+        return 0
+    for note in options.notes(option):
+        print(note)
+
+    data = load_data(option, device)
+    trainer = Trainer(option, data.train, run, device, data.test)
+    if state:
+        trainer.restore(state)
+        run.trim_log(state["epoch"])
+        run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
+    elif start := starting_weights(option):
+        load_weights(start, trainer.method.f, trainer.method.g)
+        run.say(f"starting from the weights {start}")
+    run.say(
+        f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, lr {option.lr:g}, "
+        f"seed {option.random_seed}; everything lies in {run.path}"
+    )
+
+    def stop(number, _):
+        trainer.stop = number
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    if not trainer.fit():
+        run.say(
+            f"stopped in epoch {trainer.epoch + 1}, iteration {trainer.iteration}, and saved; "
+            f"to go on, give the same command with --resume"
+        )
+        return 128 + trainer.stop
+    report(option, run.path, trainer.method.f, trainer.method.g, data.test, run / "final.pth", run.say)
+    return 0
+
+
+def prepare(option, run):
+    """Checks the folder against --resume. Returns the checkpoint to go on from, or None for a new run."""
+    if option.resume and run.begun():
+        run.check_options(option)
+        return run.load()
+    if run.begun():
+        raise UserError(f"{run.path} holds a run already; continue it with --resume, choose another -e, or delete it")
+    if option.random_seed is None:
+        option.random_seed = int(torch.randint(1, 10001, ()))
+    run.write_options(option)
+    return None
+
+
+@exits
+def main(arguments=None):
+    option = options.resolve_training(options.train_parser().parse_args(arguments))
+    if not option.dry_run:
+        return train(option)
+    with tempfile.TemporaryDirectory() as folder:
+        option.save_dir, option.max_step = folder, 1
+        status = train(option)
+    print("dry run: one batch of everything went well; nothing was kept")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
