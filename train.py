@@ -4,6 +4,8 @@
     python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # after any interruption
 """
 
+import contextlib
+import ctypes
 import signal
 import sys
 import tempfile
@@ -24,6 +26,7 @@ SHIPPED = Path(__file__).parent / "checkpoints"
 
 def choose_device(option):
     """The torch.device that the flags ask for."""
+    keep_memory()
     if option.threads:
         torch.set_num_threads(option.threads)
     if option.device == "cuda" and not torch.cuda.is_available():
@@ -33,6 +36,14 @@ def choose_device(option):
     cuda = option.device != "cpu" and torch.cuda.is_available()
     torch.backends.cudnn.benchmark = option.cudnn_benchmark
     return torch.device("cuda" if cuda else "cpu")
+
+
+def keep_memory():
+    """Lets glibc keep freed memory: giving 12 MB buffers back to the system costs page faults in every iteration."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def starting_weights(option):

@@ -1,12 +1,18 @@
 """Weights and checkpoints: reading them from anywhere without running what is in them, and the official format.
 
-    python -m models.checkpoint --export official.pth checkpoints/lntl_var0.020.pth     # for the original code
+    python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkpoints/baseline_var0.020.pth
+    python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
+
+import argparse
+import sys
 
 import torch
 
-from errors import UserError
+from errors import UserError, exits
 from files import replacing
+from models.feature_extractor import FeatureExtractor
+from models.label_classifier import LabelClassifier
 from safe_pickle import check_torch_file
 
 F_NAMES = ("bn0", "conv1", "conv2")
@@ -80,3 +86,42 @@ def load_weights(path, f, g, h=None):
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{path} does not hold the weights of f and g ({reason[:120]})") from None
     return content
+
+
+def ship(source, target):
+    """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
+    content = read_torch_file(source)
+    kept = {k: content[k] for k in ("step", "net_state_dict", "option") if k in content}
+    with replacing(target) as temporary:
+        torch.save(kept, temporary)
+
+
+def export(source, target):
+    """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
+    f, g = FeatureExtractor(), LabelClassifier()
+    content = load_weights(source, f, g)
+    # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when none is kept.
+    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}
+    optimizer = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    optimizer = content.get("optim_state_dict", optimizer.state_dict())
+    official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
+    with replacing(target) as temporary:
+        torch.save(official, temporary, _use_new_zipfile_serialization=False)
+
+
+@exits
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--ship", action="store_true", help="keep f and g alone")
+    what.add_argument("--export", action="store_true", help="for the original code")
+    parser.add_argument("source")
+    parser.add_argument("target")
+    option = parser.parse_args(arguments)
+    (ship if option.ship else export)(option.source, option.target)
+    print(f"written: {option.target}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
