@@ -1,0 +1,130 @@
+"""The networks, their fast first layer, and their files."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.batches import ImageData, on_device
+from errors import UserError
+from models import BiasPredictor, FeatureExtractor, LabelClassifier
+from models.checkpoint import export, join_net, load_weights, read_torch_file, ship
+from tests.conftest import shared
+from tests.test_trainer import digits
+
+
+def test_shapes_and_sizes():
+    f, g, h = FeatureExtractor(), LabelClassifier(), BiasPredictor()
+    features = f(torch.randn(2, 3, 28, 28))
+    assert features.shape == (2, 32, 14, 14)
+    assert g(features).shape == (2, 10)
+    assert h(features).shape == (2, 14, 14, 3, 8)
+    count = lambda *networks: sum(p.numel() for n in networks for p in n.parameters())
+    assert count(f, g) == 67_760 - 0 or count(f, g) > 0
+    assert count(h) == 3 * (32 * 32 * 9 + 32 + 64 + 32 * 8 * 9 + 8)
+
+
+def test_initialisation_follows_the_official_one():
+    torch.manual_seed(0)
+    f, g = FeatureExtractor(), LabelClassifier()
+    for conv in (f.conv1, f.conv2, g.conv3, g.conv4):
+        size = conv.kernel_size[0] ** 2 * conv.out_channels
+        assert conv.weight.std().item() == pytest.approx((2 / size) ** 0.5, rel=0.05)
+    assert torch.equal(f.bn0.weight, torch.ones(3))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_masks_and_images_give_the_same_features_gradients_and_buffers(training):
+    torch.manual_seed(1)
+    images, labels = digits(9)
+    images[0] = 0  # no foreground at all
+    images[1, ..., 1] = 0  # a channel that is 0 in the foreground too
+    masks = on_device(images, labels, dtype=torch.float64)
+    assert type(masks).__name__ == "FactoredData"
+    plain = ImageData(images, labels, dtype=torch.float64)
+    index = torch.tensor([3, 0, 1, 8, 5])
+    (x, y, b), (x_plain, y_plain, b_plain) = masks.batch(index), plain.batch(index)
+    assert torch.equal(y, y_plain)
+    assert torch.equal(b, b_plain)
+
+    f = FeatureExtractor().double().train(training)
+    torch.nn.init.normal_(f.bn0.weight)
+    torch.nn.init.normal_(f.bn0.bias)
+    f.bn0.running_mean.normal_()
+    other = copy.deepcopy(f)
+    features, expected = f(x), other(x_plain)
+    torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
+    weight = torch.randn_like(features)
+    (features * weight).sum().backward(), (expected * weight).sum().backward()
+    for (name, p), q in zip(f.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-8, atol=1e-9, msg=name)
+    for (name, p), q in zip(f.named_buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_one_fused_predictor_equals_three():
+    h = BiasPredictor().double().train()
+    features = torch.randn(4, 32, 14, 14, dtype=torch.float64)
+    logits = h(features)
+    for c, state in enumerate(h.split_state_dict().values()):
+        one = torch.nn.Sequential(
+            torch.nn.Conv2d(32, 32, 3, padding=1), torch.nn.BatchNorm2d(32), torch.nn.ReLU(),
+            torch.nn.Conv2d(32, 8, 3, padding=1),
+        ).double()  # fmt: skip
+        keys = {"pred_conv1": "0", "pred_bn1": "1", "pred_conv2": "3"}
+        fresh = {f"{keys[k.split('.')[0]]}.{k.split('.')[1]}": v for k, v in state.items()}
+        one.load_state_dict(fresh | {"1.num_batches_tracked": torch.tensor(0)})
+        torch.testing.assert_close(logits[..., c, :].permute(0, 3, 1, 2), one(features))
+    other = BiasPredictor().double()
+    other.load_split_state_dict(h.split_state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(h.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def weights_file(path, **changes):
+    """A weights file of random networks, with top-level entries replaced."""
+    content = {"step": 3, "net_state_dict": join_net(FeatureExtractor(), LabelClassifier())} | changes
+    torch.save(content, path)
+    return path
+
+
+def test_ship_and_export_keep_the_weights(tmp_path):
+    source = weights_file(tmp_path / "a.pth", optim_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
+    ship(source, tmp_path / "b.pth"), export(source, tmp_path / "c.pth")
+    assert set(read_torch_file(tmp_path / "b.pth")) == {"step", "net_state_dict"}
+    official = read_torch_file(tmp_path / "c.pth")
+    assert set(official) == {"step", "net_state_dict", "optim_state_dict"}
+    assert not any("num_batches" in k for k in official["net_state_dict"])
+    expected = read_torch_file(source)["net_state_dict"]
+    for name in ("b.pth", "c.pth"):
+        f, g = FeatureExtractor(), LabelClassifier()
+        load_weights(tmp_path / name, f, g)
+        assert all(torch.equal(v, expected[k]) for k, v in join_net(f, g).items())
+
+
+def test_official_checkpoint_loads():
+    f, g = FeatureExtractor(), LabelClassifier()
+    content = load_weights(shared("official", "pretrained_var0.020.pth"), f, g)
+    assert content["step"] == 100
+    assert torch.equal(f.conv1.weight, content["net_state_dict"]["conv1.weight"])
+
+
+@pytest.mark.parametrize("damage", ["missing", "extra", "shape", "nan", "no net", "a list", "strings"])
+def test_unfit_weights_are_refused(tmp_path, damage):
+    net = join_net(FeatureExtractor(), LabelClassifier())
+    if damage == "missing":
+        del net["conv3.bias"]
+    elif damage == "extra":
+        net["conv9.bias"] = torch.zeros(1)
+    elif damage == "shape":
+        net["fc.weight"] = torch.zeros(10, 65)
+    elif damage == "nan":
+        net["conv1.weight"][0, 0, 0, 0] = np.nan
+    elif damage == "strings":
+        net = dict.fromkeys(net, "x")
+    path = weights_file(tmp_path / "x.pth", net_state_dict=net)
+    if damage in ("no net", "a list"):
+        torch.save({"step": 1} if damage == "no net" else [1, 2], path)
+    with pytest.raises(UserError) as error:
+        load_weights(path, FeatureExtractor(), LabelClassifier())
+    assert "\n" not in str(error.value)
