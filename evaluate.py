@@ -69,7 +69,10 @@ def report(option, folder, f, g, tests, weights, say=print):
     for name, other in others:
         say(f"{name} : {other.accuracy:.4f} ({other.correct}/{other.n})")
     metrics = first._asdict() | {name: other.accuracy for name, other in others}
-    metrics["weights"] = {"file": Path(weights).name, "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest()}
+    metrics["weights"] = {
+        "file": Path(weights).name,
+        "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+    }
     metrics |= {"option": vars(option), "environment": environment()}
     write_json(Path(folder, "metrics.json"), metrics)
     title = f"{option.method}, $\\sigma^2$ = {option.color_var}: accuracy {first.accuracy:.4f}"

@@ -83,14 +83,10 @@ def add_common(parser):
         help="folder that holds the released file of that variance; unset, the data is built from MNIST "
         "(the official default ./dataset/ is not used, as the file is not part of this repository)",
     )
-    group.add_argument(
-        "--data_seed", type=seed, help=f"seed of the colours when the data is built [{DATA_SEED}, new]"
-    )
+    group.add_argument("--data_seed", type=seed, help=f"seed of the colours when the data is built [{DATA_SEED}, new]")
 
     group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), help="cuda is an error without a GPU [auto, new]"
-    )
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), help="cuda is an error without a GPU [auto, new]")
     group.add_argument("--cuda", action="store_true", help="the GPU if there is one, else a warning (official)")
     group.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads [PyTorch's own choice, new]")
     group.add_argument("--cudnn_benchmark", type=switch, default=True, help="[true, official]")
@@ -134,14 +130,19 @@ def train_parser():
     group.add_argument("--weight_decay", type=number(float, 0, 10), default=0.0005, help="[0.0005, official]")
     group.add_argument("--max_step", type=count, default=100, help="epochs [100, official]")
     group.add_argument(
-        "--random_seed", type=seed, help="seed of weights and order [drawn from 1..10000 and recorded, official]"
+        "--random_seed",
+        type=seed,
+        help="seed of weights and order [drawn from 1..10000 and recorded, official]",
     )
 
     group = parser.add_argument_group("method (constants in the original)")
     group.add_argument("--lambda_", type=number(float, 0, 1000), default=0.01, help="weight of the entropy [0.01]")
     group.add_argument("--mu", type=number(float, 0, 1000), default=0.1, help="strength of the reversal [0.1]")
     group.add_argument(
-        "--alpha", type=number(float, 0, 1000), default=0.1, help="BlindEye's weight of the confusion [0.1, ours]"
+        "--alpha",
+        type=number(float, 0, 1000),
+        default=0.1,
+        help="BlindEye's weight of the confusion [0.1, ours]",
     )
     group.add_argument(
         "--detach_h",
@@ -163,10 +164,17 @@ def train_parser():
     group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights [10, official]")
     group.add_argument("--log_step", type=count, default=50, help="iterations between two reports [50, official]")
     group.add_argument(
-        "--holdout", type=number(int, 0, 59000), default=0, metavar="N", help="training images kept out [0, new]"
+        "--holdout",
+        type=number(int, 0, 59000),
+        default=0,
+        metavar="N",
+        help="training images kept out [0, new]",
     )
     group.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic [float32, new]"
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the arithmetic [float32, new]",
     )
     group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
     return parser
@@ -180,10 +188,21 @@ def test_parser():
         "--checkpoint", metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
     )
     parser.add_argument(
-        "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
+        "--data_split",
+        choices=DATA_SPLITS,
+        default="test",
+        help="the official default, train, tested nothing [test]",
     )
     training_only = parser.add_argument_group("official flags of training, accepted and ignored here")
-    for flag in ("batch_size", "lr", "lr_decay_rate", "lr_decay_period", "momentum", "weight_decay", "max_step"):
+    for flag in (
+        "batch_size",
+        "lr",
+        "lr_decay_rate",
+        "lr_decay_period",
+        "momentum",
+        "weight_decay",
+        "max_step",
+    ):
         training_only.add_argument(f"--{flag}", type=number(float, 0, 10**6))
     for flag in ("log_step", "save_step", "random_seed"):
         training_only.add_argument(f"--{flag}", type=number(int, 0, 2**32 - 1))

@@ -14,7 +14,18 @@ from errors import UserError
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file
 
-RESULT_FREE = {"resume", "device", "cuda", "log_step", "save_step", "max_step", "save_dir", "threads", "debug", "seed"}
+RESULT_FREE = {
+    "resume",
+    "device",
+    "cuda",
+    "log_step",
+    "save_step",
+    "max_step",
+    "save_dir",
+    "threads",
+    "debug",
+    "seed",
+}
 
 
 class RunFolder:
@@ -43,7 +54,7 @@ class RunFolder:
     def _lock(self):
         """Holds a lock for as long as this process lives; it goes with the process, however that ends."""
         try:
-            self.lock = open(self / ".lock", "w")
+            self.lock = open(self / ".lock", "w")  # noqa: SIM115 (held as long as the process lives)
         except PermissionError:
             raise UserError(f"cannot write to {self.path}; choose another --save_dir") from None
         try:

@@ -74,19 +74,10 @@ class _Storages(dict):
 
     def declare(self, identity):
         """identity: ("storage", type, key, device, number of elements[, None])."""
-        if (
-            type(identity) is not tuple
-            or len(identity) != self.id_length
-            or identity[0] not in ("storage", b"storage")
-        ):
+        if type(identity) is not tuple or len(identity) != self.id_length or identity[0] not in ("storage", b"storage"):
             raise Refused("it refers to something that is not a storage")
         _, kind, key, device, numel, *view = identity
-        if (
-            type(kind) is not _StorageType
-            or type(key) is not str
-            or type(device) not in (str, bytes)
-            or any(view)
-        ):
+        if type(kind) is not _StorageType or type(key) is not str or type(device) not in (str, bytes) or any(view):
             raise Refused("it declares a storage of an unknown kind")
         _check_sizes(numel)
         storage = self.setdefault(key, _Storage(kind, numel))
@@ -190,11 +181,7 @@ def _check_legacy(data):
     storages = _Storages(id_length=6)
     at = _read_object(data, at, storages)
     keys, at = read_pickle(data, at, {})
-    if (
-        type(keys) is not list
-        or not all(type(key) is str for key in keys)
-        or sorted(keys) != sorted(storages)
-    ):
+    if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
         raise Refused("its list of storages does not match its tensors")
     for key in keys:
         length = int.from_bytes(data[at : at + 8], "little")

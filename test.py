@@ -1,7 +1,7 @@
 """Evaluates the weights of an experiment, or any weights file, on the test images.
 
-    python test.py -e lntl_var0.020
-    python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth
+python test.py -e lntl_var0.020
+python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth
 """
 
 import json

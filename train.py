@@ -1,7 +1,7 @@
 """Trains one method at one variance, evaluates it at the end, and says where everything lies.
 
-    python train.py -e lntl_var0.020 --method lntl --color_var 0.02
-    python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # after any interruption
+python train.py -e lntl_var0.020 --method lntl --color_var 0.02
+python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # after any interruption
 """
 
 import contextlib

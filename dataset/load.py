@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from dataset.batches import FactoredData, ImageData, luma, on_device
 from dataset.colored_mnist import Split, build

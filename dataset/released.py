@@ -95,16 +95,12 @@ def _validated(data):
     shapes = ((n, 28, 28, 3), (n,), (m, 28, 28, 3), (m,), (m, 28, 28))
     for name, array, shape in zip(data._fields, data, shapes, strict=True):
         if array.shape != shape or not array.size:
-            raise Refused(
-                f"{name} has the shape {array.shape}, expected {shape if array.size else 'at least one'}"
-            )
+            raise Refused(f"{name} has the shape {array.shape}, expected {shape if array.size else 'at least one'}")
         if "label" not in name and array.dtype != np.uint8:
             raise Refused(f"{name} has the data type {array.dtype}, expected uint8")
         if "label" in name and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 9):
             raise Refused(f"{name} holds something else than the whole numbers 0 to 9")
-    return data._replace(
-        train_label=data.train_label.astype(np.int64), test_label=data.test_label.astype(np.int64)
-    )
+    return data._replace(train_label=data.train_label.astype(np.int64), test_label=data.test_label.astype(np.int64))
 
 
 # ---- what stands for NumPy's names in the pickle
@@ -222,10 +218,7 @@ def write_released(path, data):
         types = {}  # data type -> its place in the memo, after its first use
         for name in PYTHON_2_ORDER:
             array = np.ascontiguousarray(labels.get(name, getattr(data, name)))
-            file.write(
-                b"U%c%sq%ch\x01h\x02K\x00\x85U\x01b\x87Rq%c(K\x01"
-                % (len(name), name.encode(), memo, memo + 1)
-            )
+            file.write(b"U%c%sq%ch\x01h\x02K\x00\x85U\x01b\x87Rq%c(K\x01" % (len(name), name.encode(), memo, memo + 1))
             memo += 2
             lengths = b"".join(_integer(n) for n in array.shape)
             file.write({1: b"%s\x85", 3: b"%s\x87", 4: b"(%st"}[array.ndim] % lengths)
@@ -235,8 +228,7 @@ def write_released(path, data):
             else:
                 types[code], memo = memo, memo + 1
                 file.write(
-                    b"h\x04U\x02%sK\x00K\x01\x87Rq%c(K\x03U\x01|NNN%sK\x00tb"
-                    % (code, types[code], 2 * _MINUS_1)
+                    b"h\x04U\x02%sK\x00K\x01\x87Rq%c(K\x03U\x01|NNN%sK\x00tb" % (code, types[code], 2 * _MINUS_1)
                 )
             size = array.nbytes
             file.write(b"\x89U%c" % size if size < 256 else b"\x89T" + size.to_bytes(4, "little"))
@@ -254,7 +246,5 @@ def _integer(n):
 _MINUS_1 = b"J\xff\xff\xff\xff"
 _OPENING = (  # an array () of objects, [{...
     b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03(K\x01)"
-    b"cnumpy\ndtype\nq\x04U\x02O8K\x00K\x01\x87Rq\x05(K\x03U\x01|NNN"
-    + 2 * _MINUS_1
-    + b"K?tb\x89]q\x06}q\x07("
+    b"cnumpy\ndtype\nq\x04U\x02O8K\x00K\x01\x87Rq\x05(K\x03U\x01|NNN" + 2 * _MINUS_1 + b"K?tb\x89]q\x06}q\x07("
 )

@@ -114,9 +114,7 @@ def tables():
 
 @exits
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset.statistics", description="The tables of the data card."
-    )
+    parser = argparse.ArgumentParser(prog="python -m dataset.statistics", description="The tables of the data card.")
     parser.add_argument("--write", action="store_true", help=f"put them into {CARD.name} beside this file")
     is_to_write = parser.parse_args(arguments).write
     text = tables()
@@ -127,9 +125,7 @@ def main(arguments=None):
     if card.count(BEGIN) != 1 or card.count(END) != 1:
         raise UserError(f"{CARD} lacks the two marker lines; restore it with `git checkout`")
     with replacing(CARD) as temporary:
-        temporary.write_text(
-            card.split(BEGIN)[0] + BEGIN + "\n" + text + "\n" + END + card.split(END)[1], "utf-8"
-        )
+        temporary.write_text(card.split(BEGIN)[0] + BEGIN + "\n" + text + "\n" + END + card.split(END)[1], "utf-8")
     print(f"written: {CARD}")
 
 

@@ -1,7 +1,7 @@
 """Weights and checkpoints: reading them from anywhere without running what is in them, and the official format.
 
-    python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkpoints/baseline_var0.020.pth
-    python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
+python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkpoints/baseline_var0.020.pth
+python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
 
 import argparse

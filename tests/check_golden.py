@@ -48,7 +48,9 @@ def replay(recording, part):
     size = recording["batch_size"]
     losses = []
     for step in range(recording["steps"]):
-        measured = dict(zip(method.metrics, method.update(*data.batch(torch.arange(step * size, (step + 1) * size)))))
+        measured = dict(
+            zip(method.metrics, method.update(*data.batch(torch.arange(step * size, (step + 1) * size))), strict=True)
+        )
         names = ("cls_loss", "bias_loss", "neg_entropy") if part == "unlearn" else ("cls_loss",)
         losses.append([measured[name].item() for name in names])
     return method, losses
@@ -90,7 +92,8 @@ def check(path):
             within = all(w <= WEIGHTS[kind] for w in weights.values()) and buffers <= BUFFERS and loss <= LOSSES[kind]
             agrees &= within
             shown = "  ".join(f"{k} {w:.1e}" for k, w in weights.items())
-            print(f"{path} {part:8} {kind}  {shown}  buffers {buffers:.1e}  losses {loss:.1e}  {'ok' if within else 'DIFFERS'}")
+            verdict = "ok" if within else "DIFFERS"
+            print(f"{path} {part:8} {kind}  {shown}  buffers {buffers:.1e}  losses {loss:.1e}  {verdict}")
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is no recording of the form in the protocol ({error})") from None
     return agrees

@@ -15,9 +15,7 @@ import subprocess
 
 import numpy as np
 
-HEADER = (
-    b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (), }".ljust(117) + b"\n"
-)
+HEADER = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (), }".ljust(117) + b"\n"
 KEYS = ("train_image", "train_label", "test_image", "test_label", "test_gray")
 
 

@@ -57,9 +57,7 @@ def unicode(value):
     return b"X" + len(value).to_bytes(4, "little") + value.encode()
 
 
-def storage_id(
-    numel=b"K\x04", key="0", kind=b"ctorch\nFloatStorage\n", device="cpu", view=b"", name="storage"
-):
+def storage_id(numel=b"K\x04", key="0", kind=b"ctorch\nFloatStorage\n", device="cpu", view=b"", name="storage"):
     return b"(" + unicode(name) + kind + unicode(key) + unicode(device) + numel + view + b"tQ"
 
 
@@ -89,12 +87,8 @@ def torch_files(canary):
     both("list in itself", b"\x80\x02]q\0h\0a.", "nested too deeply")
     both("name of torch that is not needed", b"\x80\x02ctorch.hub\nload\n.", "torch.hub.load")
     both("name as the value", b"\x80\x02ctorch\nFloatStorage\n.", "something else")
-    both(
-        "whole module", b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81.", "torch.nn.modules.linear.Linear"
-    )
-    both(
-        "rebuild from any type", b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n.", "_rebuild_from_type_v2"
-    )
+    both("whole module", b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81.", "torch.nn.modules.linear.Linear")
+    both("rebuild from any type", b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n.", "_rebuild_from_type_v2")
     both("NumPy array", pickle.dumps(np.zeros(3), 2), "numpy")
     both("torch.load", pickle.dumps(Call(torch.load, str(canary)), 2), "torch")
     both("set", pickle.dumps({1, 2}, 2), "set")

@@ -86,8 +86,13 @@ class Reference:
 
     def __init__(self, net, predictors, lr, momentum, decay, lambda_=0.0, mu=0.0, alpha=None):
         """net: dict with the official names; predictors: {"r", "g", "b": dict}. Both are copied."""
-        copy = lambda d: {k: v.detach().clone().double().requires_grad_() for k, v in d.items() if v.is_floating_point()}
-        keep = lambda d: {k: v for k, v in d.items() if "running" not in k}
+
+        def copy(d):
+            return {k: v.detach().clone().double().requires_grad_() for k, v in d.items() if v.is_floating_point()}
+
+        def keep(d):
+            return {k: v for k, v in d.items() if "running" not in k}
+
         self.net = copy(keep(net))
         self.predictors = {c: copy(keep(p)) for c, p in predictors.items()}
         self.lambda_, self.mu, self.alpha = lambda_, mu, alpha
@@ -116,15 +121,16 @@ class Reference:
 
         features = f(self.net, x)
         seen = features if self.alpha is None else features.detach()
-        bias = sum(
-            cross_entropy_of_map(h(q, seen), images, c) for c, q in enumerate(self.predictors.values())
-        )
+        bias = sum(cross_entropy_of_map(h(q, seen), images, c) for c, q in enumerate(self.predictors.values()))
         wanted = [w for q in self.predictors.values() for w in q.values()]
         own = list(self.net.values())
         gradients = torch.autograd.grad(bias, wanted + own, allow_unused=True)
         if self.alpha is None:
             # The reversal acts on f; g has no gradient, and old zero_grad() turned that into zeros.
-            reversed_ = [torch.zeros_like(w) if d is None else -self.mu * d for w, d in zip(own, gradients[len(wanted) :])]
+            reversed_ = [
+                torch.zeros_like(w) if d is None else -self.mu * d
+                for w, d in zip(own, gradients[len(wanted) :], strict=True)
+            ]
             self.sgd_net.step(reversed_)
         start = 0
         for sgd in self.sgd_h:

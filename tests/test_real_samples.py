@@ -59,9 +59,7 @@ def test_training_colours_scatter_around_the_digits_mean(samples, mnist, name):
 
 
 def test_the_test_colours_scatter_around_any_of_the_means(samples, mnist):
-    distance = np.abs(colors(samples["test_images_a"])[:, None].astype(float) - MEAN_COLORS).max(
-        2
-    )  # (10, 10)
+    distance = np.abs(colors(samples["test_images_a"])[:, None].astype(float) - MEAN_COLORS).max(2)  # (10, 10)
     assert (distance.min(1) < 2 * WIDEST).all()
     assert (distance.argmin(1) != mnist.test_labels[:10]).sum() >= 5
 

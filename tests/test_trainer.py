@@ -10,7 +10,15 @@ from dataset.batches import ImageData, on_device
 from errors import UserError
 from models.checkpoint import join_net
 from tests.reference import Reference
-from trainer import METHODS, GradientReversal, Trainer, bias_cross_entropy, confusion_loss, hold_out, negative_entropy
+from trainer import (
+    METHODS,
+    GradientReversal,
+    Trainer,
+    bias_cross_entropy,
+    confusion_loss,
+    hold_out,
+    negative_entropy,
+)
 
 STEPS, BATCH = 4, 6
 
@@ -151,7 +159,6 @@ def test_learning_rate_follows_the_schedule():
     images, labels = digits(BATCH)
     run = Run()
     option = options(max_step=5, lr_decay_period=2, lr=0.01, method="baseline")
-    Trainer(option, on_device(images, labels), run, torch.device("cpu"), {}).train_and_save = None
     trainer = Trainer(option, on_device(images, labels), run, torch.device("cpu"), {})
     trainer.save = lambda: None
     trainer.fit()
@@ -159,7 +166,7 @@ def test_learning_rate_follows_the_schedule():
 
 
 def test_holdout_is_disjoint_and_depends_on_the_data_seed_alone():
-    images, labels = digits(40)
+    images, _labels = digits(40)
     data = on_device(images, np.arange(40))
     train, held = hold_out(data, options(holdout=10))
     assert sorted(train.label.tolist() + held.label.tolist()) == list(range(40))
