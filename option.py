@@ -96,11 +96,14 @@ def add_common(parser):
     group.add_argument("--input_size", type=number(int, 28, 28), help="28")
     for flag in ("--depth", "--seed", "--num_workers"):
         group.add_argument(flag, type=number(int, 0, 2**32 - 1))
+    if parser.prog == "train.py":
+        group.add_argument("--data_split", choices=DATA_SPLITS)
     for flags in (["-d", "--debug"], ["--is_train"]):
         group.add_argument(*flags, action="store_true")
 
 
 NOTHING_LEFT = {
+    "data_split": "training uses the training images; test.py takes the flag",
     "n_class": "there are ten digits",
     "input_size": "images are 28x28",
     "depth": "the network has one depth (the original did not use it either)",
@@ -223,7 +226,7 @@ def resolve(option):
         raise UserError("--cuda and --device cpu contradict each other; give one of them")
     if option.data_dir is None and option.color_var not in COLOR_VARS:
         raise UserError(
-            f"the data is built for the paper's variances, {', '.join(map(str, COLOR_VARS))}, not {option.color_var}; "
+            f"--color_var {option.color_var}: data is built for the paper's {', '.join(map(str, COLOR_VARS))} alone; "
             "give one of them, or a released file of your own with --data_dir"
         )
     if option.data_dir is not None and option.data_seed is not None:
@@ -250,7 +253,7 @@ def resolve_training(option):
 
 
 def notes(option):
-    """One line for every given official flag that has nothing left to do."""
+    """One line for every given official flag that has nothing left to do; `option` is of train.py or test.py."""
     return [
         f"note: --{flag} has nothing left to do: {why}"
         for flag, why in NOTHING_LEFT.items()
