@@ -22,7 +22,12 @@ def exits(main):
             return main(*args, **kwargs)
         except UserError as error:
             message = one_line(error)
-        except MemoryError:
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except (MemoryError, RuntimeError) as error:  # PyTorch's own out-of-memory errors are RuntimeErrors
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
             message = "not enough memory; try a smaller --batch_size, or a machine with at least 2 GB free"
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""

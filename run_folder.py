@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from errors import UserError
 from files import read_json_lines, replacing, write_json
-from models.checkpoint import read_torch_file
+from models.checkpoint import read_torch_file, save_torch_file
 
 RESULT_FREE = {
     "resume",
@@ -73,11 +74,10 @@ class RunFolder:
     def save(self, state):
         """Writes a checkpoint; the one before it stays as previous.pt."""
         last, previous = self / "last.pt", self / "previous.pt"
-        with replacing(last) as temporary:
-            torch.save(state, temporary)
-            if last.exists():
-                with replacing(previous) as kept:
-                    os.link(last, kept)
+        if last.exists():
+            with replacing(previous) as kept:
+                shutil.copyfile(last, kept)
+        save_torch_file(last, state)
 
     def load(self):
         """The newest checkpoint that can be read; says so where that is not the last one."""
@@ -86,8 +86,11 @@ class RunFolder:
         except UserError as error:
             if not (self / "previous.pt").exists():
                 raise
+            state = read_torch_file(self / "previous.pt")
             self.say(f"warning: {error}; going on from previous.pt")
-            return read_torch_file(self / "previous.pt")
+            with replacing(self / "last.pt") as good:  # or the next save would keep the damaged one as the previous
+                shutil.copyfile(self / "previous.pt", good)
+            return state
 
     def write_options(self, option):
         """Records the options and the environment."""

@@ -66,7 +66,7 @@ def train(option):
     device = choose_device(option)
     run = RunFolder(option.save_dir, option.exp_name)
     state = prepare(option, run)
-    if (run / "final.pth").exists() and state and state["epoch"] >= option.max_step:
+    if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
         run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
         return 0
     for note in options.notes(option):
@@ -75,8 +75,12 @@ def train(option):
     data = load_data(option, device)
     trainer = Trainer(option, data.train, run, device, data.test)
     if state:
-        trainer.restore(state)
-        run.trim_log(state["epoch"])
+        try:
+            trainer.restore(state)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
+        run.trim_log(trainer.epoch)
+        (run / "metrics.json").unlink(missing_ok=True)
         run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
     elif start := starting_weights(option):
         load_weights(start, trainer.method.f, trainer.method.g)

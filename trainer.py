@@ -270,6 +270,11 @@ class Trainer:
         """Writes everything that `restore` needs; weights as well every `save_step` epochs and at the end."""
         self.check_finite()
         method = self.method
+        # Weights first: a crash in between repeats the epoch, while a finished checkpoint without them would end it.
+        if self.iteration == 0 and self.epoch % self.option.save_step == 0:
+            save_weights(self.run / f"checkpoint_step_{self.epoch:04d}.pth", method, self.epoch, self.option)
+        if self.epoch == self.option.max_step:
+            save_weights(self.run / "final.pth", method, self.epoch, self.option)
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -286,10 +291,6 @@ class Trainer:
                 "option": vars(self.option),
             }
         )
-        if self.iteration == 0 and self.epoch % self.option.save_step == 0:
-            save_weights(self.run / f"checkpoint_step_{self.epoch:04d}.pth", method, self.epoch, self.option)
-        if self.epoch == self.option.max_step:
-            save_weights(self.run / "final.pth", method, self.epoch, self.option)
 
     def restore(self, state):
         """Goes back to where `state` (of `save`) was written."""

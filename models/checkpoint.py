@@ -5,6 +5,7 @@ python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.
 """
 
 import argparse
+import io
 import sys
 
 import torch
@@ -41,6 +42,14 @@ def read_torch_file(path):
         raise UserError(f"{path} cannot be read as a checkpoint ({reason[:120]})") from None
 
 
+def save_torch_file(path, content, **how):
+    """torch.save, whole or not at all. Raises OSError where the disk is full (torch.save itself a RuntimeError)."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **how)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
 def save_weights(path, method, epoch, option):
     """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h."""
     content = {
@@ -50,8 +59,7 @@ def save_weights(path, method, epoch, option):
         "pred_state_dict": to_cpu(method.h.split_state_dict()),
         "option": vars(option),
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    save_torch_file(path, content)
 
 
 def to_cpu(value):
@@ -92,8 +100,7 @@ def ship(source, target):
     """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
     content = read_torch_file(source)
     kept = {k: content[k] for k in ("step", "net_state_dict", "option") if k in content}
-    with replacing(target) as temporary:
-        torch.save(kept, temporary)
+    save_torch_file(target, kept)
 
 
 def export(source, target):
@@ -105,8 +112,7 @@ def export(source, target):
     optimizer = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
     optimizer = content.get("optim_state_dict", optimizer.state_dict())
     official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
-    with replacing(target) as temporary:
-        torch.save(official, temporary, _use_new_zipfile_serialization=False)
+    save_torch_file(target, official, _use_new_zipfile_serialization=False)
 
 
 @exits
