@@ -27,6 +27,6 @@ ENV LNTL_RUNTIME=local \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-USER lntl
+USER 1000
 VOLUME /app/checkpoint
 CMD ["bash", "train.sh"]

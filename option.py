@@ -217,6 +217,9 @@ def resolve(option):
     """Fills in what depends on other flags and refuses what cannot go together. Raises UserError."""
     if option.exp_name is None:
         raise UserError("an experiment needs a name: -e NAME")
+    for flag, value in vars(option).items():
+        if isinstance(value, str) and not (value and value.isprintable()):
+            raise UserError(f"--{flag} {value!r} is empty or has characters that cannot be shown; give another")
     if option.train_baseline and option.method not in (None, "baseline"):
         raise UserError(f"--train_baseline and --method {option.method} contradict each other; give one of them")
     option.method = option.method or ("baseline" if option.train_baseline else "lntl")

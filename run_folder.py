@@ -66,6 +66,8 @@ class RunFolder:
             pass  # Windows has no flock; there the user takes care
         except OSError:
             raise UserError(f"another process works on {self.path}; wait for it, or choose another -e") from None
+        for leftover in self.path.glob(".*.pt*.tmp"):  # of a process that was killed while it wrote weights
+            leftover.unlink()
 
     def begun(self):
         """Whether there is something to resume here."""
@@ -99,9 +101,9 @@ class RunFolder:
 
     def check_options(self, option):
         """Refuses to resume with options that would change the result; an unset seed becomes the recorded one."""
-        recorded = json.loads((self / "options.json").read_text("utf-8"))
+        recorded = read_options(self.path)
         if option.random_seed is None:
-            option.random_seed = recorded["random_seed"]
+            option.random_seed = recorded.get("random_seed")
         for name, value in vars(option).items():
             if name not in RESULT_FREE and recorded.get(name) != value:
                 raise UserError(
@@ -127,9 +129,26 @@ class RunFolder:
 
     def trim_log(self, epochs):
         """Keeps the records of the first `epochs` epochs: a crash may have come between a record and its checkpoint."""
-        records = [r for r in read_json_lines(self / "log.jsonl") if r["epoch"] <= epochs]
+        try:
+            records = [r for r in read_json_lines(self / "log.jsonl") if r["epoch"] <= epochs]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{self / 'log.jsonl'} is damaged; delete its damaged lines") from None
         with replacing(self / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+
+
+def read_options(folder):
+    """The options that are recorded in the folder of an experiment, {} where there are none. Raises UserError."""
+    path = Path(folder, "options.json")
+    try:
+        recorded = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise UserError(f"{path} is damaged; restore it from a copy, or choose another -e")
+    return recorded
 
 
 def environment():

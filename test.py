@@ -4,7 +4,6 @@ python test.py -e lntl_var0.020
 python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,22 +13,19 @@ from errors import UserError, exits
 from evaluate import report
 from models import FeatureExtractor, LabelClassifier
 from models.checkpoint import load_weights
+from run_folder import read_options
 from train import choose_device
-
-RECORDED = ("method", "color_var", "data_dir", "data_seed")
 
 
 def adopt_recorded(option, run):
     """Takes method and data from the experiment's own options where the command line does not give them."""
-    try:
-        recorded = json.loads((run / "options.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return
-    except ValueError:
-        raise UserError(f"{run / 'options.json'} is damaged; give --checkpoint, --method and --color_var") from None
+    recorded = read_options(run)
     if option.train_baseline:
         option.method = "baseline"
-    for name in RECORDED:
+    names = ["method", "color_var"]
+    if option.data_dir is None and option.data_seed is None:  # a folder or a seed: what is recorded may be both
+        names.append("data_seed" if recorded.get("data_dir") is None else "data_dir")
+    for name in names:
         if getattr(option, name) is None:
             setattr(option, name, recorded.get(name))
 

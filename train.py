@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import option as options
-from dataset.load import load_data
+from dataset.load import DRY_RUN, load_data
 from errors import UserError, exits
 from evaluate import report
 from models.checkpoint import load_weights
@@ -109,11 +109,15 @@ def prepare(option, run):
     """Checks the folder against --resume. Returns the checkpoint to go on from, or None for a new run."""
     if option.resume and run.begun():
         run.check_options(option)
-        return run.load()
+        state = run.load()
+        if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
+            raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
+        return state
     if run.begun():
         raise UserError(f"{run.path} holds a run already; continue it with --resume, choose another -e, or delete it")
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
+    (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
     run.write_options(option)
     return None
 
@@ -124,7 +128,7 @@ def main(arguments=None):
     if not option.dry_run:
         return train(option)
     with tempfile.TemporaryDirectory() as folder:
-        option.save_dir, option.max_step = folder, 1
+        option.save_dir, option.max_step, option.holdout = folder, 1, min(option.holdout, DRY_RUN // 2)
         status = train(option)
     print("dry run: one batch of everything went well; nothing was kept")
     return status
