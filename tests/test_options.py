@@ -8,7 +8,9 @@ import torch
 import option as options
 import test as evaluation
 import train
+from dataset.released import ReleasedFile, released_name, write_released
 from tests.test_models import weights_file
+from tests.test_trainer import digits
 
 
 def refused(capsys, program, *arguments):
@@ -78,12 +80,24 @@ def test_odd_names(capsys, program, name):
         ["--checkpoint", "no/such/file.pth"],
         ["--checkpoint", "."],
         ["--checkpoint", "README.md"],
+        ["--checkpoint", ""],
+        ["--data_dir", ""],
+        ["--save_dir", ""],
+        ["--save_dir", "a\nb"],
+        ["--save_dir", "\udcff"],
         ["--no_such_flag"],
         ["--lr"],
     ],
 )
 def test_flags_that_cannot_be(capsys, tmp_path, flags):
     refused(capsys, train, "-e", "x", "--save_dir", tmp_path, *flags)
+
+
+def test_holdout_that_leaves_nothing(capsys, tmp_path):
+    train_part, test_part = digits(20, seed=1), digits(10, seed=2)
+    write_released(tmp_path / released_name(0.02), ReleasedFile(*train_part, *test_part, test_part[0].max(axis=3)))
+    flags = ["-e", "x", "--save_dir", tmp_path, "--data_dir", tmp_path, "--color_var", "0.02", "--from_scratch"]
+    assert "--holdout 20" in refused(capsys, train, *flags, "--holdout", "20")
 
 
 def test_missing_name_and_missing_run(capsys, tmp_path):
@@ -121,7 +135,7 @@ def test_official_command_line_works(capsys, tmp_path):
         "--n_class 10 --input_size 28 --depth 20 --seed 2 --cudnn_benchmark True --random_seed 1 --data_split train "
         f"--save_step 5 --log_step 10 --max_step 2 --save_dir {tmp_path} --dry-run"
     )
-    assert train.main(flags.split()) == 0
+    assert train.main([*flags.split(), "--holdout", "500"]) == 0
     out = capsys.readouterr().out
     for flag in ("--num_workers", "--depth", "--seed", "--is_train", "--use_pretrain", "--data_split", "--debug"):
         assert f"note: {flag} has nothing left to do" in out

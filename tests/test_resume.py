@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import option as options
+import test as evaluation
+import train
+from dataset.load import load_data
 from dataset.released import ReleasedFile, released_name, write_released
+from run_folder import RunFolder
+from tests.test_options import refused
 from tests.test_trainer import digits
+from trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4
@@ -69,11 +77,17 @@ def assert_same(folder, expected):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(data, tmp_path_factory):
+def whole(data, tmp_path_factory):
+    """The folder of the uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    finished = run(folder, data)
+    finished = run(folder, data, "--resume")  # nothing there yet: it starts
     assert finished.returncode == 0, finished.stderr
-    return result(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole):
+    return result(whole)
 
 
 def finish(folder, data, expected):
@@ -103,6 +117,43 @@ def test_signal_saves_and_leaves(tmp_path, data, uninterrupted, number):
     finish(tmp_path, data, uninterrupted)
 
 
+# A program that kills itself when a file NAME is half-written, or when it has just been put in place.
+SUICIDE = """
+import os, signal, sys
+name, moment = sys.argv.pop(1), sys.argv.pop(1)
+replace = os.replace
+
+def killing(source, target):
+    if os.path.basename(target) != name:
+        return replace(source, target)
+    if moment == "half":
+        os.truncate(source, os.path.getsize(source) // 2)
+    else:
+        replace(source, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = killing
+import train
+sys.exit(train.main())
+"""
+SOME_WRITES = [("last.pt", "half"), ("previous.pt", "whole"), ("final.pth", "half"), ("metrics.json", "half")]
+WRITTEN = "options.json environment.json log.jsonl checkpoint_step_0002.pth checkpoint_step_0004.pth".split()
+WRITTEN += ["last.pt", "previous.pt", "final.pth", "metrics.json"]
+ALL_WRITES = [(name, moment) for name in WRITTEN for moment in ("half", "whole")]
+
+
+@pytest.mark.parametrize("writes", [SOME_WRITES, pytest.param(ALL_WRITES, marks=pytest.mark.slow)])
+def test_killed_inside_a_write(tmp_path, data, uninterrupted, writes):
+    for name, moment in writes:  # one after the other, each going on from what the one before left
+        line = [sys.executable, "-c", SUICIDE, name, moment, *command(tmp_path, data, "--resume")[2:]]
+        killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert killed.returncode in (-signal.SIGKILL, 0), (name, moment, killed.stderr)
+        if (name, moment) in SOME_WRITES:
+            assert killed.returncode == -signal.SIGKILL, (name, moment)
+    finish(tmp_path, data, uninterrupted)
+    assert not list((tmp_path / "run").glob(".*.pt*.tmp"))  # leftovers of the killed ones
+
+
 def test_second_process_is_refused(tmp_path, data):
     process = start_and_wait_for(tmp_path, data, "everything lies in")
     second = run(tmp_path, data, "--resume")
@@ -118,23 +169,54 @@ def test_damaged_checkpoint_gives_way_to_the_previous_one(tmp_path, data, uninte
     process.kill()
     process.wait()
     last = tmp_path / "run" / "last.pt"
-    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1  # in the middle of some tensor
+    last.write_bytes(content)
     finished = run(tmp_path, data, "--resume")
     assert "going on from previous.pt" in finished.stdout
     assert_same(tmp_path, uninterrupted)
 
 
-def test_what_resume_refuses(tmp_path, data, uninterrupted):
-    assert run(tmp_path, data, "--resume").returncode == 0  # nothing there yet: it starts
-    assert_same(tmp_path, uninterrupted)
-    again = run(tmp_path, data, "--resume")
-    assert again.returncode == 0
-    assert "is finished" in again.stdout
-    for flags, what in (([], "--resume"), (["--resume", "--mu", "0.2"], "--mu")):
-        refused = run(tmp_path, data, *flags)
-        assert refused.returncode == 2
-        assert what in refused.stderr
-        assert refused.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [([], "--resume"), (["--resume", "--mu", "0.2"], "--mu"), (["--resume", "--random_seed", "6"], "--random_seed")],
+)
+def test_what_resume_refuses(capsys, tmp_path, data, whole, flags, what):
+    shutil.copytree(whole / "run", tmp_path / "run")
+    assert what in refused(capsys, train, *command(tmp_path, data)[2:], *flags)
+
+
+def test_finished_run(capsys, tmp_path, data, whole):
+    shutil.copytree(whole / "run", tmp_path / "run")
+    assert train.main([*command(tmp_path, data)[2:], "--resume"]) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert evaluation.main(["-e", "run", "--save_dir", str(tmp_path)]) == 0
+    assert "/64)" in capsys.readouterr().out  # of the data that the run was trained on
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("options.json", b"{"),
+        ("options.json", b"[]"),
+        ("log.jsonl", b"?\n"),
+        ("last.pt", [1]),
+        ("last.pt", {"epoch": 0}),
+    ],
+)
+def test_damaged_run_folder_is_one_line(capsys, tmp_path, data, file, content):
+    flags = command(tmp_path, data)[2:]
+    option = options.resolve_training(options.train_parser().parse_args(flags))
+    folder = RunFolder(tmp_path, "run")
+    folder.write_options(option)
+    trainer = Trainer(option, load_data(option, "cpu").train, folder, torch.device("cpu"), {})
+    trainer.save()
+    folder.lock.close()
+    if isinstance(content, bytes):
+        (folder / file).write_bytes(content)
+    else:
+        torch.save(content, folder / file)
+    assert file in refused(capsys, train, *flags, "--resume")
 
 
 @pytest.mark.slow
