@@ -85,16 +85,17 @@ def train(option):
     elif start := starting_weights(option):
         load_weights(start, trainer.method.f, trainer.method.g)
         run.say(f"starting from the weights {start}")
-    run.say(
-        f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, lr {option.lr:g}, "
-        f"seed {option.random_seed}; everything lies in {run.path}"
-    )
 
     def stop(number, _):
         trainer.stop = number
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+
+    run.say(
+        f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, lr {option.lr:g}, "
+        f"seed {option.random_seed}; everything lies in {run.path}"
+    )
     if not trainer.fit():
         run.say(
             f"stopped in epoch {trainer.epoch + 1}, iteration {trainer.iteration}, and saved; "
