@@ -16,6 +16,9 @@ DATA_SPLITS = ("train", "test")
 class Parser(argparse.ArgumentParser):
     """Reports a wrong flag in one line that says where help is."""
 
+    def __init__(self, **how):
+        super().__init__(allow_abbrev=False, **how)  # the scripts read the flags too, and know no abbreviations
+
     def error(self, message):
         raise UserError(f"{message} (see `python {self.prog} --help`)")
 

@@ -39,7 +39,8 @@ def main(arguments=None):
     adopt_recorded(option, run)
     options.resolve(option)
     for note in options.notes(option):
-        print(note)
+        if "--data_split" not in note:  # it has its meaning here
+            print(note)
     weights = Path(option.checkpoint) if option.checkpoint else run / "final.pth"
     if not weights.exists():
         what = "does not exist" if option.checkpoint else f"does not exist: {run} has not been trained to its end"
