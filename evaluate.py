@@ -74,7 +74,8 @@ def report(option, folder, f, g, tests, weights, say=print):
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
     }
     metrics |= {"option": vars(option), "environment": environment()}
-    write_json(Path(folder, "metrics.json"), metrics)
     title = f"{option.method}, $\\sigma^2$ = {option.color_var}: accuracy {first.accuracy:.4f}"
     draw_confusion(Path(folder, "confusion_matrix.png"), [(title, first.confusion)])
+    # Last, as a run with metrics.json counts as finished.
+    write_json(Path(folder, "metrics.json"), metrics)
     say(f"written: {Path(folder, 'metrics.json')}, {Path(folder, 'confusion_matrix.png')}")
