@@ -8,6 +8,10 @@ class UserError(Exception):
     """Something the user can mend. The message is one line: what is wrong, and what to do."""
 
 
+class Busy(UserError):
+    """Another process works on the same thing; later it may be free."""
+
+
 def one_line(text):
     """`text` (any object) as a single line without control characters, so that odd names cannot break the message."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split(" ")))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from errors import UserError
+from errors import Busy, UserError
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 
@@ -65,7 +65,7 @@ class RunFolder:
         except ModuleNotFoundError:
             pass  # Windows has no flock; there the user takes care
         except OSError:
-            raise UserError(f"another process works on {self.path}; wait for it, or choose another -e") from None
+            raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
         for leftover in self.path.glob(".*.pt*.tmp"):  # of a process that was killed while it wrote weights
             leftover.unlink()
 
