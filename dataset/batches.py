@@ -26,10 +26,18 @@ class ColoredMasks(NamedTuple):
         return len(self.foreground)
 
 
-def normalise(values, dtype):
-    """uint8 values whose last dimension is RGB, normalised (official): (x / 255 - MEAN) / STD in `dtype`."""
-    mean, std = (torch.tensor(v, dtype=dtype, device=values.device) for v in (MEAN, STD))
-    return (values.to(dtype) / 255 - mean) / std
+def normalised_palette(device, dtype):
+    """What each channel value becomes, (256, 3): (value / 255 - MEAN) / STD (official).
+
+    Made once: a constant that is copied to a GPU in every batch makes it wait, and cannot be part of a CUDA graph.
+    """
+    mean, std = (torch.tensor(v, dtype=dtype, device=device) for v in (MEAN, STD))
+    return (torch.arange(256, device=device)[:, None].to(dtype) / 255 - mean) / std
+
+
+def normalise(values, palette):
+    """uint8 values (..., 3), RGB, through the palette of `normalised_palette`."""
+    return palette.gather(0, values.reshape(-1, 3).long()).view(values.shape)
 
 
 def bias_labels(values):
@@ -48,7 +56,7 @@ class FactoredData:
         self.padded = F.pad(torch.from_numpy(mask).to(device, torch.uint8), (2, 2, 2, 2))
         self.color = torch.from_numpy(color).to(device)
         self.label = torch.from_numpy(label).to(device)
-        self.dtype = dtype
+        self.palette = normalised_palette(device, dtype)
 
     def __len__(self):
         return len(self.label)
@@ -57,10 +65,9 @@ class FactoredData:
         """index: int64 (B,) on the device. Returns x (ColoredMasks), y int64 (B,), b int64 (B, 14, 14, 3)."""
         padded, color = self.padded[index], self.color[index]
         on_grid = padded[:, 3:30:2, 3:30:2, None] * color[:, None, None, :]
-        padded = padded.to(self.dtype)
+        padded = padded.to(self.palette.dtype)
         patches = torch.stack([padded[:, i : i + 28, j : j + 28] for i in range(5) for j in range(5)], dim=1)
-        black = torch.zeros_like(color[:1])
-        x = ColoredMasks(patches.flatten(2), normalise(color, self.dtype), normalise(black, self.dtype)[0])
+        x = ColoredMasks(patches.flatten(2), foreground=normalise(color, self.palette), background=self.palette[0])
         return x, self.label[index], bias_labels(on_grid)
 
     def subset(self, index):
@@ -68,7 +75,7 @@ class FactoredData:
         part = object.__new__(FactoredData)
         index = index.to(self.label.device)
         part.padded, part.color, part.label = self.padded[index], self.color[index], self.label[index]
-        part.dtype = self.dtype
+        part.palette = self.palette
         return part
 
 
@@ -79,7 +86,7 @@ class ImageData:
         """images: uint8 (N, 28, 28, 3); label: int64 (N,). NumPy arrays."""
         self.images = torch.from_numpy(images).to(device)
         self.label = torch.from_numpy(label).to(device)
-        self.dtype = dtype
+        self.palette = normalised_palette(device, dtype)
 
     def __len__(self):
         return len(self.label)
@@ -87,14 +94,15 @@ class ImageData:
     def batch(self, index):
         """index: int64 (B,) on the device. Returns x float (B, 3, 28, 28) in channels_last order, y and b as above."""
         images = self.images[index]
-        x = normalise(images, self.dtype).permute(0, 3, 1, 2)
+        x = normalise(images, self.palette).permute(0, 3, 1, 2)
         return x, self.label[index], bias_labels(images[:, 1::2, 1::2])
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
         index = index.numpy()
         device = self.label.device
-        return ImageData(self.images.cpu().numpy()[index], self.label.cpu().numpy()[index], device, self.dtype)
+        images, label = self.images.cpu().numpy()[index], self.label.cpu().numpy()[index]
+        return ImageData(images, label, device, self.palette.dtype)
 
 
 def factorise(images):
