@@ -178,9 +178,9 @@ def train_parser():
     )
     group.add_argument(
         "--precision",
-        choices=("float32", "bfloat16"),
+        choices=("float32", "tf32", "bfloat16"),
         default="float32",
-        help="of the arithmetic [float32, new]",
+        help="of the arithmetic; tf32: float32 whose products a GPU rounds to 10 bits [float32, new]",
     )
     group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
     return parser

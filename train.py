@@ -35,6 +35,10 @@ def choose_device(option):
         print("WARNING: no GPU is available, going on on the CPU")
     cuda = option.device != "cpu" and torch.cuda.is_available()
     torch.backends.cudnn.benchmark = option.cudnn_benchmark
+    tf32 = getattr(option, "precision", None) == "tf32"  # PyTorch's own default is tf32 in convolutions alone
+    if tf32 and not cuda:
+        raise UserError("--precision tf32 is arithmetic of a GPU, and this runs on the CPU; use float32 or bfloat16")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     return torch.device("cuda" if cuda else "cpu")
 
 
