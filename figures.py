@@ -7,14 +7,23 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
-from dataset.colored_mnist import MEAN_COLORS, build
+from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build
 from files import replacing
+
+COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
+OTHER = "black"
+PANELS = {  # of the training curves: the record's name and the sign it is drawn with
+    "test accuracy": ("test_accuracy", 1),
+    "classification loss": ("cls_loss", 1),
+    "accuracy of h": ("bias_accuracy", 1),
+    "entropy of h's prediction": ("neg_entropy", -1),
+}
 
 
 def save(figure, path):
     """Writes a figure as PNG, whole or not at all, without the date and version that would change its bytes."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     plt.close(figure)
 
 
@@ -45,6 +54,77 @@ def draw_confusion(path, matrices):
                 )  # fmt: skip
         matrix.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit (rows in %)")
     save(figure, path)
+
+
+def draw_accuracy(path, published, cells, title):
+    """Draws accuracy against variance: hollow and dashed as published, filled as measured, bars for one std.
+
+    published: {method: {variance: accuracy}}; cells: of results.json; title: gives a method's name in words.
+    """
+    figure, axis = plt.subplots(figsize=(7.6, 5), layout="constrained")
+    for method, points in published.items():
+        axis.plot(*zip(*points.items(), strict=True), "--o", color=COLORS[method], mfc="white", lw=1, ms=7, alpha=0.8)
+    for method in reversed({**published, **dict.fromkeys(c["method"] for c in cells)}):
+        found = [c for c in cells if c["method"] == method]
+        style = {"color": COLORS.get(method, OTHER), "marker": "o" if method in published else "D", "ms": 5}
+        style |= {"ls": "-" if method in published else ":", "lw": 1.5, "label": title(method)}
+        axis.plot([c["color_var"] for c in found], [c["mean"] for c in found], **style)
+        several = [c for c in found if c["n"] > 1]
+        place, mean, std = ([c[key] for c in several] for key in ("color_var", "mean", "std"))
+        axis.errorbar(place, mean, std, fmt="none", color=style["color"], capsize=4, lw=1.5)
+    axis.plot([], [], "--o", color=OTHER, mfc="white", lw=1, ms=7, label="published (hollow)")
+    axis.set(xlabel=r"variance of the colours, $\sigma^2$", ylabel="test accuracy, last epoch")
+    axis.set_xticks([*published["lntl"]])
+    tidy(axis)
+    axis.legend(loc="lower right", frameon=False, title="ours: filled, bars of one standard deviation")
+    save(figure, path)
+
+
+def draw_curves(path, runs, title, color_var=0.02):
+    """Draws every training epoch by epoch. Above: all methods at one variance. Below: LNTL at all variances.
+
+    runs: of report.load_runs; title: gives a method's name in words.
+    """
+    figure, axes = plt.subplots(2, len(PANELS), figsize=(14, 6.2), layout="constrained")
+    shades = dict(zip(COLOR_VARS, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(COLOR_VARS))), strict=True))
+    for run in runs.values():
+        method, variance = run["method"], run["options"]["color_var"]
+        if variance == color_var:
+            draw_run(axes[0], run, COLORS.get(method, OTHER), title(method).replace(", ", ",\n"))
+        if method == "lntl":
+            draw_run(axes[1], run, shades.get(variance, OTHER), rf"$\sigma^2$ = {variance}")
+    for axis, (name, _) in zip(axes[0], PANELS.items(), strict=True):
+        axis.set_title(name)
+    axes[0, 1].set_yscale("log")  # the baseline's first epoch is far above the rest
+    axes[0, 1].yaxis.set_major_formatter("{x:g}")
+    for row, what in zip(axes, (rf"all methods, $\sigma^2$ = {color_var}", "LNTL, all variances"), strict=True):
+        row[0].set_ylabel(what)
+        row[-1].axhline(np.log(8), color=OTHER, ls=":", lw=1)
+        row[-1].annotate(
+            "log 8, the most there can be", (0.98, np.log(8)), xycoords=("axes fraction", "data"),
+            xytext=(0, -3), textcoords="offset points", ha="right", va="top", fontsize=8,
+        )  # fmt: skip
+        handles = dict(zip(*reversed(row[0].get_legend_handles_labels()), strict=True))  # one for all seeds
+        row[-1].legend(handles.values(), handles.keys(), frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        for axis in row:
+            axis.set(xlabel="epoch")
+            tidy(axis)
+    save(figure, path)
+
+
+def draw_run(row, run, color, label):
+    """Draws one run in the four panels of a row; a panel whose quantity the run does not have stays as it is."""
+    for axis, (key, sign) in zip(row, PANELS.values(), strict=True):
+        points = [(r["epoch"], sign * r[key]) for r in run["log"] if key in r]
+        if points:
+            axis.plot(*zip(*points, strict=True), color=color, label=label, lw=1.5)
+
+
+def tidy(axis):
+    """No frame at the top and the right, and a light grid."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(color="0.9", lw=0.7)
+    axis.set_axisbelow(True)
 
 
 def draw_sketch(path, color_var=0.02, count=400):

@@ -1,160 +1,307 @@
-"""Rebuilds the figures and tables of README.md from committed records alone.
+"""The report: results/ and the tables of README.md and REPRODUCTION.md, rebuilt from the committed records alone.
 
-    python report.py --add checkpoint/NAME      # copies the records of a finished run into results/runs/NAME
-    python report.py                            # rewrites the tables of README.md and the figures
-
-Records are the small files of a run folder: options.json, environment.json, log.jsonl and metrics.json.
+`python reproduce.py --report` calls `rebuild`, `--add` calls `add`. Records are the small files of a run folder
+(RECORDS), kept in results/runs/NAME. NAME is METHOD_varV.VVV_seedS for a cell of the paper's table, and
+METHOD_varV.VVV_SETTING or METHOD_varV.VVV_SETTING_seedS for a named setting outside of it.
 """
 
-import argparse
 import hashlib
 import json
+import re
 import shutil
-import sys
+import statistics
 from pathlib import Path
 
-from errors import UserError, exits
+from dataset.colored_mnist import COLOR_VARS
+from errors import UserError
 from files import read_json_lines, replacing
+from run_folder import RESULT_FREE
 
 ROOT = Path(__file__).parent
-RUNS = ROOT / "results" / "runs"
 RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
-PUBLISHED = {  # official README; sigma^2 -> accuracy
-    "baseline": {
-        0.02: 0.4055,
-        0.025: 0.4813,
-        0.03: 0.5996,
-        0.035: 0.6626,
-        0.04: 0.7333,
-        0.045: 0.7973,
-        0.05: 0.8450,
-    },
-    "blindeye": {
-        0.02: 0.6741,
-        0.025: 0.7123,
-        0.03: 0.7883,
-        0.035: 0.8203,
-        0.04: 0.8638,
-        0.045: 0.8927,
-        0.05: 0.9159,
-    },
-    "gray": {
-        0.02: 0.8374,
-        0.025: 0.8751,
-        0.03: 0.8996,
-        0.035: 0.9166,
-        0.04: 0.9325,
-        0.045: 0.9472,
-        0.05: 0.9596,
-    },
-    "lntl": {
-        0.02: 0.8185,
-        0.025: 0.8854,
-        0.03: 0.9137,
-        0.035: 0.9306,
-        0.04: 0.9406,
-        0.045: 0.9555,
-        0.05: 0.9618,
-    },
+PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the paper
+    "baseline": (0.4055, 0.4813, 0.5996, 0.6626, 0.7333, 0.7973, 0.8450),
+    "blindeye": (0.6741, 0.7123, 0.7883, 0.8203, 0.8638, 0.8927, 0.9159),
+    "gray": (0.8374, 0.8751, 0.8996, 0.9166, 0.9325, 0.9472, 0.9596),
+    "lntl": (0.8185, 0.8854, 0.9137, 0.9306, 0.9406, 0.9555, 0.9618),
 }
+PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
+LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
+TITLES = {"baseline": "Baseline", "blindeye": "BlindEye", "gray": "Gray", LUMA: "Gray, on luma", "lntl": "LNTL"}
+TITLES["lntl_official"] = "LNTL, from the authors' network"
+AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
+NAME = re.compile(rf"({'|'.join(PUBLISHED)})_var(\d\.\d{{3}})_(?:(\w+?)_)?(?:seed(\d+)|(\w+))")
 
 
-def add(folder):
-    """Copies the records of a finished run into results/runs."""
-    missing = [name for name in RECORDS if not Path(folder, name).exists()]
-    if missing:
-        raise UserError(f"{folder} has no {missing[0]}; add a run that is finished")
-    target = RUNS / Path(folder).resolve().name
-    target.mkdir(parents=True, exist_ok=True)
-    for name in RECORDS:
-        shutil.copyfile(Path(folder, name), target / name)
+def cell_name(method, color_var, seed):
+    """The name of a run of the paper's table."""
+    return f"{method}_var{color_var:.3f}_seed{seed}"
 
 
-def load_runs():
-    """{name: {"options", "environment", "metrics": dict, "log": list of records}} of all committed runs."""
-    runs = {}
-    for folder in sorted(path.parent for path in RUNS.glob("*/metrics.json")):
+def title(method):
+    """The method, or METHOD_SETTING, in words."""
+    return TITLES.get(method) or TITLES[method.split("_")[0]] + f" ({method.split('_', 1)[1]})"
+
+
+# ------------------------------------------------------------------------------------------------ records
+
+
+def read_run(folder):
+    """{"method": METHOD or METHOD_SETTING, "options", "environment", "metrics": dict, "log": list} of a run folder.
+
+    Raises UserError where the records are missing, or contradict each other or their folder's name.
+    """
+    folder = Path(folder)
+    if not (match := NAME.fullmatch(folder.name)):
+        raise UserError(f"{folder}: the name of a record is METHOD_varV.VVV_seedS or METHOD_varV.VVV_SETTING")
+    try:
         run = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment", "metrics")}
-        runs[folder.name] = run | {"log": read_json_lines(folder / "log.jsonl")}
-    return runs
+        run["log"] = read_json_lines(folder / "log.jsonl")
+        wrong = contradiction(run, match)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} has no {Path(error.filename).name}; the run is not finished") from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        wrong = f"they are damaged ({type(error).__name__}: {error})"
+    if wrong:
+        raise UserError(f"the records in {folder} are not those of a finished run: {wrong}")
+    setting = match[3] or match[5]
+    return run | {"method": match[1] + (f"_{setting}" if setting else "")}
 
 
-def results_table(runs):
-    """One row a run: the last epoch's accuracy beside the published one, n, epochs, minutes, hardware."""
+def contradiction(run, match):
+    """What in a run's records does not fit together or to its name (a match of NAME), or None."""
+    option, metrics, log = run["options"], run["metrics"], run["log"]
+    named = (match[1], float(match[2]), int(match[4]) if match[4] else option["random_seed"])
+    if named != (option["method"], option["color_var"], option["random_seed"]):
+        return "method, variance or seed are not those of the name"
+    if [r["epoch"] for r in log] != list(range(1, option["max_step"] + 1)):
+        return f"log.jsonl does not hold each of the {option['max_step']} epochs once"
+    confusion = metrics["confusion"]
+    correct, n = sum(confusion[i][i] for i in range(10)), sum(map(sum, confusion))
+    if (metrics["correct"], metrics["n"], metrics["accuracy"]) != (correct, n, correct / n):
+        return "metrics.json does not agree with its confusion matrix"
+    if log[-1]["test_accuracy"] != metrics["accuracy"]:
+        return "accuracy in metrics.json and in the last epoch of log.jsonl differ"
+    if option["data_dir"] is None and n != 10_000:
+        return f"tested on {n} images, not 10000"
+    return None
+
+
+def load_runs(root=ROOT):
+    """{name: run} (see `read_run`) of all committed records."""
+    return {path.name: read_run(path) for path in sorted((root / "results" / "runs").iterdir()) if path.is_dir()}
+
+
+def add(save_dir, root=ROOT):
+    """Copies the records of every finished run of the paper's table in `save_dir`. Returns their names."""
+    names = []
+    for folder in sorted(Path(save_dir).glob("*_var*_seed*")):
+        if not NAME.fullmatch(folder.name) or not (folder / "metrics.json").exists():
+            continue
+        if read_run(folder)["options"]["data_dir"] is not None:
+            raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
+        target = root / "results" / "runs" / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RECORDS:
+            with replacing(target / name) as temporary:
+                shutil.copyfile(folder / name, temporary)
+        names.append(folder.name)
+    return names
+
+
+# -------------------------------------------------------------------------------------------------- cells
+
+
+def start(option):
+    """The run whose weights a run began with: a name, AUTHORS_NETWORK, or None for random weights."""
+    if option["from_scratch"] or option["method"] in ("baseline", "gray"):
+        return None
+    path = Path(option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth")
+    if path.name.startswith("pretrained_var"):
+        return AUTHORS_NETWORK
+    return path.parent.name if path.name == "final.pth" else f"{path.stem}_seed1"
+
+
+def hardware(run):
+    """The GPU, or the processor and the number of threads."""
+    option, environment = run["options"], run["environment"]
+    if environment["gpu"] and option["device"] != "cpu":
+        return environment["gpu"]
+    threads = option["threads"] or environment["threads"]
+    return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def make_cell(method, runs, everything, key="test_accuracy"):
+    """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
+    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "checkpoint"}
+    settings = [{k: v for k, v in r["options"].items() if k not in free} | {"": start(r["options"])} for r in runs]
+    option = runs[0]["options"]
+    if any(s != settings[0] for s in settings):
+        raise UserError(f"the seeds of {method} at {option['color_var']} were not run with the same options")
+    accuracy = [r["log"][-1][key] for r in runs]
+    began = settings[0][""]
+    pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
+    pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
+    return {
+        "method": method,
+        "color_var": option["color_var"],
+        "seeds": [r["options"]["random_seed"] for r in runs],
+        "accuracy": accuracy,
+        "mean": round(statistics.fmean(accuracy), 6),
+        "std": round(statistics.stdev(accuracy), 6) if len(runs) > 1 else None,
+        "n": len(runs),
+        "epochs": option["max_step"],
+        "pretrain_epochs": pretrained.get(began),
+        "minutes": round(statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in runs), 1),
+        "precision": option["precision"],
+        "hardware": "; ".join(sorted({hardware(r) for r in runs})),
+    }
+
+
+def make_cells(runs):
+    """All entries of results.json: the paper's methods and the other reading of Gray, then the named settings.
+
+    minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one seed.
+    """
+    groups = {}
+    for run in sorted(runs.values(), key=lambda r: r["options"]["random_seed"]):
+        groups.setdefault((run["method"], run["options"]["color_var"]), []).append(run)
+    cells = [make_cell(method, group, runs) for (method, _), group in groups.items()]
+    lumas = [group for (method, _), group in groups.items() if method == "gray"]
+    cells += [make_cell(LUMA, group, runs, "test_luma_accuracy") for group in lumas]
+    order = list(TITLES)
+    place = {m: order.index(m) if m in order else len(order) for m in (c["method"] for c in cells)}
+    return sorted(cells, key=lambda c: (place[c["method"]], c["method"], c["color_var"]))
+
+
+# ------------------------------------------------------------------------------------------------- tables
+
+
+def number(value):
+    """An accuracy or a difference of two with four decimals; a dash for None."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def measured(cell):
+    """mean, or mean ± std."""
+    return number(cell["mean"]) + (f" ± {cell['std']:.4f}" if cell["std"] is not None else "")
+
+
+def full_table(cells, runs):
+    """A row a cell, in Markdown: the published figure, ours, the schedule, and what it cost."""
     rows = [
-        "| run | method | σ² | published | ours, last epoch | seeds (n) | epochs | minutes | start | hardware |",
-        "|" + "---|" * 10,
+        "| method | σ² | published | ours (mean ± std) | difference | n | epochs | lr, cut to a tenth every | start "
+        "| minutes | hardware |",
+        "|" + "---|" * 11,
     ]
-    for name, run in runs.items():
-        option, log = run["options"], run["log"]
-        published = PUBLISHED[option["method"]].get(option["color_var"])
-        minutes = sum(r["seconds"] for r in log) / 60
-        hardware = f"{run['environment']['processor']}, {option['threads'] or run['environment']['threads']} thread"
-        start = "random" if option["method"] in ("baseline", "gray") or option["from_scratch"] else "shipped baseline"
-        start = "the authors' network" if option["checkpoint"] else start
+    found = {(c["method"], c["color_var"]): c for c in cells}
+    options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
+    for method, color_var in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **found}:
+        published = PUBLISHED[method.split("_")[0]].get(color_var)
+        head = f"| {title(method)} | {color_var} | {number(published)} |"
+        if not (cell := found.get((method, color_var))):
+            rows.append(f"{head} not yet run |" + " |" * 7)
+            continue
+        option = options[method.removesuffix("_luma"), color_var]
+        difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
+        began = start(option)
+        began = "random" if began is None else f"{began}, {cell['pretrain_epochs']} epochs"
         rows.append(
-            f"| {name} | {option['method']} | {option['color_var']} | {published:.4f} | "
-            f"**{run['metrics']['accuracy']:.4f}** | 1 | {len(log)} | {minutes:.0f} | {start} | {hardware} |"
+            f"{head} **{measured(cell)}** | {difference} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
+            f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"
         )
     return "\n".join(rows)
 
 
-def curves_table(runs):
-    """Test accuracy after every epoch of the LNTL runs."""
-    curves = {
-        n: [r["test_accuracy"] for r in run["log"]] for n, run in runs.items() if run["options"]["method"] == "lntl"
-    }
-    return "\n".join(f"- `{n}`: " + " ".join(f"{a:.3f}".lstrip("0") for a in curve) for n, curve in curves.items())
+def summary(cells):
+    """How many cells have been run, and how many came out as published, in two sentences."""
+    table = [c for c in cells if c["method"] in PUBLISHED]
+    differences = [(c["method"], c["mean"] - PUBLISHED[c["method"]][c["color_var"]]) for c in table]
+    lntl = [d for m, d in differences if m == "lntl"]
+    others = [d for m, d in differences if m != "lntl"]
+    return (
+        f"{len(table)} of the 28 cells have been run. LNTL is at or above the published figure in "
+        f"{sum(d >= 0 for d in lntl)} of {len(lntl)}; the other methods are within .02 of theirs in "
+        f"{sum(abs(d) <= 0.02 for d in others)} of {len(others)}."
+    )
 
 
-def weights_table(runs):
+def matrix(cells):
+    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary."""
+    found = {(c["method"], c["color_var"]): measured(c) for c in cells}
+    rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
+    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells)}:
+        name = title(method)
+        if method in PUBLISHED:
+            rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
+            name = ""
+        ours = [f"**{found[method, v]}**" if (method, v) in found else "-" for v in COLOR_VARS]
+        rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
+    return "\n".join([*rows, "", f"-: not yet run. {summary(cells)}"])
+
+
+def weights_table(runs, root=ROOT):
     """One row a file of checkpoints/: accuracy, SHA-256 and the command that made it."""
     rows = ["| file | accuracy | SHA-256 | command |", "|---|---|---|---|"]
-    for path in sorted((ROOT / "checkpoints").glob("*.pth")):
-        run = runs[path.stem]
-        o = run["options"]
-        command = (
-            f"python train.py -e {path.stem} --method {o['method']} --color_var {o['color_var']} "
-            f"--random_seed {o['random_seed']} --threads {o['threads']} --max_step {o['max_step']}"
-        )
+    for path in sorted((root / "checkpoints").glob("*.pth")):
+        name = f"{path.stem}_seed1"
+        if name not in runs:
+            raise UserError(f"checkpoints/{path.name} has no records in results/runs/{name}; add them, or remove it")
+        option = runs[name]["options"]
+        flags = {"method": "", "color_var": 0.03, "random_seed": None, "lr_decay_period": 40, "max_step": 100}
+        shown = " ".join(f"--{k} {option[k]}" for k, default in flags.items() if option[k] != default)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append(f"| {path.name} | {run['metrics']['accuracy']:.4f} | `{digest}` | `{command}` |")
+        accuracy = runs[name]["metrics"]["accuracy"]
+        rows.append(f"| {path.name} | {accuracy:.4f} | `{digest}` | `python train.py -e {name} {shown}` |")
     return "\n".join(rows)
 
 
-def readme(text, runs):
-    """README.md's text with everything between its generated markers rebuilt."""
-    for name, table in (("results", results_table), ("curves", curves_table), ("weights", weights_table)):
-        begin, end = f"<!-- {name}: generated by report.py -->", f"<!-- end of {name} -->"
-        if begin not in text or end not in text:
-            raise UserError(f"README.md has lost its marker {begin!r}; put it back, with {end!r} behind it")
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{table(runs)}\n{end}{rest.partition(end)[2]}"
+# ------------------------------------------------------------------------------------------------ rebuild
+
+
+def fill(path, parts):
+    """The text of a Markdown file with what lies between its generated markers replaced; parts: {name: text}."""
+    text = path.read_text("utf-8")
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: generated by reproduce.py --report -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise UserError(f"{path.name} has lost its marker {begin!r}; put it back, with {end!r} behind it")
+        text = f"{before}{begin}\n{part}\n{end}{after}"
     return text
 
 
-@exits
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--add", action="append", default=[], metavar="FOLDER", help="a finished run to keep")
-    for folder in parser.parse_args(arguments).add:
-        add(folder)
-    from figures import draw_confusion, draw_sketch
-
-    runs = load_runs()
-    path = ROOT / "README.md"
-    with replacing(path) as temporary:
-        temporary.write_text(readme(path.read_text("utf-8"), runs), "utf-8")
-    draw_sketch(ROOT / "results" / "sketch.png")
-    shown = [("baseline_var0.020", "Baseline"), ("lntl_var0.020", "LNTL"), ("lntl_var0.020_official", "LNTL")]
-    matrices = [
-        (f"{title}: {runs[n]['metrics']['accuracy']:.4f}", runs[n]["metrics"]["confusion"])
-        for n, title in shown
-        if n in runs
-    ]
-    draw_confusion(ROOT / "results" / "confusion.png", matrices[:2])
-    return 0
+def texts(root=ROOT):
+    """{path: text} of every generated text: results.json, table.md, README.md and REPRODUCTION.md."""
+    runs = load_runs(root)
+    cells = make_cells(runs)
+    table = full_table(cells, runs)
+    lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
+    return {
+        root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
+        root / "results" / "table.md": f"{table}\n\n{summary(cells)}\n",
+        root / "README.md": fill(root / "README.md", {"results": matrix(cells), "weights": weights_table(runs, root)}),
+        root / "REPRODUCTION.md": fill(root / "REPRODUCTION.md", {"results": f"{table}\n\n{summary(cells)}"}),
+    }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def draw(folder, root=ROOT):
+    """Draws accuracy.png, confusion.png, curves.png and sketch.png in `folder`."""
+    import figures  # matplotlib is slow to import
+
+    runs = load_runs(root)
+    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, make_cells(runs), title)
+    shown = [runs[n] for n in (cell_name("baseline", 0.02, 1), cell_name("lntl", 0.02, 1)) if n in runs]
+    matrices = [(f"{title(r['method'])}: {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown]
+    figures.draw_confusion(folder / "confusion.png", matrices)
+    figures.draw_curves(folder / "curves.png", runs, title)
+    figures.draw_sketch(folder / "sketch.png")
+
+
+def rebuild(root=ROOT):
+    """Writes all texts and figures anew; the same records give the same bytes."""
+    for path, text in texts(root).items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
+    draw(root / "results", root)
