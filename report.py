@@ -133,13 +133,16 @@ def hardware(run):
 
 def make_cell(method, runs, everything, key="test_accuracy"):
     """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
+    option, began = runs[0]["options"], start(runs[0]["options"])
     free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "checkpoint"}
-    settings = [{k: v for k, v in r["options"].items() if k not in free} | {"": start(r["options"])} for r in runs]
-    option = runs[0]["options"]
-    if any(s != settings[0] for s in settings):
-        raise UserError(f"the seeds of {method} at {option['color_var']} were not run with the same options")
+    for other in (r["options"] for r in runs[1:]):
+        differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
+        if differ or start(other) != began:
+            raise UserError(
+                f"the seeds of {method} at {option['color_var']} were run with different options "
+                f"({', '.join(sorted(differ)) or 'start'}); give one setting a name of its own"
+            )
     accuracy = [r["log"][-1][key] for r in runs]
-    began = settings[0][""]
     pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
     pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
     return {

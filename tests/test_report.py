@@ -1,28 +1,278 @@
-"""README.md and the committed records say the same."""
+"""What is committed in results/, README.md and REPRODUCTION.md is what the committed records say."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
 import report
+import reproduce
+import test as evaluation
+from dataset.colored_mnist import COLOR_VARS
+from errors import UserError
+from files import read_json_lines
+
+SOME = "lntl_var0.020_seed1"
 
 
-def test_readme_equals_the_records():
-    text = Path(report.ROOT, "README.md").read_text("utf-8")
-    assert report.readme(text, report.load_runs()) == text
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of everything that the report reads, as its root."""
+    for name in ("results/runs", "checkpoints"):
+        shutil.copytree(report.ROOT / name, tmp_path / name)
+    for name in ("README.md", "REPRODUCTION.md"):
+        shutil.copy(report.ROOT / name, tmp_path / name)
+    return tmp_path
 
 
-def test_records_are_whole():
-    runs = report.load_runs()
-    assert runs
-    for name, run in runs.items():
-        assert [r["epoch"] for r in run["log"]] == list(range(1, run["options"]["max_step"] + 1)), name
-        confusion = run["metrics"]["confusion"]
-        assert sum(map(sum, confusion)) == run["metrics"]["n"] == 10_000
-        assert sum(confusion[i][i] for i in range(10)) / 10_000 == run["metrics"]["accuracy"]
-        assert run["log"][-1]["test_accuracy"] == run["metrics"]["accuracy"], name
+def change(root, name, file, edit):
+    """Changes one JSON record of a run by `edit(value)`."""
+    path = root / "results" / "runs" / name / file
+    value = read_json_lines(path) if file.endswith("jsonl") else json.loads(path.read_text())
+    edit(value)
+    lines = "".join(json.dumps(v) + "\n" for v in value) if file.endswith("jsonl") else json.dumps(value)
+    path.write_text(lines)
 
 
-def test_every_shipped_file_is_in_the_table():
-    names = {p.stem for p in Path(report.ROOT, "checkpoints").glob("*.pth")}
-    assert names <= set(report.load_runs())
-    json.dumps(sorted(names))
+def another_seed(root, seed, correct, name=SOME):
+    """Makes up the records of another seed of a run, with so many images of 10000 right."""
+    run = name.replace("seed1", f"seed{seed}")
+    shutil.copytree(root / "results/runs" / name, root / "results/runs" / run)
+    confusion = np.zeros((10, 10), int)
+    confusion[0, :2] = correct, 10_000 - correct
+    metrics = {"accuracy": correct / 10_000, "correct": correct, "confusion": confusion.tolist()}
+    change(root, run, "options.json", lambda o: o.update(random_seed=seed))
+    change(root, run, "metrics.json", lambda m: m.update(metrics))
+    change(root, run, "log.jsonl", lambda log: log[-1].update(test_accuracy=correct / 10_000))
+    return run
+
+
+def made_of(root):
+    """{file name: generated text}."""
+    return {path.name: text for path, text in report.texts(root).items()}
+
+
+def cells_of(root):
+    return json.loads(made_of(root)["results.json"])["cells"]
+
+
+def test_committed_texts_equal_the_records():
+    for path, text in report.texts().items():
+        assert path.read_text("utf-8") == text, f"{path.name} is out of date: python reproduce.py --report"
+
+
+def test_committed_figures_equal_the_records(tmp_path):
+    report.draw(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(path.name for path in (report.ROOT / "results").glob("*.png"))
+    for name in names:  # pixels, as another processor or build of zlib gives slightly other bytes
+        drawn, kept = (np.asarray(Image.open(f / name)).astype(int) for f in (tmp_path, report.ROOT / "results"))
+        message = f"{name} is out of date: python reproduce.py --report"
+        assert drawn.shape == kept.shape, message
+        assert np.abs(drawn - kept).max() <= 2, message
+
+
+def test_report_twice_is_the_same_byte_for_byte(copy):
+    def everything():
+        return {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+
+    report.rebuild(copy)
+    first = everything()
+    report.rebuild(copy)
+    assert everything() == first
+    assert {p.name for p in (copy / "results").glob("*.*")} == {
+        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "sketch.png",
+    }  # fmt: skip
+
+
+def test_cells_hold_what_the_records_say():
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(report.ROOT)}
+    for folder in (report.ROOT / "results/runs").iterdir():
+        method, variance, *setting = folder.name.split("_")
+        setting = [s for s in setting if not s.startswith("seed")]
+        cell = cells["_".join([method, *setting]), float(variance.removeprefix("var"))]
+        log, option = read_json_lines(folder / "log.jsonl"), json.loads((folder / "options.json").read_text())
+        index = cell["seeds"].index(option["random_seed"])
+        assert log[-1]["test_accuracy"] == cell["accuracy"][index]
+        assert log[-1]["epoch"] == cell["epochs"]
+        assert cell["n"] == len(cell["seeds"]) == len(cell["accuracy"])
+        assert cell["mean"] == pytest.approx(np.mean(cell["accuracy"]), abs=1e-6)
+
+
+def test_a_falsified_record_changes_the_texts(copy):
+    before = made_of(copy)
+    run = another_seed(copy, 2, 9000)
+    shutil.rmtree(copy / "results/runs" / SOME)
+    (copy / "results/runs" / run).rename(copy / "results/runs" / SOME)
+    change(copy, SOME, "options.json", lambda o: o.update(random_seed=1))
+    after = made_of(copy)
+    for name in ("results.json", "table.md", "README.md", "REPRODUCTION.md"):
+        assert before[name] != after[name], name
+
+
+FALSE = {
+    "accuracy": ("metrics.json", lambda m: m.update(accuracy=0.99)),
+    "correct": ("metrics.json", lambda m: m.update(correct=9900)),
+    "confusion": ("metrics.json", lambda m: m["confusion"][0].__setitem__(0, 1000)),
+    "last epoch": ("log.jsonl", lambda log: log[-1].update(test_accuracy=0.99)),
+    "an epoch left out": ("log.jsonl", lambda log: log.pop(3)),
+    "an epoch too many": ("log.jsonl", lambda log: log.append(log[-1] | {"epoch": len(log) + 1})),
+    "seed": ("options.json", lambda o: o.update(random_seed=2)),
+    "method": ("options.json", lambda o: o.update(method="blindeye")),
+    "variance": ("options.json", lambda o: o.update(color_var=0.03)),
+    "missing option": ("options.json", lambda o: o.pop("max_step")),
+}
+
+
+@pytest.mark.parametrize("what", FALSE)
+def test_records_that_contradict_each_other_are_refused(copy, what):
+    change(copy, SOME, *FALSE[what])
+    with pytest.raises(UserError, match=SOME):
+        report.texts(copy)
+
+
+@pytest.mark.parametrize("file", report.RECORDS)
+def test_missing_and_damaged_records_are_refused(copy, file):
+    path = copy / "results/runs" / SOME / file
+    path.write_text("?\n")
+    with pytest.raises(UserError, match=SOME):
+        report.load_runs(copy)
+    path.unlink()
+    with pytest.raises(UserError, match=SOME):
+        report.load_runs(copy)
+
+
+def test_foreign_names_are_refused(copy):
+    (copy / "results/runs" / SOME).rename(copy / "results/runs" / "my_run")
+    with pytest.raises(UserError, match="my_run"):
+        report.load_runs(copy)
+
+
+def test_seeds_become_one_cell_with_mean_and_std(copy):
+    first = report.load_runs(copy)[SOME]["metrics"]["accuracy"]
+    another_seed(copy, 2, 8000)
+    another_seed(copy, 3, 8400)
+    cell = next(c for c in cells_of(copy) if c["method"] == "lntl")
+    assert cell["seeds"] == [1, 2, 3]
+    assert cell["accuracy"] == [first, 0.8, 0.84]
+    assert cell["mean"] == pytest.approx(np.mean([first, 0.8, 0.84]), abs=1e-6)
+    assert cell["std"] == pytest.approx(np.std([first, 0.8, 0.84], ddof=1), abs=1e-6)
+    assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
+    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made_of(copy)["README.md"]
+
+
+@pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
+def test_seeds_with_other_options_are_refused(copy, option):
+    run = another_seed(copy, 2, 8000)
+    change(copy, run, "options.json", lambda o: o.update(option))
+    with pytest.raises(UserError, match="different options"):
+        report.texts(copy)
+
+
+def test_one_seed_has_no_std(copy):
+    cell = next(c for c in cells_of(copy) if c["method"] == "lntl_official")
+    assert (cell["n"], cell["std"]) == (1, None)
+
+
+def test_both_readings_of_gray(copy):
+    runs = copy / "results/runs"
+    shutil.copytree(runs / "baseline_var0.020_seed1", runs / "gray_var0.045_seed1")
+    change(copy, "gray_var0.045_seed1", "options.json", lambda o: o.update(method="gray", color_var=0.045))
+    change(copy, "gray_var0.045_seed1", "log.jsonl", lambda log: log[-1].update(test_luma_accuracy=0.25))
+    cells = {c["method"]: c for c in cells_of(copy) if c["method"].startswith("gray")}
+    assert cells["gray_luma"]["accuracy"] == [0.25]
+    assert cells["gray"]["accuracy"] != [0.25]
+    table = made_of(copy)["table.md"]
+    assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
+
+
+def test_cells_that_were_not_run_are_named_as_such(copy):
+    runs = report.load_runs(copy)
+    done = {(r["method"], r["options"]["color_var"]) for r in runs.values()}
+    rows = [line.split("|") for line in made_of(copy)["table.md"].splitlines() if line.startswith("|")][2:]
+    shown = {(r[1].strip(), r[2].strip()): r for r in rows}
+    assert len(shown) == len(rows) >= 28
+    for method in report.PUBLISHED:
+        for color_var in COLOR_VARS:
+            row = shown[report.title(method), str(color_var)]
+            assert ("not yet run" in row[4]) == ((method, color_var) not in done)
+            assert f"{report.PUBLISHED[method][color_var]:.4f}" in row[3]
+
+
+def test_summary_counts():
+    def summary(**differences):
+        cells = [
+            {"method": m, "color_var": v, "mean": report.PUBLISHED[m][v] + d}
+            for m, row in differences.items()
+            for v, d in zip(COLOR_VARS, row, strict=False)
+        ]
+        return report.summary(cells)
+
+    text = summary(lntl=(0.0, 0.01, -0.001), gray=(0.019, -0.019, 0.021), baseline=(-0.03,))
+    assert text.startswith("7 of the 28 cells")
+    assert "in 2 of 3;" in text
+    assert text.endswith("in 2 of 4.")
+
+
+def test_start_of_a_run():
+    option = {"from_scratch": False, "method": "lntl", "checkpoint": None, "color_var": 0.03}
+    assert report.start(option) == "baseline_var0.030_seed1"
+    assert report.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
+    assert report.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
+    assert report.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == report.AUTHORS_NETWORK
+    assert report.start(option | {"from_scratch": True}) is None
+    assert report.start(option | {"method": "gray"}) is None
+
+
+def test_add_keeps_finished_cells_alone(copy, tmp_path):
+    runs, save_dir = copy / "results/runs", tmp_path / "checkpoint"
+    for name in ("baseline_var0.020_seed1", SOME):
+        shutil.move(runs / name, save_dir / name)
+    (save_dir / SOME / "metrics.json").unlink()  # not finished
+    (save_dir / "lntl_var0.020").mkdir()  # of train.sh
+    assert report.add(save_dir, copy) == ["baseline_var0.020_seed1"]
+    assert sorted(p.name for p in runs.iterdir()) == ["baseline_var0.020_seed1", "lntl_var0.020_official"]
+    assert sorted(p.name for p in (runs / "baseline_var0.020_seed1").iterdir()) == sorted(report.RECORDS)
+
+
+def test_add_refuses_other_data(copy, tmp_path):
+    shutil.copytree(copy / "results/runs" / SOME, tmp_path / "checkpoint" / SOME)
+    path = tmp_path / "checkpoint" / SOME / "options.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_dir": "tiny"}))
+    with pytest.raises(UserError, match="--data_dir"):
+        report.add(tmp_path / "checkpoint", copy)
+
+
+def test_a_lost_marker_is_one_line(copy):
+    path = copy / "README.md"
+    path.write_text(path.read_text().replace("<!-- end of weights -->", ""))
+    with pytest.raises(UserError, match=r"README\.md has lost its marker"):
+        report.texts(copy)
+
+
+def test_weights_without_records_are_refused(copy):
+    shutil.copy(copy / "checkpoints/baseline_var0.020.pth", copy / "checkpoints/baseline_var0.045.pth")
+    shutil.rmtree(copy / "results/runs/baseline_var0.045_seed1", ignore_errors=True)
+    with pytest.raises(UserError, match=r"baseline_var0\.045"):
+        report.texts(copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(Path(report.ROOT, "checkpoints").glob("*.pth")), ids=lambda p: p.stem)
+def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
+    recorded = report.load_runs()[f"{path.stem}_seed1"]
+    flags = ["-e", "x", "--save_dir", str(tmp_path), "--checkpoint", str(path)]
+    flags += ["--method", recorded["options"]["method"], "--color_var", str(recorded["options"]["color_var"])]
+    assert evaluation.main(flags) == 0
+    measured = json.loads((tmp_path / "x" / "metrics.json").read_text())["accuracy"]
+    assert measured == pytest.approx(recorded["metrics"]["accuracy"], abs=0.0005)  # another machine rounds otherwise
+
+
+def test_the_command_rebuilds_and_leaves_the_committed_texts(capsys, monkeypatch, copy):
+    before = {path: path.read_bytes() for path in copy.glob("*.md")}
+    monkeypatch.setattr(report.rebuild, "__defaults__", (copy,))
+    assert reproduce.main(["--report"]) == 0
+    assert {path: path.read_bytes() for path in copy.glob("*.md")} == before
