@@ -24,7 +24,7 @@ BUFFERS = 1e-3
 LOSSES = {"float32": 1e-3, "float64": 1e-6}
 
 
-def replay(recording, part):
+def replay(recording, part, device="cpu"):
     """Runs the recorded iterations of `part` ("unlearn" or "baseline"). Returns (the method, its losses)."""
     dtype = getattr(torch, recording["dtype"])
     record = recording[part]
@@ -39,26 +39,25 @@ def replay(recording, part):
         lr_decay_period=40,
         lr_decay_rate=0.1,
     )
-    method = METHODS["lntl" if part == "unlearn" else "baseline"](option, dtype=dtype)
+    method = METHODS["lntl" if part == "unlearn" else "baseline"](option, device, dtype)
     split_net(record["before"]["net"], method.f, method.g)
     method.h.load_split_state_dict({c: record["before"][f"pred_{c}"] for c in CHANNELS})
     method.start_epoch(0)
 
-    data = on_device(recording["images_uint8_nhwc"].numpy(), recording["labels"].numpy(), dtype=dtype)
+    data = on_device(recording["images_uint8_nhwc"].numpy(), recording["labels"].numpy(), device, dtype)
     size = recording["batch_size"]
     losses = []
     for step in range(recording["steps"]):
-        measured = dict(
-            zip(method.metrics, method.update(*data.batch(torch.arange(step * size, (step + 1) * size))), strict=True)
-        )
+        index = torch.arange(step * size, (step + 1) * size, device=device)
+        measured = dict(zip(method.metrics, method.update(*data.batch(index)), strict=True))
         names = ("cls_loss", "bias_loss", "neg_entropy") if part == "unlearn" else ("cls_loss",)
         losses.append([measured[name].item() for name in names])
     return method, losses
 
 
-def compare(recording, part):
+def compare(recording, part, device="cpu"):
     """Replays `part`. Returns ({"f", "g", "h": relative error of the weights}, of the buffers, of the losses)."""
-    method, losses = replay(recording, part)
+    method, losses = replay(recording, part, device)
     record = recording[part]
     states = {"net": join_net(method.f, method.g)}
     states |= {f"pred_{c}": state for c, state in method.h.split_state_dict().items()}
@@ -67,7 +66,7 @@ def compare(recording, part):
     for owner, state in states.items():
         for name, value in state.items():
             after, before = (record[when][owner][name].double() for when in ("after", "before"))
-            difference = value.double() - after
+            difference = value.double().cpu() - after
             if "running" in name:
                 buffers = max(buffers, difference.abs().nan_to_num(float("inf")).max().item())
             elif "num_batches" not in name:
@@ -81,14 +80,14 @@ def compare(recording, part):
     return weights, buffers, loss
 
 
-def check(path):
-    """Prints the comparison of one recording; returns whether all of it agrees."""
+def check(path, device="cpu"):
+    """Prints the comparison of one recording, replayed on `device`; returns whether all of it agrees."""
     recording = read_torch_file(path)
     try:
         kind = recording["dtype"]
         agrees = True
         for part in ("unlearn", "baseline"):
-            weights, buffers, loss = compare(recording, part)
+            weights, buffers, loss = compare(recording, part, device)
             within = all(w <= WEIGHTS[kind] for w in weights.values()) and buffers <= BUFFERS and loss <= LOSSES[kind]
             agrees &= within
             shown = "  ".join(f"{k} {w:.1e}" for k, w in weights.items())
@@ -103,8 +102,12 @@ def check(path):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.pt")
-    files = parser.parse_args(arguments).files
-    agree = [check(path) for path in files]
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    option = parser.parse_args(arguments)
+    if option.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    torch.backends.cudnn.allow_tf32 = False  # 10 bits are too few for this comparison
+    agree = [check(path, option.device) for path in option.files]
     return 0 if all(agree) else 1
 
 

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Measures everything that needs a GPU, in one go, and keeps the figures:
+#
+#   bash scripts/measure_gpu.sh NAME [RECORDING.pt ...]     # NAME of the machine, as in results/bench_NAME.json
+#
+# Graphed and eager iterations agree and never wait for the device; recordings of the authors' code are replayed on the
+# GPU; speed beside the straightforward version; one whole run of 100 epochs; then all 28 cells (0 as LNTL_CELLS: none).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${LNTL_PYTHON:-.venv/bin/python}
+
+[ $# -ge 1 ] || { echo "error: give a name for this machine: bash scripts/measure_gpu.sh NAME" >&2; exit 2; }
+name=$1
+shift
+"$PYTHON" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 2)' ||
+  { echo "error: PyTorch ($PYTHON) finds no GPU here" >&2; exit 2; }
+
+"$PYTHON" -m pytest tests/test_cuda_graph.py -q
+if [ $# -gt 0 ]; then "$PYTHON" -m tests.check_golden --device cuda "$@"; fi
+"$PYTHON" bench.py --device cuda --json "results/bench_$name.json"
+for precision in float32 tf32 bfloat16; do
+  time "$PYTHON" train.py -e "gpu_$precision" --method lntl --color_var 0.02 --random_seed 1 --device cuda \
+    --precision "$precision" --resume
+done
+if [ "${LNTL_CELLS:-28}" != 0 ]; then time "$PYTHON" reproduce.py --device cuda; fi
