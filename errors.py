@@ -12,6 +12,10 @@ class Busy(UserError):
     """Another process works on the same thing; later it may be free."""
 
 
+class Stopped(BaseException):
+    """A signal cuts an evaluation short. Like KeyboardInterrupt, no `except Exception` on the way may keep it."""
+
+
 def one_line(text):
     """`text` (any object) as a single line without control characters, so that odd names cannot break the message."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split(" ")))

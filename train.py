@@ -6,6 +6,7 @@ python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # 
 
 import contextlib
 import ctypes
+import shlex
 import signal
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import torch
 
 import option as options
 from dataset.load import DRY_RUN, load_data
-from errors import UserError, exits
+from errors import Stopped, UserError, exits
 from evaluate import report
 from models.checkpoint import load_weights
 from run_folder import RunFolder
@@ -92,6 +93,9 @@ def train(option):
 
     def stop(number, _):
         trainer.stop = number
+        if trainer.evaluating:
+            trainer.evaluating = False
+            raise Stopped
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -100,14 +104,22 @@ def train(option):
         f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, lr {option.lr:g}, "
         f"seed {option.random_seed}; everything lies in {run.path}"
     )
-    if not trainer.fit():
-        run.say(
-            f"stopped in epoch {trainer.epoch + 1}, iteration {trainer.iteration}, and saved; "
-            f"to go on, give the same command with --resume"
-        )
-        return 128 + trainer.stop
-    report(option, run.path, trainer.method.f, trainer.method.g, data.test, run / "final.pth", run.say)
-    return 0
+    try:
+        if trainer.fit():
+            trainer.evaluating = True  # nothing is lost: --resume evaluates again
+            report(option, run.path, trainer.method.f, trainer.method.g, data.test, run / "final.pth", run.say)
+            trainer.evaluating = False
+            return 0
+        where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
+    except Stopped:
+        if trainer.epoch < option.max_step:
+            trainer.save()
+        where = f"the evaluation after epoch {trainer.epoch + bool(trainer.iteration)}"
+    run.say(
+        f"stopped in {where}, and saved; to go on: python train.py -e {option.exp_name} --save_dir "
+        f"{shlex.quote(option.save_dir)} --resume, or the same command with --resume"
+    )
+    return 128 + trainer.stop
 
 
 def prepare(option, run):

@@ -15,10 +15,12 @@ import time
 import torch
 from torch.nn import functional as F
 
+import health
 from cuda_graph import GraphedIteration
 from dataset.batches import IGNORED
-from errors import UserError
+from errors import Stopped, UserError
 from evaluate import bias_accuracy, evaluate
+from files import read_json_lines
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 from models.checkpoint import save_weights
 from progress import Progress
@@ -215,6 +217,7 @@ class Trainer:
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
         self.seconds = 0.0
         self.stop = False  # set by a signal handler
+        self.evaluating = False  # nothing changes meanwhile: a signal handler may raise Stopped
         self.step = contextlib.nullcontext(self.iterate)
         if device.type == "cuda":
             self.step = GraphedIteration(self.iterate, self.method.constants, option.batch_size)
@@ -256,17 +259,24 @@ class Trainer:
         return measured
 
     def end_epoch(self):
-        """The schedule's step and the evaluations. Returns the epoch's record; raises UserError if it is not finite."""
+        """The schedule's step and the evaluations. Returns the epoch's record. Raises UserError, and Stopped."""
         self.check_finite()
         means = (self.totals / len(self.train)).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
+        self.evaluating = True
+        if self.stop:  # since the last iteration
+            self.evaluating = False
+            raise Stopped
         if self.held_out:
             record["holdout_accuracy"] = evaluate(self.method.f, self.method.g, self.held_out).accuracy
             if self.method.trains_h:
                 record["holdout_bias_accuracy"] = bias_accuracy(self.method.f, self.method.h, self.held_out)
         for name, data in self.test.items():
             record[name] = evaluate(self.method.f, self.method.g, data).accuracy
+        self.evaluating = False
+        for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
+            self.run.say(f"WARNING: {warning}")
         self.method.end_epoch()
         self.epoch, self.iteration = self.epoch + 1, 0
         self.totals.zero_()

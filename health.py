@@ -1,0 +1,50 @@
+"""Numerical health: what is wrong with a finished epoch, seen from its record and the last gradients.
+
+Nothing here costs anything within an epoch. RELIABILITY.md has the runs from which the limits were found.
+"""
+
+import torch
+
+CHANCE = 0.2  # label accuracy on ten digits; the most frequent one alone gives 0.11
+FALL = 0.1  # of the label accuracy below the best epoch; healthy runs have fallen by 0.008
+LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
+VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient; healthy ones lie between 1e-3 and 1e2
+ADVICE = "see RELIABILITY.md, and try --detach_h, or a smaller --mu, --lambda_ or --lr"
+
+
+def warnings(record, earlier, method):
+    """One line for everything that is wrong with the epoch that has just ended.
+
+    record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
+    iteration (of f: of the last update that reached it). There are none right after a resume.
+    """
+    epoch, accuracy = record["epoch"], record["accuracy"]
+    best = max((r["accuracy"] for r in earlier), default=0.0)
+    found = []
+    if accuracy < CHANCE:
+        found.append(f"collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
+    elif accuracy < best - FALL:
+        found.append(f"is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
+    if record.get("bias_loss", 0.0) > LOSS_OF_A_GUESS:
+        found.append(
+            f"h does not learn: its loss {record['bias_loss']:.4f} is more than that of a guess (log 8 = 2.08)"
+        )
+    for name, norm in gradient_norms(method).items():
+        if not VANISHED < norm < EXPLODED:
+            found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'} (norm {norm:.2g})")
+    return [f"epoch {epoch} {line}; {ADVICE}" for line in found]
+
+
+def gradient_norms(method):
+    """{"f": Euclidean norm, "h": norm} of the gradients that the last iteration left, where there are any.
+
+    An exact zero of f is left out: an update that does not reach f leaves it (a dead f shows in the label accuracy).
+    """
+    norms = {}
+    for name in ("f", "h"):
+        gradients = [p.grad for p in method.networks()[name].parameters() if p.grad is not None]
+        if gradients:
+            norms[name] = torch.nn.utils.get_total_norm(gradients).item()
+    if not norms.get("f"):
+        norms.pop("f", None)
+    return norms
