@@ -243,6 +243,32 @@ def matrix(cells):
     return "\n".join([*rows, "", f"-: not yet run. {summary(cells)}"])
 
 
+def last_epochs(runs):
+    """What the choice of an epoch is worth, in Markdown: every LNTL run's last epoch, last five, and best on test."""
+    rows = [
+        "| run | last epoch | lowest and highest of the last five | best epoch, chosen on test |",
+        "|---|---|---|---|",
+    ]
+    for name, run in runs.items():
+        if run["options"]["method"] == "lntl":
+            accuracy = [r["test_accuracy"] for r in run["log"]]
+            few, best = accuracy[-5:], max(accuracy)
+            rows.append(
+                f"| {name} | {accuracy[-1]:.4f} | {min(few):.4f} to {max(few):.4f} "
+                f"| {best:.4f} (epoch {accuracy.index(best) + 1} of {len(accuracy)}) |"
+            )
+    return "\n".join(rows)
+
+
+def cost(runs):
+    """Training time of all runs, in Markdown, by hardware."""
+    hours = {}
+    for run in runs.values():
+        hours.setdefault(hardware(run), []).append(sum(r["seconds"] for r in run["log"]) / 3600)
+    rows = [f"| {name} | {len(h)} | {sum(h):.1f} |" for name, h in sorted(hours.items())]
+    return "\n".join(["| hardware | runs | hours of training |", "|---|---|---|", *rows])
+
+
 def weights_table(runs, root=ROOT):
     """One row a file of checkpoints/: accuracy, SHA-256 and the command that made it."""
     rows = ["| file | accuracy | SHA-256 | command |", "|---|---|---|---|"]
@@ -285,7 +311,10 @@ def texts(root=ROOT):
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(cells)}\n",
         root / "README.md": fill(root / "README.md", {"results": matrix(cells), "weights": weights_table(runs, root)}),
-        root / "REPRODUCTION.md": fill(root / "REPRODUCTION.md", {"results": f"{table}\n\n{summary(cells)}"}),
+        root / "REPRODUCTION.md": fill(
+            root / "REPRODUCTION.md",
+            {"results": f"{table}\n\n{summary(cells)}", "last epochs": last_epochs(runs), "cost": cost(runs)},
+        ),
     }
 
 
