@@ -134,7 +134,7 @@ def hardware(run):
 def make_cell(method, runs, everything, key="test_accuracy"):
     """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
     option, began = runs[0]["options"], start(runs[0]["options"])
-    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "checkpoint"}
+    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "checkpoint", "checkpoint_sha256"}
     for other in (r["options"] for r in runs[1:]):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
         if differ or start(other) != began:
