@@ -114,7 +114,6 @@ def measure(device, rounds, iterations):
     data = build(COLOR_VAR).train
     figures = {"data_seconds": time.perf_counter() - start}
     images = data.mask[..., None] * data.color[:, None, None, :]
-    factored = FactoredData(data.mask, data.color, data.label, device)
     precisions = [p for p in PRECISIONS if device.type == "cuda" or p != "tf32"]
     if device.type == "cpu":
         rates = [matrix_rate(dtype, device, 256) for dtype in (torch.float32, torch.bfloat16)]
@@ -126,7 +125,9 @@ def measure(device, rounds, iterations):
     for method in METHODS:
         variants[method, "reference"] = Reference(method, images, data.label, device)
         for precision in precisions:
-            variants[method, precision] = Ours(method, precision, factored, device)
+            mask_dtype = torch.bfloat16 if precision == "bfloat16" else None
+            ours = FactoredData(data.mask, data.color, data.label, device, mask_dtype=mask_dtype)
+            variants[method, precision] = Ours(method, precision, ours, device)
     times = {name: [] for name in variants}
     peak = dict.fromkeys(("float32", "bfloat16"), 0.0)
     for turn in range(rounds):

@@ -18,7 +18,7 @@ IGNORED = 255  # bias label of a position that has none
 class ColoredMasks(NamedTuple):
     """Normalised images in factored form: each pixel is `background`, or `foreground` where the mask is set."""
 
-    patches: torch.Tensor  # 0 or 1, float (B, 25, 784): the mask's 5x5 neighbourhood of every pixel, 0 outside
+    patches: torch.Tensor  # 0 or 1, float or bfloat16 (B, 25, 784): the mask around every pixel (5x5), 0 outside
     foreground: torch.Tensor  # float (B, 3): normalised colour of the image
     background: torch.Tensor  # float (3,): normalised black
 
@@ -51,12 +51,16 @@ def bias_labels(values):
 class FactoredData:
     """Images that consist of a mask and one colour each, which is what Colored-MNIST is."""
 
-    def __init__(self, mask, color, label, device="cpu", dtype=torch.float32):
-        """mask: bool (N, 28, 28); color: uint8 (N, 3); label: int64 (N,). NumPy arrays."""
+    def __init__(self, mask, color, label, device="cpu", dtype=torch.float32, mask_dtype=None):
+        """mask: bool (N, 28, 28); color: uint8 (N, 3); label: int64 (N,). NumPy arrays.
+
+        dtype: of the colours; mask_dtype: of the masks, which every type holds exactly [as the colours].
+        """
         self.padded = F.pad(torch.from_numpy(mask).to(device, torch.uint8), (2, 2, 2, 2))
         self.color = torch.from_numpy(color).to(device)
         self.label = torch.from_numpy(label).to(device)
         self.palette = normalised_palette(device, dtype)
+        self.mask_dtype = mask_dtype or dtype
 
     def __len__(self):
         return len(self.label)
@@ -65,7 +69,7 @@ class FactoredData:
         """index: int64 (B,) on the device. Returns x (ColoredMasks), y int64 (B,), b int64 (B, 14, 14, 3)."""
         padded, color = self.padded[index], self.color[index]
         on_grid = padded[:, 3:30:2, 3:30:2, None] * color[:, None, None, :]
-        padded = padded.to(self.palette.dtype)
+        padded = padded.to(self.mask_dtype)
         patches = torch.stack([padded[:, i : i + 28, j : j + 28] for i in range(5) for j in range(5)], dim=1)
         x = ColoredMasks(patches.flatten(2), foreground=normalise(color, self.palette), background=self.palette[0])
         return x, self.label[index], bias_labels(on_grid)
@@ -75,7 +79,7 @@ class FactoredData:
         part = object.__new__(FactoredData)
         index = index.to(self.label.device)
         part.padded, part.color, part.label = self.padded[index], self.color[index], self.label[index]
-        part.palette = self.palette
+        part.palette, part.mask_dtype = self.palette, self.mask_dtype
         return part
 
 

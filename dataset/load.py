@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from dataset.batches import FactoredData, ImageData, luma, on_device
 from dataset.colored_mnist import Split, build
@@ -35,12 +36,13 @@ def load_data(option, device):
             raise UserError(f"{path} does not exist; give the folder of the released files, or unset --data_dir")
         data = read_released(path)
     few = DRY_RUN if getattr(option, "dry_run", False) else None
+    mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
 
     def part(split):
         if isinstance(split, Split):
             split = Split(*(field[:few] for field in split))
             color = luma(split.color) if option.method == "gray" else split.color
-            return FactoredData(split.mask, color, split.label, device)
+            return FactoredData(split.mask, color, split.label, device, mask_dtype=mask_dtype)
         images, label = split[0][:few], split[1][:few]
         return on_device(luma(images) if option.method == "gray" else images, label, device)
 

@@ -57,7 +57,9 @@ def normalise_and_convolve_masks(x, bn, conv):
     """
     offset = x.foreground - x.background
     if bn.training:
-        share = x.patches[:, x.patches.shape[1] // 2].mean(1, keepdim=True)  # of foreground, by image
+        share = x.patches[:, x.patches.shape[1] // 2].mean(
+            1, keepdim=True, dtype=offset.dtype
+        )  # of foreground, by image
         mean_offset = (share * offset).mean(0)
         mean = x.background + mean_offset
         var = (share * offset**2).mean(0) - mean_offset**2
@@ -74,5 +76,5 @@ def normalise_and_convolve_masks(x, bn, conv):
     canvas = F.conv2d(background.view(1, 3, 1, 1).expand(1, 3, 28, 28), conv.weight, conv.bias, padding=2)
     kernels = torch.einsum("nc,ocij->nijo", offset * scale, conv.weight).flatten(1, 2)  # (B, 25, 32)
     canvas = canvas.flatten(2).transpose(1, 2).expand(len(kernels), -1, -1)  # (B, 784, 32)
-    z = torch.baddbmm(canvas, x.patches.transpose(1, 2), kernels)
+    z = torch.baddbmm(canvas, x.patches.transpose(1, 2).to(kernels.dtype), kernels)
     return z.transpose(1, 2).unflatten(2, (28, 28))

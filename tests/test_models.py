@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.batches import ImageData, on_device
+from dataset.batches import FactoredData, ImageData, factorise, on_device
 from errors import UserError
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 from models.checkpoint import export, join_net, load_weights, read_torch_file, ship
@@ -35,6 +35,21 @@ def test_initialisation_follows_the_official_one():
         size = conv.kernel_size[0] ** 2 * conv.out_channels
         assert conv.weight.std().item() == pytest.approx((2 / size) ** 0.5, rel=0.05)
     assert torch.equal(f.bn0.weight, torch.ones(3))
+
+
+def test_masks_in_bfloat16_change_nothing():
+    torch.manual_seed(1)
+    (images, labels), f = digits(6), FeatureExtractor()
+    parts = factorise(images)
+    features = []
+    for mask_dtype in (None, torch.bfloat16):
+        x, _, _ = FactoredData(*parts, labels, mask_dtype=mask_dtype).subset(torch.arange(5)).batch(torch.arange(4))
+        assert x.patches.dtype == (mask_dtype or torch.float32)
+        for training in (True, False):  # as in training, and as in an evaluation
+            with torch.autocast("cpu", torch.bfloat16, enabled=training):
+                features.append(copy.deepcopy(f).train(training)(x))
+    assert torch.equal(features[0], features[2])
+    assert torch.equal(features[1], features[3])
 
 
 @pytest.mark.parametrize("training", [True, False])
