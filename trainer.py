@@ -292,7 +292,8 @@ class Trainer:
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
         raise UserError(
             f"training diverged in epoch {self.epoch + 1}, iteration {self.iteration} ({losses}); the last good "
-            f"checkpoint is {self.run / 'last.pt'}; try a smaller --lr, --lambda_ or --mu, or --detach_h"
+            f"checkpoint, if an epoch was finished, is {self.run / 'last.pt'}; try a smaller --lr, --lambda_ or --mu, "
+            "or --detach_h"
         )
 
     def save(self):
