@@ -260,6 +260,14 @@ def last_epochs(runs):
     return "\n".join(rows)
 
 
+def speed(root=ROOT):
+    """The tables of all records of bench.py, results/bench_*.json."""
+    from bench import table  # it imports torchvision
+
+    records = sorted((root / "results").glob("bench_*.json"))
+    return "\n\n".join(table(json.loads(path.read_text("utf-8"))) for path in records)
+
+
 def cost(runs):
     """Training time of all runs, in Markdown, by hardware."""
     hours = {}
@@ -276,12 +284,10 @@ def weights_table(runs, root=ROOT):
         name = f"{path.stem}_seed1"
         if name not in runs:
             raise UserError(f"checkpoints/{path.name} has no records in results/runs/{name}; add them, or remove it")
-        option = runs[name]["options"]
-        flags = {"method": "", "color_var": 0.03, "random_seed": None, "lr_decay_period": 40, "max_step": 100}
-        shown = " ".join(f"--{k} {option[k]}" for k, default in flags.items() if option[k] != default)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         accuracy = runs[name]["metrics"]["accuracy"]
-        rows.append(f"| {path.name} | {accuracy:.4f} | `{digest}` | `python train.py -e {name} {shown}` |")
+        command = f"python train.py -e {name} --from results/runs/{name}/options.json"
+        rows.append(f"| {path.name} | {accuracy:.4f} | `{digest}` | `{command}` |")
     return "\n".join(rows)
 
 
@@ -310,7 +316,10 @@ def texts(root=ROOT):
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(cells)}\n",
-        root / "README.md": fill(root / "README.md", {"results": matrix(cells), "weights": weights_table(runs, root)}),
+        root / "README.md": fill(
+            root / "README.md",
+            {"results": matrix(cells), "weights": weights_table(runs, root), "speed": speed(root)},
+        ),
         root / "REPRODUCTION.md": fill(
             root / "REPRODUCTION.md",
             {"results": f"{table}\n\n{summary(cells)}", "last epochs": last_epochs(runs), "cost": cost(runs)},
