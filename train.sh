@@ -40,12 +40,13 @@ number=$(three_decimals "$color_var") || number= # train.py says what is wrong w
 method=$(value_of --method "$@") || method=lntl
 if has_flag --train_baseline "$@"; then method=baseline; fi
 defaults=(-e "$method${number:+_var$number}" --method "$method" --color_var 0.02 --random_seed 1)
+if has_flag --from "$@"; then defaults=(); fi # all of it is in the record
 
 # The start of the paper's method: a baseline of that variance, trained here where none is shipped.
 baseline=baseline_var$number
 start_needed() {
   case $method in lntl | blindeye) ;; *) return 1 ;; esac
-  [ -n "$number" ] && [ ! -e "checkpoints/$baseline.pth" ] && ! has_flag "--checkpoint --from_scratch -h --help" "$@"
+  [ -n "$number" ] && [ ! -e "checkpoints/$baseline.pth" ] && ! has_flag "--checkpoint --from_scratch --from -h --help" "$@"
 }
 if start_needed "$@"; then
   save_dir=$(value_of --save_dir "$@") || save_dir=checkpoint
@@ -65,4 +66,4 @@ if start_needed "$@"; then
   fi
 fi
 
-exec "$PYTHON" train.py "${defaults[@]}" "$@"
+exec "$PYTHON" train.py ${defaults[@]+"${defaults[@]}"} "$@"

@@ -57,14 +57,14 @@ absolute_paths() {
   while [ $# -gt 0 ]; do
     flag=${1%%=*}
     case $1 in
-      --data_dir | --save_dir | --checkpoint)
+      --data_dir | --save_dir | --checkpoint | --from)
         FLAGS+=("$1")
         if [ $# -gt 1 ]; then
           shift
           FLAGS+=("$(absolute "$1" "$folder")")
         fi
         ;;
-      --data_dir=* | --save_dir=* | --checkpoint=*) FLAGS+=("$flag=$(absolute "${1#*=}" "$folder")") ;;
+      --data_dir=* | --save_dir=* | --checkpoint=* | --from=*) FLAGS+=("$flag=$(absolute "${1#*=}" "$folder")") ;;
       *) FLAGS+=("$1") ;;
     esac
     shift
@@ -124,6 +124,10 @@ run_in_docker() {
   for flag in --data_dir --checkpoint; do # docker would make a folder of a path that does not exist
     if path=$(value_of "$flag" "$@") && [ -e "$path" ]; then options+=(-v "$path:$path:ro"); fi
   done
+  if path=$(value_of --from "$@") && [ -e "$path" ]; then # environment.json lies beside it
+    path=$(dirname "$path")
+    options+=(-v "$path:$path:ro")
+  fi
   exec docker run "${options[@]}" "$IMAGE" bash "$script" "$@"
 }
 

@@ -1,8 +1,11 @@
-"""Shared by all tests: where the optional material beside the repository lies."""
+"""Shared by all tests: optional material beside the repository, a small data set, a run on it, the scripts alone."""
 
 from pathlib import Path
 
 import pytest
+
+from tests import processes
+from tests.clone import Clone
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -13,3 +16,38 @@ def shared(*parts):
     if not path.exists():
         pytest.skip(f"../shared/{'/'.join(parts)} is not here")
     return path
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """A folder with a small released file: 512 training and 64 test images."""
+    return processes.write_small(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def whole(small_data, tmp_path_factory):
+    """A function of the number of threads: the folder of an uninterrupted run, made once."""
+    folders = {}
+
+    def folder(threads):
+        if threads not in folders:
+            save_dir = tmp_path_factory.mktemp("whole")
+            finished = processes.run(*processes.flags(save_dir, small_data, "--resume", threads=threads))
+            assert finished.returncode == 0, finished.stderr  # --resume, and nothing there yet: it started
+            folders[threads] = save_dir / "run"
+        return folders[threads]
+
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The scripts in a folder of their own."""
+    return Clone(tmp_path)
+
+
+@pytest.fixture
+def ready(clone):
+    """A clone whose environment is there already."""
+    clone.environment["LNTL_PYTHON"] = str(clone.bin / "python3")
+    return clone
