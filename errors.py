@@ -1,7 +1,11 @@
 """Errors that are meant for a person: one line, exit code 2, no traceback."""
 
+import errno
 import functools
 import sys
+
+OUT_OF_MEMORY = ("memory", "bad_alloc", "can't start new thread", "failed to map segment")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -33,13 +37,15 @@ def exits(main):
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except (MemoryError, RuntimeError) as error:  # PyTorch's own out-of-memory errors are RuntimeErrors
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+        except (MemoryError, RuntimeError, ImportError) as error:  # PyTorch's and the loader's are none of the first
+            if not isinstance(error, MemoryError) and not any(word in str(error) for word in OUT_OF_MEMORY):
                 raise
             message = "not enough memory; try a smaller --batch_size, or a machine with at least 2 GB free"
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             message = one_line(f"{error.strerror or error}{place}")
+            if error.errno in FULL:
+                message += "; nothing that was complete is lost: make room, and give the command again with --resume"
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 

@@ -1,15 +1,15 @@
 """Numerical health: what is wrong with a finished epoch, seen from its record and the last gradients.
 
-Nothing here costs anything within an epoch. RELIABILITY.md has the runs from which the limits were found.
+Nothing here costs anything within an epoch. RELIABILITY.md has the runs by which the limits were set.
 """
 
 import torch
 
-CHANCE = 0.2  # label accuracy on ten digits; the most frequent one alone gives 0.11
-FALL = 0.1  # of the label accuracy below the best epoch; healthy runs have fallen by 0.008
+CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
+FALL = 0.1  # of the label accuracy, below that of the best epoch
 LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
-VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient; healthy ones lie between 1e-3 and 1e2
-ADVICE = "see RELIABILITY.md, and try --detach_h, or a smaller --mu, --lambda_ or --lr"
+VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
+ADVICE = "see RELIABILITY.md, section Numerical health: --detach_h, a smaller --mu, --lr or --lambda_"
 
 
 def warnings(record, earlier, method):
@@ -18,21 +18,20 @@ def warnings(record, earlier, method):
     record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
     iteration (of f: of the last update that reached it). There are none right after a resume.
     """
-    epoch, accuracy = record["epoch"], record["accuracy"]
-    best = max((r["accuracy"] for r in earlier), default=0.0)
+    # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
+    trained = method.trains_h and not method.option.from_scratch
+    accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
     found = []
-    if accuracy < CHANCE:
-        found.append(f"collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
+    if accuracy < CHANCE and (earlier or trained):
+        found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
     elif accuracy < best - FALL:
-        found.append(f"is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
-    if record.get("bias_loss", 0.0) > LOSS_OF_A_GUESS:
-        found.append(
-            f"h does not learn: its loss {record['bias_loss']:.4f} is more than that of a guess (log 8 = 2.08)"
-        )
+        found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
+    if (loss := record.get("bias_loss", 0.0)) > LOSS_OF_A_GUESS:
+        found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, log 8 = 2.0794")
     for name, norm in gradient_norms(method).items():
         if not VANISHED < norm < EXPLODED:
-            found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'} (norm {norm:.2g})")
-    return [f"epoch {epoch} {line}; {ADVICE}" for line in found]
+            found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
+    return [f"epoch {record['epoch']}: {line} ({ADVICE})" for line in found]
 
 
 def gradient_norms(method):

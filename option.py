@@ -11,6 +11,7 @@ from errors import UserError
 METHODS = ("lntl", "baseline", "gray", "blindeye")
 LEARNING_RATE = {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001}  # protocol, section 4
 DATA_SPLITS = ("train", "test")
+BELONGS_TO = {"lambda_": "lntl", "mu": "lntl", "detach_h": "lntl", "alpha": "blindeye"}  # the method it changes
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,13 +41,15 @@ def number(kind, low, high, *, open_low=False):
     return parse
 
 
-def name(text):
-    """An argparse type: a name that is safe as a folder's."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no experiment name; use up to 100 letters, digits and _ . + = - (no path)"
-        )
-    return text
+def pattern(regex, what):
+    """An argparse type: a text that matches; `what`, in an error, is what it should have been."""
+
+    def parse(text):
+        if not re.fullmatch(regex, text):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+        return text
+
+    return parse
 
 
 def switch(text):
@@ -58,6 +61,10 @@ def switch(text):
 
 count = number(int, 1, 10**6)
 seed = number(int, 0, 2**32 - 1)
+name = pattern(
+    r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}",
+    "experiment name; use up to 100 letters, digits and _ . + = - (no path)",
+)
 
 
 def add_common(parser):
@@ -164,9 +171,22 @@ def train_parser():
         metavar="FILE",
         help="weights to start from, official ones too [lntl, blindeye: the shipped baseline of that variance]",
     )
+    sha256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
+    group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
     group.add_argument("--from_scratch", action="store_true", help="start from random weights")
     group.add_argument("--use_pretrain", action="store_true", help="official; implied by --checkpoint")
-    group.add_argument("--resume", action="store_true", help="continue the experiment, if it has begun")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the experiment, if it has begun; its flags need not be given again",
+    )
+    group.add_argument(
+        "--from",
+        dest="from_",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="repeat a run from its options.json (and the environment.json beside it); flags that are given override",
+    )
     group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights [10, official]")
     group.add_argument("--log_step", type=count, default=50, help="iterations between two reports [50, official]")
     group.add_argument(
@@ -249,8 +269,11 @@ def resolve_training(option):
     option.lr = LEARNING_RATE[option.method] if option.lr is None else option.lr
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
-    if option.detach_h and option.method != "lntl":
-        raise UserError(f"--detach_h belongs to --method lntl, not {option.method}")
+    if option.use_pretrain and option.from_scratch:
+        raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
+    for flag, method in BELONGS_TO.items():
+        if option.method != method and getattr(option, flag) != train_parser().get_default(flag):
+            raise UserError(f"--{flag} belongs to --method {method}, not {option.method}; leave it out")
     if option.detach_h > option.max_step:
         raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
     if option.resume and option.dry_run:

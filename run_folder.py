@@ -15,18 +15,11 @@ from errors import Busy, UserError
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 
-RESULT_FREE = {
-    "resume",
-    "device",
-    "cuda",
-    "log_step",
-    "save_step",
-    "max_step",
-    "save_dir",
-    "threads",
-    "debug",
-    "seed",
-}
+RESULT_FREE = {  # options that may differ between the parts of a run
+    "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step", "save_dir",
+    "train_baseline", "use_pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
+    "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
+}  # fmt: skip
 
 
 class RunFolder:
@@ -45,19 +38,28 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise UserError(f"{self.path} is not a folder; choose another --save_dir or -e") from None
-        except PermissionError:
-            raise UserError(f"cannot write to {self.path}; choose another --save_dir") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
         self._lock()
 
     def __truediv__(self, name):
         return self.path / name
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lock.close()
+
+    def _unwritable(self, error):
+        return UserError(f"cannot write to {self.path} ({error.strerror}); choose another --save_dir")
+
     def _lock(self):
-        """Holds a lock for as long as this process lives; it goes with the process, however that ends."""
+        """Holds a lock until `__exit__`, or for as long as this process lives, however that ends."""
         try:
             self.lock = open(self / ".lock", "w")  # noqa: SIM115 (held as long as the process lives)
-        except PermissionError:
-            raise UserError(f"cannot write to {self.path}; choose another --save_dir") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
         try:
             import fcntl
 
@@ -66,7 +68,7 @@ class RunFolder:
             pass  # Windows has no flock; there the user takes care
         except OSError:
             raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
-        for leftover in self.path.glob(".*.pt*.tmp"):  # of a process that was killed while it wrote weights
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
 
     def begun(self):
@@ -102,14 +104,25 @@ class RunFolder:
     def check_options(self, option):
         """Refuses to resume with options that would change the result; an unset seed becomes the recorded one."""
         recorded = read_options(self.path)
+        if not recorded:
+            raise UserError(
+                f"{self / 'options.json'} is missing, so nobody can tell how the run was begun; "
+                "put it back, or choose another -e"
+            )
         if option.random_seed is None:
             option.random_seed = recorded.get("random_seed")
         for name, value in vars(option).items():
-            if name not in RESULT_FREE and recorded.get(name) != value:
+            if name not in RESULT_FREE and comparable(name, recorded.get(name)) != comparable(name, value):
                 raise UserError(
                     f"{self.path} was begun with --{name} {recorded.get(name)}, not {value}; "
                     "resume with the same options, or choose another -e"
                 )
+
+    def extend(self, max_step):
+        """Records the number of epochs of a run that goes on, where it is another one now."""
+        recorded = read_options(self.path)
+        if recorded["max_step"] != max_step:
+            write_json(self / "options.json", recorded | {"max_step": max_step})
 
     def say(self, line):
         """Prints a line, and keeps it in log.txt with the time."""
@@ -137,18 +150,28 @@ class RunFolder:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
 
 
+def comparable(name, value):
+    """The value of an option as it is compared: `x` and `/here/x` are the same file."""
+    return os.path.abspath(value) if value and name in ("checkpoint", "data_dir") else value
+
+
 def read_options(folder):
     """The options that are recorded in the folder of an experiment, {} where there are none. Raises UserError."""
     path = Path(folder, "options.json")
+    return read_record(path) if path.exists() else {}
+
+
+def read_record(path):
+    """The dictionary in a JSON file of a run folder. Raises UserError."""
     try:
-        recorded = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        recorded = None
-    if not isinstance(recorded, dict):
+        record = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the options.json of a run") from None
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
         raise UserError(f"{path} is damaged; restore it from a copy, or choose another -e")
-    return recorded
+    return record
 
 
 def environment():

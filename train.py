@@ -1,11 +1,13 @@
 """Trains one method at one variance, evaluates it at the end, and says where everything lies.
 
 python train.py -e lntl_var0.020 --method lntl --color_var 0.02
-python train.py -e lntl_var0.020 --method lntl --color_var 0.02 --resume      # after any interruption
+python train.py -e lntl_var0.020 --resume                                     # after any interruption
+python train.py -e again --from checkpoint/lntl_var0.020/options.json         # the same once more
 """
 
 import contextlib
 import ctypes
+import hashlib
 import shlex
 import signal
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import torch
 
 import option as options
+import recorded
 from dataset.load import DRY_RUN, load_data
 from errors import Stopped, UserError, exits
 from evaluate import report
@@ -66,30 +69,21 @@ def starting_weights(option):
     )
 
 
-def train(option):
-    """Trains by resolved options. Returns the exit status."""
-    device = choose_device(option)
-    run = RunFolder(option.save_dir, option.exp_name)
-    state = prepare(option, run)
-    if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
-        run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
-        return 0
-    for note in options.notes(option):
-        print(note)
+def pin_start(option):
+    """Sets --checkpoint_sha256 to the SHA-256 of the weights to start from; raises UserError where it is another."""
+    if not (start := starting_weights(option)):
+        return
+    if not start.is_file():
+        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint")
+    found = hashlib.sha256(start.read_bytes()).hexdigest()
+    if option.checkpoint_sha256 not in (None, found):
+        raise UserError(f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint")
+    option.checkpoint_sha256 = found
 
-    data = load_data(option, device)
-    trainer = Trainer(option, data.train, run, device, data.test)
-    if state:
-        try:
-            trainer.restore(state)
-        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-            raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
-        run.trim_log(trainer.epoch)
-        (run / "metrics.json").unlink(missing_ok=True)
-        run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
-    elif start := starting_weights(option):
-        load_weights(start, trainer.method.f, trainer.method.g)
-        run.say(f"starting from the weights {start}")
+
+@contextlib.contextmanager
+def stops(trainer):
+    """SIGINT and SIGTERM stop the trainer after the iteration; an evaluation they end at once, by Stopped."""
 
     def stop(number, _):
         trainer.stop = number
@@ -97,17 +91,48 @@ def train(option):
             trainer.evaluating = False
             raise Stopped
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    run.say(
-        f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, lr {option.lr:g}, "
-        f"seed {option.random_seed}; everything lies in {run.path}"
-    )
+
+def train(option):
+    """Trains by resolved options. Returns the exit status."""
+    device = choose_device(option)
+    with RunFolder(option.save_dir, option.exp_name) as run:
+        state = prepare(option, run)
+        if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
+            run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
+            return 0
+        for note in options.notes(option):
+            print(note)
+
+        data = load_data(option, device)
+        trainer = Trainer(option, data.train, run, device, data.test)
+        if state:
+            go_on(trainer, state)
+        elif start := starting_weights(option):
+            load_weights(start, trainer.method.f, trainer.method.g)
+            run.say(f"starting from the weights {start}")
+
+        with stops(trainer):
+            run.say(
+                f"{option.method} at variance {option.color_var} on {device}, {option.max_step} epochs, "
+                f"lr {option.lr:g}, seed {option.random_seed}; everything lies in {run.path}"
+            )
+            return fit_and_report(trainer, data.test)
+
+
+def fit_and_report(trainer, test):
+    """Trains and evaluates. Returns the exit status: 0, or 128 + the signal that stopped it."""
+    option, run, method = trainer.option, trainer.run, trainer.method
     try:
         if trainer.fit():
             trainer.evaluating = True  # nothing is lost: --resume evaluates again
-            report(option, run.path, trainer.method.f, trainer.method.g, data.test, run / "final.pth", run.say)
+            report(option, run.path, method.f, method.g, test, run / "final.pth", run.say)
             trainer.evaluating = False
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
@@ -122,6 +147,23 @@ def train(option):
     return 128 + trainer.stop
 
 
+def go_on(trainer, state):
+    """Takes the trainer to where the checkpoint `state` was written. Raises UserError where that cannot be."""
+    option, run = trainer.option, trainer.run
+    try:
+        trainer.restore(state)
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
+    if (begun := trainer.epoch + bool(trainer.iteration)) > option.max_step:
+        raise UserError(f"{run.path} has begun epoch {begun}; --max_step {option.max_step} is less, give more")
+    run.extend(option.max_step)
+    run.trim_log(trainer.epoch)
+    if trainer.epoch == option.max_step:  # --max_step may be another one now: final.pth is of another epoch
+        trainer.save()
+    (run / "metrics.json").unlink(missing_ok=True)
+    run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
+
+
 def prepare(option, run):
     """Checks the folder against --resume. Returns the checkpoint to go on from, or None for a new run."""
     if option.resume and run.begun():
@@ -134,6 +176,7 @@ def prepare(option, run):
         raise UserError(f"{run.path} holds a run already; continue it with --resume, choose another -e, or delete it")
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
+    pin_start(option)
     (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
     run.write_options(option)
     return None
@@ -141,7 +184,7 @@ def prepare(option, run):
 
 @exits
 def main(arguments=None):
-    option = options.resolve_training(options.train_parser().parse_args(arguments))
+    option = options.resolve_training(recorded.parse(arguments))
     if not option.dry_run:
         return train(option)
     with tempfile.TemporaryDirectory() as folder:
