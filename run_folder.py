@@ -16,7 +16,7 @@ from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 
 RESULT_FREE = {  # options that may differ between the parts of a run
-    "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step", "save_dir",
+    "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
     "train_baseline", "use_pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
     "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
 }  # fmt: skip
