@@ -1,6 +1,8 @@
 """Real processes, really killed: a run that was interrupted ends in the same weights, bit for bit."""
 
+import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -182,6 +184,40 @@ def test_damaged_run_folder_is_one_line(capsys, tmp_path, small_data, file, cont
     line = refused(capsys, train, *given, "--resume")
     assert file in line
     assert ("is missing" in line) == (content is None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS[1:])
+@pytest.mark.parametrize(("holdout", "wait"), [(0, 4), (59000, 20)])  # in an iteration; in an evaluation
+def test_leaves_within_five_seconds(tmp_path, capsys, number, holdout, wait):
+    """On the whole of the data, with the paper's settings. On an idle machine its own time is all that passes."""
+    fixed = f"-e run --color_var 0.02 --threads 1 --device cpu --holdout {holdout} --save_dir {tmp_path}"
+    before = processor_seconds(resource.getrusage(resource.RUSAGE_CHILDREN))
+    process = start(*fixed.split())
+    wait_for(process, tmp_path / "run" / "log.txt", "everything lies in")
+    time.sleep(wait)
+    process.send_signal(number)
+    sent, used = time.monotonic(), process_seconds(process.pid)
+    out, error = process.communicate()
+    passed = time.monotonic() - sent
+    seconds = processor_seconds(resource.getrusage(resource.RUSAGE_CHILDREN)) - before - used
+    assert process.returncode == 128 + number, error
+    assert f"--save_dir {tmp_path} --resume" in out
+    with capsys.disabled():
+        place = out.splitlines()[-1].split(", and")[0]
+        print(f"\n{number.name}: {seconds:.1f} s of its own, {passed:.1f} s by the clock; {place}")
+    assert seconds < 5
+
+
+def processor_seconds(usage):
+    return usage.ru_utime + usage.ru_stime
+
+
+def process_seconds(pid):
+    """Processor time of a running process, in seconds."""
+    with open(f"/proc/{pid}/stat") as file:
+        ticks = file.read().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.slow
