@@ -9,7 +9,7 @@ CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent on
 FALL = 0.1  # of the label accuracy, below that of the best epoch
 LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
 VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
-ADVICE = "see RELIABILITY.md, section Numerical health: --detach_h, a smaller --mu, --lr or --lambda_"
+ADVICE = "a smaller --mu, --lr or --lambda_ may help, or --detach_h: RELIABILITY.md, Numerical health"
 
 
 def warnings(record, earlier, method):

@@ -31,7 +31,9 @@ def test_full_disk_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         exits(lambda: run.save({"epoch": 2}))()
     assert stop.value.code == 2
-    assert capsys.readouterr().err == "error: No space left on device\n"
+    error = capsys.readouterr().err
+    assert error.startswith("error: No space left on device; ")
+    assert error.count("\n") == 1
     monkeypatch.undo()
     assert run.load() == {"epoch": 1}
     assert not list(run.path.glob("*.tmp"))
