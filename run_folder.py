@@ -1,5 +1,6 @@
 """The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
 
+import contextlib
 import json
 import os
 import platform
@@ -66,8 +67,10 @@ class RunFolder:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ModuleNotFoundError:
             pass  # Windows has no flock; there the user takes care
-        except OSError:
+        except BlockingIOError:
             raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be locked ({error.strerror}); choose another --save_dir") from None
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
 
@@ -128,8 +131,9 @@ class RunFolder:
         """Prints a line, and keeps it in log.txt with the time."""
         from tqdm import tqdm
 
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # whoever read the output has gone; the run goes on
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 

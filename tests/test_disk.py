@@ -68,9 +68,10 @@ def test_disk_full_at_the_first_writes(mount, small_data, whole, capsys, pages, 
     left = {p.name for p in (disk / "run").glob("*")} | {"ballast"}
     assert there <= left
     assert not left & {"last.pt", "previous.pt", "final.pth"}
-    (disk / "ballast").unlink()
-    assert train.main(given) == 0
-    assert_same(disk / "run", whole(1))
+    if pages:
+        (disk / "ballast").unlink()
+        assert train.main(given) == 0
+        assert_same(disk / "run", whole(1))
 
 
 def test_disk_full_at_the_evaluation(mount, small_data, whole, capsys, monkeypatch):

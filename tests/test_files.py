@@ -1,6 +1,7 @@
 """Files are whole or not there: full disks, crashes between two writes, odd names in messages."""
 
 import errno
+import os
 
 import pytest
 import torch
@@ -78,6 +79,15 @@ def test_trimmed_log_has_no_gaps_or_doubles(tmp_path):
         file.write('{"epoch": 4, "cut o')
     run.trim_log(2)
     assert [r["epoch"] for r in files.read_json_lines(run / "log.jsonl")] == [1, 2]
+
+
+def test_output_that_nobody_reads_any_more_ends_no_run(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setattr("sys.stdout", open(write, "w"))  # noqa: SIM115
+    run = RunFolder(tmp_path, "run")
+    run.say("a line")
+    assert (run / "log.txt").read_text().endswith("  a line\n")
 
 
 def test_messages_stay_on_one_line():

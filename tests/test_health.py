@@ -86,7 +86,6 @@ def few_images(tmp_path_factory):
         ("--lr 0.001", None),  # the paper's settings
         ("--lr 0.03", "training is collapsing: label accuracy 0."),
         ("--mu 100", "training is collapsing: label accuracy 0."),
-        ("--mu 100 --detach_h 1", None),  # h does not act yet
     ],
 )
 def test_the_log_warns_as_it_happens(few_images, tmp_path, capsys, flags, warning):

@@ -18,7 +18,7 @@ sys.exit(train.main())
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="this system has no limit of address space")
-@pytest.mark.parametrize("megabytes", [300, *(pytest.param(m, marks=pytest.mark.slow) for m in (10, 50, 200, 400))])
+@pytest.mark.parametrize("megabytes", [50, *(pytest.param(m, marks=pytest.mark.slow) for m in (10, 200, 300, 400))])
 def test_too_little_memory(tmp_path, megabytes):
     flags = f"-e x --color_var 0.02 --from_scratch --batch_size 60000 --device cpu --save_dir {tmp_path}"
     failed = run(megabytes, *flags.split(), program=("-c", LIMITED))
