@@ -88,7 +88,6 @@ def stops(trainer):
     def stop(number, _):
         trainer.stop = number
         if trainer.evaluating:
-            trainer.evaluating = False
             raise Stopped
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -131,9 +130,8 @@ def fit_and_report(trainer, test):
     option, run, method = trainer.option, trainer.run, trainer.method
     try:
         if trainer.fit():
-            trainer.evaluating = True  # nothing is lost: --resume evaluates again
-            report(option, run.path, method.f, method.g, test, run / "final.pth", run.say)
-            trainer.evaluating = False
+            with trainer.interruptible():  # --resume evaluates again
+                report(option, run.path, method.f, method.g, test, run / "final.pth", run.say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Stopped:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 import health
 from cuda_graph import GraphedIteration
 from dataset.batches import IGNORED
+from dataset.load import hold_out
 from errors import Stopped, UserError
 from evaluate import bias_accuracy, evaluate
 from files import read_json_lines
@@ -217,7 +218,7 @@ class Trainer:
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
         self.seconds = 0.0
         self.stop = False  # set by a signal handler
-        self.evaluating = False  # nothing changes meanwhile: a signal handler may raise Stopped
+        self.evaluating = False
         self.step = contextlib.nullcontext(self.iterate)
         if device.type == "cuda":
             self.step = GraphedIteration(self.iterate, self.method.constants, option.batch_size)
@@ -264,17 +265,8 @@ class Trainer:
         means = (self.totals / len(self.train)).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
-        self.evaluating = True
-        if self.stop:  # since the last iteration
-            self.evaluating = False
-            raise Stopped
-        if self.held_out:
-            record["holdout_accuracy"] = evaluate(self.method.f, self.method.g, self.held_out).accuracy
-            if self.method.trains_h:
-                record["holdout_bias_accuracy"] = bias_accuracy(self.method.f, self.method.h, self.held_out)
-        for name, data in self.test.items():
-            record[name] = evaluate(self.method.f, self.method.g, data).accuracy
-        self.evaluating = False
+        with self.interruptible():
+            record |= self.evaluations()
         for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
             self.run.say(f"WARNING: {warning}")
         self.method.end_epoch()
@@ -282,6 +274,27 @@ class Trainer:
         self.totals.zero_()
         record["seconds"], self.seconds = round(self.seconds, 3), 0.0
         return record
+
+    def evaluations(self):
+        """{name: accuracy} of f and g on the test sets; with held-out images, of f and g, and of h, on those too."""
+        f, g, h = self.method.networks().values()
+        found = {}
+        if self.held_out:
+            found["holdout_accuracy"] = evaluate(f, g, self.held_out).accuracy
+            if self.method.trains_h:
+                found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
+        return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}
+
+    @contextlib.contextmanager
+    def interruptible(self):
+        """Inside, where nothing changes, a signal handler may raise Stopped; one that came just before does so here."""
+        self.evaluating = True
+        try:
+            if self.stop:
+                raise Stopped
+            yield
+        finally:
+            self.evaluating = False
 
     def check_finite(self):
         """Raises UserError where a loss or a weight has become infinite or NaN."""
@@ -336,13 +349,3 @@ class Trainer:
         torch.set_rng_state(state["torch_rng"])
         self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
         self.totals.copy_(state["totals"])
-
-
-def hold_out(data, option):
-    """Splits off `option.holdout` training images, the same ones for every run on this data seed."""
-    if not option.holdout:
-        return data, None
-    if option.holdout >= len(data):
-        raise UserError(f"--holdout {option.holdout} leaves none of the {len(data)} training images; give less")
-    shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed))
-    return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])

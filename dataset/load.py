@@ -56,3 +56,13 @@ def load_data(option, device):
         return Data(part(train), {"test_accuracy": part(test)})
     gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
     return Data(part(train), {"test_accuracy": gray, "test_luma_accuracy": part(test)})
+
+
+def hold_out(data, option):
+    """Splits off `option.holdout` training images, the same ones for every run on this data seed."""
+    if not option.holdout:
+        return data, None
+    if option.holdout >= len(data):
+        raise UserError(f"--holdout {option.holdout} leaves none of the {len(data)} training images; give less")
+    shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed))
+    return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])

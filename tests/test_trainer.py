@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dataset.batches import ImageData, on_device
+from dataset.load import hold_out
 from errors import UserError
 from models.checkpoint import join_net
 from tests.reference import Reference
@@ -16,7 +17,6 @@ from trainer import (
     Trainer,
     bias_cross_entropy,
     confusion_loss,
-    hold_out,
     negative_entropy,
 )
 
