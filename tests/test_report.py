@@ -23,8 +23,8 @@ def copy(tmp_path):
     """A copy of everything that the report reads, as its root."""
     for name in ("results/runs", "checkpoints"):
         shutil.copytree(report.ROOT / name, tmp_path / name)
-    for name in ("README.md", "REPRODUCTION.md"):
-        shutil.copy(report.ROOT / name, tmp_path / name)
+    for path in (report.ROOT / "README.md", report.ROOT / "REPRODUCTION.md", *report.ROOT.glob("results/bench_*.json")):
+        shutil.copy(path, tmp_path / path.relative_to(report.ROOT))
     return tmp_path
 
 
