@@ -26,7 +26,7 @@ import option as options
 from bench_reference import Straightforward, loader
 from dataset.batches import FactoredData, ImageData
 from dataset.colored_mnist import build
-from errors import exits
+from errors import UserError, exits
 from files import write_json
 from run_folder import environment
 from train import choose_device
@@ -150,18 +150,22 @@ def measure(device, rounds, iterations):
 # Runs train.py as it is; says when the first iteration is over, and stops after an evaluation behind the twentieth.
 FIRST = """
 import json, resource, signal, sys, time
-import train, trainer
+import torch
+import progress, train, trainer
 from evaluate import evaluate
-iterate, done = trainer.Trainer.iterate, []
-def watched(self, index):
-    measured = iterate(self, index)
-    measured[0].item()
+trainers, done = [], []
+class Watched(trainer.Trainer):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        trainers.append(self)
+def watch(self, epoch, iteration, names, measured):
+    if measured[0].is_cuda:
+        torch.cuda.synchronize()
     done.append(time.time())
     if len(done) == 20:
-        evaluate(self.method.f, self.method.g, self.test["test_accuracy"])
-        self.stop = signal.SIGTERM
-    return measured
-trainer.Trainer.iterate = watched
+        evaluate(trainers[0].method.f, trainers[0].method.g, trainers[0].test["test_accuracy"])
+        trainers[0].stop = signal.SIGTERM
+train.Trainer, progress.Progress.iteration = Watched, watch
 train.main()
 megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform == "linux" else 1e6)
 print(json.dumps({"first": done[0], "megabytes": megabytes}))
@@ -173,14 +177,11 @@ def start_up(device):
     with tempfile.TemporaryDirectory() as folder:
         flags = f"-e bench --color_var {COLOR_VAR} --random_seed 1 --device {device.type} --from_scratch --save_dir"
         start = time.time()
-        out = subprocess.run(
-            [sys.executable, "-c", FIRST, *flags.split(), folder],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    last = json.loads(out.splitlines()[-1])
+        line = [sys.executable, "-c", FIRST, *flags.split(), folder]
+        child = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True)
+    if child.returncode != 0:
+        raise UserError(f"train.py does not run here: {child.stderr.strip().splitlines()[-1]}")
+    last = json.loads(child.stdout.splitlines()[-1])
     return {"start_seconds": last["first"] - start, "peak_memory_mb": last["megabytes"]}
 
 
@@ -228,6 +229,8 @@ def main(arguments=None):
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=options.number(int, 1, 1024), help="CPU threads")
     chosen = parser.parse_args(arguments)
+    if chosen.json and not Path(chosen.json).parent.is_dir():
+        raise UserError(f"--json {chosen.json}: its folder does not exist; make it, or give another file")
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
     flags = ["--device", chosen.device, *(["--threads", str(chosen.threads)] if chosen.threads else [])]
     device = choose_device(settings("lntl", "float32", *flags))

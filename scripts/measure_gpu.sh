@@ -4,16 +4,20 @@
 #   bash scripts/measure_gpu.sh NAME [RECORDING.pt ...]     # NAME of the machine, as in results/bench_NAME.json
 #
 # Graphed and eager iterations agree and never wait for the device; recordings of the authors' code are replayed on the
-# GPU; speed beside the straightforward version; one whole run of 100 epochs; then all 28 cells (0 as LNTL_CELLS: none).
+# GPU; speed beside the straightforward version; a whole run of 100 epochs in each precision; then all 28 cells
+# (LNTL_CELLS=0: none).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PYTHON=${LNTL_PYTHON:-.venv/bin/python}
+CALLED_FROM=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/env.sh
+source scripts/env.sh
 
-[ $# -ge 1 ] || { echo "error: give a name for this machine: bash scripts/measure_gpu.sh NAME" >&2; exit 2; }
+[ $# -ge 1 ] || die "give a name for this machine: bash scripts/measure_gpu.sh NAME"
 name=$1
 shift
+use_python dev
 "$PYTHON" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 2)' ||
-  { echo "error: PyTorch ($PYTHON) finds no GPU here" >&2; exit 2; }
+  die "PyTorch ($PYTHON) finds no GPU here; install a GPU driver"
 
 "$PYTHON" -m pytest tests/test_cuda_graph.py -q
 if [ $# -gt 0 ]; then "$PYTHON" -m tests.check_golden --device cuda "$@"; fi

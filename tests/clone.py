@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("train.sh", "test.sh", "tests/run.sh", ".ci/run", "scripts/env.sh")
+SCRIPTS = ("train.sh", "test.sh", "tests/run.sh", ".ci/run", "scripts/env.sh", "scripts/measure_gpu.sh")
 
 # Takes down how it was called, one line a call; `-m venv` makes a .venv whose Python is a copy of this.
 PYTHON = r"""#!/usr/bin/env bash

@@ -11,6 +11,7 @@ import bench
 from bench_reference import Images, Straightforward, loader
 from dataset.batches import ImageData, on_device
 from models.checkpoint import join_net
+from tests.test_options import refused
 from tests.test_trainer import BATCH, STEPS, digits, options
 from trainer import METHODS
 
@@ -67,6 +68,16 @@ def test_the_figures_are_medians_of_the_rounds(path):
     for method in bench.METHODS:
         for precision, times in figures[method]["rounds_ms"].items():
             assert figures[method][f"{precision}_ms"] == pytest.approx(np.median(times))
+
+
+def test_a_folder_that_is_not_there_is_refused_before_any_measurement(capsys, tmp_path):
+    assert "does not exist" in refused(capsys, bench, "--json", str(tmp_path / "x" / "bench.json"))
+
+
+def test_start_and_memory_are_those_of_a_real_run():
+    figures = bench.start_up(torch.device("cpu"))
+    assert figures["start_seconds"] > 0
+    assert 100 < figures["peak_memory_mb"] < 10_000
 
 
 @pytest.mark.slow
