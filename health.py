@@ -3,7 +3,11 @@
 Nothing here costs anything within an epoch. RELIABILITY.md has the runs by which the limits were set.
 """
 
+import json
+
 import torch
+
+from files import read_json_lines
 
 CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
 FALL = 0.1  # of the label accuracy, below that of the best epoch
@@ -47,3 +51,19 @@ def gradient_norms(method):
     if not norms.get("f"):
         norms.pop("f", None)
     return norms
+
+
+def table(folder):
+    """The runs by which the limits were set, in Markdown; of each, `folder` has options.json, log.jsonl and log.txt."""
+    rows = ["| flags | label accuracy on the training batches, by epoch | loss of h | warnings |", "|---|---|---|---|"]
+    for run in sorted(folder.iterdir()):
+        option, log = json.loads((run / "options.json").read_text("utf-8")), read_json_lines(run / "log.jsonl")
+        defaults = {"lambda_": 0.01, "mu": 0.1, "lr": 0.001, "detach_h": 0}
+        flags = " ".join(f"--{k} {option[k]:g}" for k, v in defaults.items() if option[k] != v)
+        said = [line.partition("WARNING: ")[2] for line in (run / "log.txt").read_text("utf-8").splitlines()]
+        said = "; ".join(": ".join(line.split(": ")[:2]) for line in said if line)
+        if len(log) < option["max_step"]:
+            said += f"stopped in epoch {len(log) + 1}: not finite"
+        accuracy, loss = (" ".join(f"{r[k]:.3f}" for r in log) for k in ("accuracy", "bias_loss"))
+        rows.append(f"| {f'`{flags}`' if flags else 'none'} | {accuracy} | {loss} | {said} |")
+    return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""The report: results/ and the tables of README.md and REPRODUCTION.md, rebuilt from the committed records alone.
+"""The report: results/ and the tables of the Markdown files, rebuilt from the committed records alone.
 
 `python reproduce.py --report` calls `rebuild`, `--add` calls `add`. Records are the small files of a run folder
 (RECORDS), kept in results/runs/NAME. NAME is METHOD_varV.VVV_seedS for a cell of the paper's table, and
@@ -12,6 +12,7 @@ import shutil
 import statistics
 from pathlib import Path
 
+import health
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import read_json_lines, replacing
@@ -308,7 +309,7 @@ def fill(path, parts):
 
 
 def texts(root=ROOT):
-    """{path: text} of every generated text: results.json, table.md, README.md and REPRODUCTION.md."""
+    """{path: text} of every generated text: results.json, table.md and the Markdown files with markers."""
     runs = load_runs(root)
     cells = make_cells(runs)
     table = full_table(cells, runs)
@@ -320,6 +321,7 @@ def texts(root=ROOT):
             root / "README.md",
             {"results": matrix(cells), "weights": weights_table(runs, root), "speed": speed(root)},
         ),
+        root / "RELIABILITY.md": fill(root / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
         root / "REPRODUCTION.md": fill(
             root / "REPRODUCTION.md",
             {"results": f"{table}\n\n{summary(cells)}", "last epochs": last_epochs(runs), "cost": cost(runs)},

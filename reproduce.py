@@ -68,7 +68,7 @@ def parser():
     group.add_argument("--minutes", type=options.count, default=1440, help="time limit of a SLURM job [1440]")
     group = parser.add_argument_group("the report")
     group.add_argument("--add", action="store_true", help="copy the records of finished cells into results/runs")
-    group.add_argument("--report", action="store_true", help="rebuild results/, README.md and REPRODUCTION.md")
+    group.add_argument("--report", action="store_true", help="rebuild results/ and the tables of the documents")
     return parser
 
 
@@ -321,7 +321,7 @@ def main(arguments=None):
         print("kept the records of:", *report.add(option.save_dir) or ["no run, as none is finished"])
     if option.report:
         report.rebuild()
-        print("written: results/, README.md, REPRODUCTION.md")
+        print("written: results/, README.md, RELIABILITY.md, REPRODUCTION.md")
     if option.add or option.report:
         return 0
     if option.workers > 1 and not option.slurm:

@@ -21,9 +21,9 @@ SOME = "lntl_var0.020_seed1"
 @pytest.fixture
 def copy(tmp_path):
     """A copy of everything that the report reads, as its root."""
-    for name in ("results/runs", "checkpoints"):
+    for name in ("results/runs", "results/health", "checkpoints"):
         shutil.copytree(report.ROOT / name, tmp_path / name)
-    for path in (report.ROOT / "README.md", report.ROOT / "REPRODUCTION.md", *report.ROOT.glob("results/bench_*.json")):
+    for path in (*report.ROOT.glob("RE*.md"), *report.ROOT.glob("results/bench_*.json")):
         shutil.copy(path, tmp_path / path.relative_to(report.ROOT))
     return tmp_path
 
@@ -111,6 +111,13 @@ def test_a_falsified_record_changes_the_texts(copy):
     after = made_of(copy)
     for name in ("results.json", "table.md", "README.md", "REPRODUCTION.md"):
         assert before[name] != after[name], name
+
+
+def test_a_falsified_health_record_changes_its_table(copy):
+    before = made_of(copy)["RELIABILITY.md"]
+    log = next((copy / "results/health").glob("*/log.jsonl"))
+    log.write_text(log.read_text().replace('"accuracy": 0.', '"accuracy": 0.0', 1))
+    assert made_of(copy)["RELIABILITY.md"] != before
 
 
 FALSE = {
