@@ -50,7 +50,7 @@ def bias_accuracy(f, h, data):
     correct = labelled = 0
     for index in torch.arange(len(data), device=data.label.device).split(BATCH):
         x, _, b = data.batch(index)
-        correct += (h(f(x)).argmax(-1) == b).sum()
+        correct += (h(f(x)).argmax(2) == b).sum()
         labelled += (b != IGNORED).sum()
     f.train(was_training), h.train(was_training)
     return (correct / labelled).item()

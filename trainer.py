@@ -41,32 +41,32 @@ class GradientReversal(torch.autograd.Function):
 
 
 def negative_entropy(logits):
-    """mean over batch, positions and channels of sum_k p_k log p_k, in [-log 8, 0]; logits (B, 14, 14, 3, 8).
+    """mean over batch, positions and channels of sum_k p_k log p_k, in [-log 8, 0]; logits (B, 3, 8, 14, 14).
 
     With log-softmax: p * log(p) of a softmax that underflows is NaN.
     """
-    log_p = F.log_softmax(logits, dim=-1)
-    return (log_p.exp() * log_p).sum(-1).mean()
+    log_p = F.log_softmax(logits, dim=2)
+    return (log_p.exp() * log_p).sum(2).mean()
 
 
 def confusion_loss(logits):
     """L_conf (BlindEye): cross-entropy between the uniform distribution and the prediction, >= log 8."""
-    return -F.log_softmax(logits, dim=-1).mean()
+    return -F.log_softmax(logits, dim=2).mean()
 
 
 def bias_cross_entropy(logits, b):
     """(sum over channels of the mean cross-entropy over the positions that have a bias label, accuracy on them).
 
-    logits: (B, 14, 14, 3, 8); b: int64 (B, 14, 14, 3), 0..7 or IGNORED.
+    logits: (B, 3, 8, 14, 14); b: int64 (B, 3, 14, 14), 0..7 or IGNORED.
     """
-    log_p = F.log_softmax(logits, dim=-1)
+    log_p = F.log_softmax(logits, dim=2)
     labelled = b != IGNORED
-    count = labelled.sum(dim=(0, 1, 2)).clamp(min=1)
-    nll = F.nll_loss(log_p.flatten(0, 3), b.flatten(), ignore_index=IGNORED, reduction="none").view_as(b)
+    count = labelled.sum(dim=(0, 2, 3)).clamp(min=1)
+    nll = F.nll_loss(log_p.flatten(0, 1), b.flatten(0, 1), ignore_index=IGNORED, reduction="none").view_as(b)
     with torch.no_grad():
-        correct = labelled & (-nll >= log_p.amax(-1))
+        correct = labelled & (-nll >= log_p.amax(2))
         accuracy = correct.sum() / labelled.sum().clamp(min=1)
-    return (nll.sum(dim=(0, 1, 2)) / count).sum(), accuracy
+    return (nll.sum(dim=(0, 2, 3)) / count).sum(), accuracy
 
 
 class Baseline:

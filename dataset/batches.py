@@ -43,7 +43,7 @@ def normalise(values, palette):
 def bias_labels(values):
     """Bias labels of channel values on the 14x14 grid: the bin of 32 grey levels, or IGNORED where the value is 0.
 
-    values: uint8 (..., 14, 14, 3), `image[1::2, 1::2]`. Returns int64 of the same shape, 0..7 or IGNORED.
+    values: uint8 (..., 3, 14, 14), of `image[1::2, 1::2]`. Returns int64 of the same shape, 0..7 or IGNORED.
     """
     return torch.where(values > 0, values // 32, IGNORED).long()
 
@@ -66,9 +66,9 @@ class FactoredData:
         return len(self.label)
 
     def batch(self, index):
-        """index: int64 (B,) on the device. Returns x (ColoredMasks), y int64 (B,), b int64 (B, 14, 14, 3)."""
+        """index: int64 (B,) on the device. Returns x (ColoredMasks), y int64 (B,), b int64 (B, 3, 14, 14)."""
         padded, color = self.padded[index], self.color[index]
-        on_grid = padded[:, 3:30:2, 3:30:2, None] * color[:, None, None, :]
+        on_grid = padded[:, None, 3:30:2, 3:30:2] * color[:, :, None, None]
         padded = padded.to(self.mask_dtype)
         patches = torch.stack([padded[:, i : i + 28, j : j + 28] for i in range(5) for j in range(5)], dim=1)
         x = ColoredMasks(patches.flatten(2), foreground=normalise(color, self.palette), background=self.palette[0])
@@ -99,7 +99,7 @@ class ImageData:
         """index: int64 (B,) on the device. Returns x float (B, 3, 28, 28) in channels_last order, y and b as above."""
         images = self.images[index]
         x = normalise(images, self.palette).permute(0, 3, 1, 2)
-        return x, self.label[index], bias_labels(images[:, 1::2, 1::2])
+        return x, self.label[index], bias_labels(images[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous())
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""

@@ -23,9 +23,13 @@ class BiasPredictor(nn.Module):
         self.conv2 = nn.Conv2d(32 * len(CHANNELS), BINS * len(CHANNELS), 3, padding=1, groups=len(CHANNELS))
 
     def forward(self, features):
-        """features: float (B, 32, 14, 14). Returns logits, float (B, 14, 14, 3, 8): position, channel, bin."""
-        logits = self.conv2(F.relu(self.bn1(self.conv1(features))))
-        return logits.permute(0, 2, 3, 1).unflatten(3, (len(CHANNELS), BINS))
+        """features: float (B, 32, 14, 14). Returns logits, float (B, 3, 8, 14, 14): channel, bin, position.
+
+        Contiguous: on a CPU a softmax over bins that lie far apart runs side by side for many positions, and takes a
+        tenth of the time of one over eight neighbours in memory.
+        """
+        logits = self.conv2(F.relu_(self.bn1(self.conv1(features))))
+        return logits.contiguous().unflatten(1, (len(CHANNELS), BINS))
 
     def split_state_dict(self):
         """The state of the three predictors one by one, {"r": ..., "g": ..., "b": ...}, with the official names."""

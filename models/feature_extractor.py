@@ -32,8 +32,8 @@ class FeatureExtractor(nn.Module):
         else:
             z = self.conv1(self.bn0(x))
         # The pool before the ReLU, as both orders give the same numbers and this one clips a quarter of them.
-        z = F.relu(F.max_pool2d(z, kernel_size=3, stride=2, padding=1))
-        return F.relu(self.conv2(z))
+        z = F.relu_(F.max_pool2d(z, kernel_size=3, stride=2, padding=1))
+        return F.relu_(self.conv2(z))
 
 
 def init_convolutions(module):

@@ -21,6 +21,6 @@ class LabelClassifier(nn.Module):
 
     def forward(self, features):
         """features: float (B, 32, 14, 14). Returns logits, float (B, 10)."""
-        z = F.relu(self.conv3(features))
-        z = F.relu(self.conv4(z))
+        z = F.relu_(self.conv3(features))
+        z = F.relu_(self.conv4(z))
         return self.fc(z.mean(dim=(2, 3)))

@@ -27,7 +27,7 @@ def test_the_loader_feeds_what_the_trainer_gets():
     expected_x, expected_y, expected_b = ImageData(images, labels).batch(torch.arange(10))
     torch.testing.assert_close(x, expected_x)
     assert torch.equal(y, expected_y)
-    assert torch.equal(b, expected_b.permute(0, 3, 1, 2))
+    assert torch.equal(b, expected_b)
     batches = list(loader(images, labels, 4))
     assert sorted(torch.cat([y for _, y, _ in batches]).tolist()) == sorted(labels.tolist())
 
@@ -49,7 +49,7 @@ def test_the_straightforward_version_computes_the_same(name):
     for index in torch.arange(STEPS * BATCH).split(BATCH):
         measured = dict(zip(method.metrics, method.update(*data.batch(index)), strict=True))
         x, y, b = plain_data.batch(index)
-        losses = getattr(plain, name)(x.contiguous(), y, b.permute(0, 3, 1, 2))
+        losses = getattr(plain, name)(x.contiguous(), y, b)
         names = ("cls_loss", "bias_loss", "neg_entropy")
         expected = np.multiply(losses, (1, 1 / 3, 1)) if name == "lntl" else [losses]
         assert [measured[n].item() for n in names[: len(expected)]] == pytest.approx(list(expected), rel=1e-9)
