@@ -11,7 +11,11 @@ from errors import UserError
 METHODS = ("lntl", "baseline", "gray", "blindeye")
 LEARNING_RATE = {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001}  # protocol, section 4
 DATA_SPLITS = ("train", "test")
-BELONGS_TO = {"lambda_": "lntl", "mu": "lntl", "detach_h": "lntl", "alpha": "blindeye"}  # the method it changes
+MISTAKES = ("clipped", "any_grey", "uniform_test", "shaded")  # in the data: dataset/mistakes.py
+DEVIATIONS = ("still_g", "uniform_batchnorm", "foreground_entropy", "one_pass", "restored_optimizer", *MISTAKES)
+BELONGS_TO = {  # the method that a flag changes
+    "lambda_": "lntl", "mu": "lntl", "detach_h": "lntl", "deviation": "lntl", "alpha": "blindeye",
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -164,6 +168,11 @@ def train_parser():
         metavar="N",
         help="for the first N epochs h learns from detached features (official README, note 3) [0]",
     )
+    group.add_argument(
+        "--deviation",
+        choices=DEVIATIONS,
+        help="one thing done otherwise on purpose, to measure it (REPRODUCTION.md) [none]",
+    )
 
     group = parser.add_argument_group("start, stop and record")
     group.add_argument(
@@ -274,6 +283,10 @@ def resolve_training(option):
     for flag, method in BELONGS_TO.items():
         if option.method != method and getattr(option, flag) != train_parser().get_default(flag):
             raise UserError(f"--{flag} belongs to --method {method}, not {option.method}; leave it out")
+    if option.deviation in MISTAKES and option.data_dir is not None:
+        raise UserError(f"--deviation {option.deviation} is one of the data that is built; unset --data_dir")
+    if option.deviation == "one_pass" and option.detach_h:
+        raise UserError("--deviation one_pass has no step of h alone; leave --detach_h out")
     if option.detach_h > option.max_step:
         raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
     if option.resume and option.dry_run:

@@ -114,7 +114,7 @@ def train(option):
         if state:
             go_on(trainer, state)
         elif start := starting_weights(option):
-            load_weights(start, trainer.method.f, trainer.method.g)
+            trainer.method.start_from(load_weights(start, trainer.method.f, trainer.method.g))
             run.say(f"starting from the weights {start}")
 
         with stops(trainer):

@@ -98,6 +98,9 @@ class Baseline:
         """The precision of the arithmetic: bfloat16 where asked for, else that of the weights."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.option.precision == "bfloat16")
 
+    def start_from(self, content):
+        """Called with the content of the weights file from which f and g were loaded."""
+
     def start_epoch(self, epoch):
         """Called before each epoch, counted from 0."""
 
@@ -127,6 +130,8 @@ class LNTL(Baseline):
     metrics = ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy")
     trains_h = True
 
+    neg_entropy = staticmethod(lambda logits, b: negative_entropy(logits))
+
     def start_epoch(self, epoch):
         self.detach_h = epoch < self.option.detach_h
 
@@ -143,7 +148,7 @@ class LNTL(Baseline):
                 neg_entropy = torch.zeros_like(cls_loss)
                 loss = cls_loss
             else:
-                neg_entropy = negative_entropy(self.h(features))
+                neg_entropy = self.neg_entropy(self.h(features), b)
                 loss = cls_loss + self.option.lambda_ * neg_entropy
         self.optim_fg.zero_grad(set_to_none=False)
         loss.backward(inputs=[*self.f.parameters(), *self.g.parameters()])
@@ -198,6 +203,16 @@ class BlindEye(LNTL):
 METHODS = {"lntl": LNTL, "baseline": Baseline, "gray": Baseline, "blindeye": BlindEye}
 
 
+def make_method(option, device):
+    """The method of the options, with its deviation if they have one."""
+    kind = METHODS[option.method]
+    if getattr(option, "deviation", None):
+        import deviations  # which builds on this module
+
+        kind = deviations.METHODS.get(option.deviation, kind)
+    return kind(option, device)
+
+
 def label_accuracy(logits, y):
     """Share of the batch that is classified right, 0-dimensional."""
     return (logits.argmax(1) == y).float().mean()
@@ -210,7 +225,7 @@ class Trainer:
         """option: of option.py. data, test: dataset.batches. run: RunFolder. device: torch.device."""
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = METHODS[option.method](option, device)
+        self.method = make_method(option, device)
         self.test = test
         self.train, self.held_out = hold_out(data, option)
         self.order = torch.Generator().manual_seed(option.random_seed)

@@ -66,17 +66,17 @@ def jitter(means, color_var, rng):
     return (value * 255).astype(np.uint8)
 
 
-def build(color_var, data_seed=DATA_SEED, mnist=None):
+def build(color_var, data_seed=DATA_SEED, mnist=None, draw=jitter):
     """Builds the data of one variance; the same arguments give the same bytes on every machine.
 
     color_var: sigma^2 in (0, 1). data_seed: 0..2**32-1, independent of the seed of a training run.
-    mnist: what `load_mnist()` returned, where several variances are built in a row.
+    mnist: what `load_mnist()` returned, where several variances are built in a row. draw: of the colours around means.
     """
     mnist = mnist or load_mnist()
     # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
     rng = np.random.RandomState([data_seed, round(color_var * 1_000_000)])
-    train_color = jitter(MEAN_COLORS[mnist.train_labels], color_var, rng)
-    test_color = jitter(MEAN_COLORS[rng.randint(10, size=len(mnist.test_labels))], color_var, rng)
+    train_color = draw(MEAN_COLORS[mnist.train_labels], color_var, rng)
+    test_color = draw(MEAN_COLORS[rng.randint(10, size=len(mnist.test_labels))], color_var, rng)
     return ColoredMnist(
         train=Split(mnist.train_images > THRESHOLD, train_color, mnist.train_labels),
         test=Split(mnist.test_images > THRESHOLD, test_color, mnist.test_labels),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from dataset import mistakes
 from dataset.batches import FactoredData, ImageData, luma, on_device
 from dataset.colored_mnist import Split, build
 from errors import UserError
@@ -27,7 +28,7 @@ def load_data(option, device):
     row), and the luma of the coloured test images beside it. All other methods have the one coloured test.
     """
     if option.data_dir is None:
-        data = build(option.color_var, option.data_seed)
+        data = mistakes.BUILD.get(getattr(option, "deviation", None), build)(option.color_var, option.data_seed)
     else:
         from dataset.released import read_released, released_name
 
@@ -39,6 +40,9 @@ def load_data(option, device):
     mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
 
     def part(split):
+        if isinstance(split, mistakes.Shaded):
+            split = mistakes.Shaded(*(field[:few] for field in split))
+            split = (split.images(), split.label)
         if isinstance(split, Split):
             split = Split(*(field[:few] for field in split))
             color = luma(split.color) if option.method == "gray" else split.color
