@@ -112,6 +112,26 @@ def draw_curves(path, runs, title, color_var=0.02):
     save(figure, path)
 
 
+def draw_sensitivity(path, lambdas, mus, panels):
+    """Draws a heat map a panel: a row a lambda, a column a mu, the number in each cell; what was not run stays empty.
+
+    panels: {title: 2-d list, lambda by mu}, NaN where not run.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(11, 3.6), layout="constrained")
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
+        values = np.asarray(values)
+        known = values[np.isfinite(values)]
+        low, high = (known.min(), known.max()) if known.size else (0, 1)
+        axis.imshow(values, cmap="Greys", vmin=low, vmax=high + (high - low) / 2 + 1e-6, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                axis.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=9)
+        axis.set(title=title, xlabel=r"$\mu$", ylabel=r"$\lambda$")
+        axis.set_xticks(range(len(mus)), [f"{m:g}" for m in mus])
+        axis.set_yticks(range(len(lambdas)), [f"{v:g}" for v in lambdas])
+    save(figure, path)
+
+
 def draw_run(row, run, color, label):
     """Draws one run in the four panels of a row; a panel whose quantity the run does not have stays as it is."""
     for axis, (key, sign) in zip(row, PANELS.values(), strict=True):

@@ -3,6 +3,7 @@
     python reproduce.py                            # the whole grid; finished cells are skipped, begun ones go on
     python reproduce.py --dry-run                  # what there is to do, and the time left; trains nothing
     python reproduce.py --methods gray --threads 1 # a part of it
+    python reproduce.py --studies sensitivity      # instead of it, the named settings of studies.py
     python reproduce.py --slurm PARTITION --workers 4 --device cuda
     python reproduce.py --add --report             # keeps the finished records; rebuilds results/ and the tables
 
@@ -26,7 +27,9 @@ import torch
 from tqdm import tqdm
 
 import option as options
+import records
 import report
+import studies
 import train
 from dataset.colored_mnist import COLOR_VARS
 from errors import Busy, UserError, exits, one_line
@@ -51,6 +54,12 @@ def parser():
     sigma = options.number(float, 0, 1, open_low=True)
     group.add_argument("--color_vars", nargs="+", type=sigma, default=COLOR_VARS, help="[the paper's seven]")
     group.add_argument("--seeds", nargs="+", type=options.seed, help="[1 on a CPU, 1 2 3 on a GPU]")
+    group.add_argument(
+        "--studies",
+        nargs="+",
+        choices=studies.STUDIES,
+        help="the named settings of studies.py instead of the table, one seed [the table]",
+    )
     group.add_argument(
         "--epochs",
         type=options.count,
@@ -140,26 +149,35 @@ def make_grid(option):
     device = "cuda" if option.device == "cuda" or (option.device == "auto" and torch.cuda.is_available()) else "cpu"
     cells = {}
 
-    def add(method, color_var, seed):
-        name = report.cell_name(method, color_var, seed)
+    def add(method, color_var, seed, setting=None):
+        name = records.cell_name(method, color_var, seed, setting and setting.name)
         if name not in cells:
             epochs, period = SCHEDULES[device][method]
-            if option.epochs:
+            if setting:
+                epochs, period = setting.epochs, 40
+            elif option.epochs:
                 epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
             flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
+            flags += setting.flags.split() if setting else []
             for flag in ("save_dir", "data_dir", "device", "threads"):
                 if (value := getattr(option, flag)) is not None:
                     flags.append(f"--{flag}={value}")
             resolved, baseline = options.resolve_training(options.train_parser().parse_args(flags)), None
+            if setting and setting.start:
+                begin = studies.STARTS[setting.start]
+                baseline = add(begin.method, color_var, 1, begin)
             try:
                 train.starting_weights(resolved)
             except UserError:  # none are shipped
-                baseline = add("baseline", color_var, 1)
+                baseline = baseline or add("baseline", color_var, 1)
             cells[name] = Cell(resolved, baseline)
         return cells[name]
 
-    for seed in option.seeds or SEEDS[device]:
+    for setting in (s for name in option.studies or [] for s in studies.STUDIES[name]):
+        for seed in option.seeds or [1]:
+            add(setting.method, setting.color_var, seed, setting)
+    for seed in [] if option.studies else option.seeds or SEEDS[device]:
         for method in sorted(option.methods, key=ORDER.index):
             for color_var in option.color_vars:
                 add(method, color_var, seed)
@@ -205,7 +223,7 @@ def print_plan(cells):
             running += 1
             state = f"running elsewhere, at epoch {progress.epoch}"
         start = f", after {cell.baseline.name}" if cell.baseline else ""
-        print(f"{cell.name:28}{option.max_step:5} epochs, cut every {option.lr_decay_period}{start}: {state}")
+        print(f"{cell.name:38}{option.max_step:5} epochs, cut every {option.lr_decay_period}{start}: {state}")
     print(overview(cells, max(1, running)))
 
 
@@ -305,7 +323,7 @@ def submit(option, cluster="slurm"):
         slurm_partition=option.slurm,
     )
     command = [sys.executable, str(Path(__file__).resolve())]
-    for flag in ("methods", "color_vars", "seeds", "epochs", "save_dir", "data_dir", "device", "threads"):
+    for flag in ("methods", "color_vars", "seeds", "studies", "epochs", "save_dir", "data_dir", "device", "threads"):
         value = getattr(option, flag)
         if value is not None:
             command += [f"--{flag}", *map(str, value if isinstance(value, list | tuple) else [value])]
@@ -318,12 +336,14 @@ def submit(option, cluster="slurm"):
 def main(arguments=None):
     option = parser().parse_args(arguments)
     if option.add:
-        print("kept the records of:", *report.add(option.save_dir) or ["no run, as none is finished"])
+        print("kept the records of:", *records.add(option.save_dir) or ["no run, as none is finished"])
     if option.report:
         report.rebuild()
         print("written: results/, README.md, RELIABILITY.md, REPRODUCTION.md")
     if option.add or option.report:
         return 0
+    if option.studies and option.epochs:
+        raise UserError("--epochs is for the table; the studies have their own number of epochs (studies.py)")
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
     cells = make_grid(option)

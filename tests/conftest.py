@@ -1,9 +1,11 @@
 """Shared by all tests: optional material beside the repository, a small data set, a run on it, the scripts alone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import records
 from tests import processes
 from tests.clone import Clone
 
@@ -51,3 +53,13 @@ def ready(clone):
     """A clone whose environment is there already."""
     clone.environment["LNTL_PYTHON"] = str(clone.bin / "python3")
     return clone
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of everything that the report reads, as its root."""
+    for name in ("results/runs", "results/health", "checkpoints"):
+        shutil.copytree(records.ROOT / name, tmp_path / name)
+    for path in (*records.ROOT.glob("RE*.md"), *records.ROOT.glob("results/bench_*.json")):
+        shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
+    return tmp_path

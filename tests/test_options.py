@@ -22,6 +22,7 @@ def refused(capsys, program, *arguments):
 
 
 BOUNDS = {
+    "deviation": ("none", "", "still"),
     "color_var": ("0", "-1", "1.5", "nan", "inf", "red", "0.021", "0.7"),
     "batch_size": ("0", "1", "-4", "1.5", "60001", "many"),
     "lr": ("0", "-0.1", "nan", "inf", "1e9", "fast"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import records
 import report
 import reproduce
 import test as evaluation
@@ -16,16 +17,6 @@ from errors import UserError
 from files import read_json_lines
 
 SOME = "lntl_var0.020_seed1"
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of everything that the report reads, as its root."""
-    for name in ("results/runs", "results/health", "checkpoints"):
-        shutil.copytree(report.ROOT / name, tmp_path / name)
-    for path in (*report.ROOT.glob("RE*.md"), *report.ROOT.glob("results/bench_*.json")):
-        shutil.copy(path, tmp_path / path.relative_to(report.ROOT))
-    return tmp_path
 
 
 def change(root, name, file, edit):
@@ -67,30 +58,31 @@ def test_committed_texts_equal_the_records():
 def test_committed_figures_equal_the_records(tmp_path):
     report.draw(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == sorted(path.name for path in (report.ROOT / "results").glob("*.png"))
+    assert names == sorted(path.name for path in (records.ROOT / "results").glob("*.png"))
     for name in names:  # pixels, as another processor or build of zlib gives slightly other bytes
-        drawn, kept = (np.asarray(Image.open(f / name)).astype(int) for f in (tmp_path, report.ROOT / "results"))
+        drawn, kept = (np.asarray(Image.open(f / name)).astype(int) for f in (tmp_path, records.ROOT / "results"))
         message = f"{name} is out of date: python reproduce.py --report"
         assert drawn.shape == kept.shape, message
         assert np.abs(drawn - kept).max() <= 2, message
 
 
-def test_report_twice_is_the_same_byte_for_byte(copy):
+def test_report_twice_is_the_same_byte_for_byte(tree):
     def everything():
-        return {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+        return {p: p.read_bytes() for p in tree.rglob("*") if p.is_file()}
 
-    report.rebuild(copy)
+    report.rebuild(tree)
     first = everything()
-    report.rebuild(copy)
+    report.rebuild(tree)
     assert everything() == first
-    assert {p.name for p in (copy / "results").glob("[!b]*.*")} == {
-        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "sketch.png",
+    assert {p.name for p in (tree / "results").glob("[!b]*.*")} == {
+        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "sensitivity.png",
+        "sketch.png",
     }  # fmt: skip
 
 
 def test_cells_hold_what_the_records_say():
-    cells = {(c["method"], c["color_var"]): c for c in cells_of(report.ROOT)}
-    for folder in (report.ROOT / "results/runs").iterdir():
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(records.ROOT)}
+    for folder in (records.ROOT / "results/runs").iterdir():
         method, variance, *setting = folder.name.split("_")
         setting = [s for s in setting if not s.startswith("seed")]
         cell = cells["_".join([method, *setting]), float(variance.removeprefix("var"))]
@@ -102,22 +94,22 @@ def test_cells_hold_what_the_records_say():
         assert cell["mean"] == pytest.approx(np.mean(cell["accuracy"]), abs=1e-6)
 
 
-def test_a_falsified_record_changes_the_texts(copy):
-    before = made_of(copy)
-    run = another_seed(copy, 2, 9000)
-    shutil.rmtree(copy / "results/runs" / SOME)
-    (copy / "results/runs" / run).rename(copy / "results/runs" / SOME)
-    change(copy, SOME, "options.json", lambda o: o.update(random_seed=1))
-    after = made_of(copy)
+def test_a_falsified_record_changes_the_texts(tree):
+    before = made_of(tree)
+    run = another_seed(tree, 2, 9000)
+    shutil.rmtree(tree / "results/runs" / SOME)
+    (tree / "results/runs" / run).rename(tree / "results/runs" / SOME)
+    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1))
+    after = made_of(tree)
     for name in ("results.json", "table.md", "README.md", "REPRODUCTION.md"):
         assert before[name] != after[name], name
 
 
-def test_a_falsified_health_record_changes_its_table(copy):
-    before = made_of(copy)["RELIABILITY.md"]
-    log = next((copy / "results/health").glob("*/log.jsonl"))
+def test_a_falsified_health_record_changes_its_table(tree):
+    before = made_of(tree)["RELIABILITY.md"]
+    log = next((tree / "results/health").glob("*/log.jsonl"))
     log.write_text(log.read_text().replace('"accuracy": 0.', '"accuracy": 0.0', 1))
-    assert made_of(copy)["RELIABILITY.md"] != before
+    assert made_of(tree)["RELIABILITY.md"] != before
 
 
 FALSE = {
@@ -135,84 +127,84 @@ FALSE = {
 
 
 @pytest.mark.parametrize("what", FALSE)
-def test_records_that_contradict_each_other_are_refused(copy, what):
-    change(copy, SOME, *FALSE[what])
+def test_records_that_contradict_each_other_are_refused(tree, what):
+    change(tree, SOME, *FALSE[what])
     with pytest.raises(UserError, match=SOME):
-        report.texts(copy)
+        report.texts(tree)
 
 
-@pytest.mark.parametrize("file", report.RECORDS)
-def test_missing_and_damaged_records_are_refused(copy, file):
-    path = copy / "results/runs" / SOME / file
+@pytest.mark.parametrize("file", records.RECORDS)
+def test_missing_and_damaged_records_are_refused(tree, file):
+    path = tree / "results/runs" / SOME / file
     path.write_text("?\n")
     with pytest.raises(UserError, match=SOME):
-        report.load_runs(copy)
+        records.load_runs(tree)
     path.unlink()
     with pytest.raises(UserError, match=SOME):
-        report.load_runs(copy)
+        records.load_runs(tree)
 
 
-def test_foreign_names_are_refused(copy):
-    (copy / "results/runs" / SOME).rename(copy / "results/runs" / "my_run")
+def test_foreign_names_are_refused(tree):
+    (tree / "results/runs" / SOME).rename(tree / "results/runs" / "my_run")
     with pytest.raises(UserError, match="my_run"):
-        report.load_runs(copy)
+        records.load_runs(tree)
 
 
-def test_seeds_become_one_cell_with_mean_and_std(copy):
-    first = report.load_runs(copy)[SOME]["metrics"]["accuracy"]
-    another_seed(copy, 2, 8000)
-    another_seed(copy, 3, 8400)
-    cell = next(c for c in cells_of(copy) if c["method"] == "lntl")
+def test_seeds_become_one_cell_with_mean_and_std(tree):
+    first = records.load_runs(tree)[SOME]["metrics"]["accuracy"]
+    another_seed(tree, 2, 8000)
+    another_seed(tree, 3, 8400)
+    cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
     assert cell["seeds"] == [1, 2, 3]
     assert cell["accuracy"] == [first, 0.8, 0.84]
     assert cell["mean"] == pytest.approx(np.mean([first, 0.8, 0.84]), abs=1e-6)
     assert cell["std"] == pytest.approx(np.std([first, 0.8, 0.84], ddof=1), abs=1e-6)
     assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
-    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made_of(copy)["README.md"]
+    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made_of(tree)["README.md"]
 
 
 @pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
-def test_seeds_with_other_options_are_refused(copy, option):
-    run = another_seed(copy, 2, 8000)
-    change(copy, run, "options.json", lambda o: o.update(option))
+def test_seeds_with_other_options_are_refused(tree, option):
+    run = another_seed(tree, 2, 8000)
+    change(tree, run, "options.json", lambda o: o.update(option))
     with pytest.raises(UserError, match="different options"):
-        report.texts(copy)
+        report.texts(tree)
 
 
-def test_one_seed_has_no_std(copy):
-    cell = next(c for c in cells_of(copy) if c["method"] == "lntl_official")
+def test_one_seed_has_no_std(tree):
+    cell = next(c for c in cells_of(tree) if c["method"] == "lntl_official")
     assert (cell["n"], cell["std"]) == (1, None)
 
 
-def test_both_readings_of_gray(copy):
-    runs = copy / "results/runs"
+def test_both_readings_of_gray(tree):
+    runs = tree / "results/runs"
     shutil.copytree(runs / "baseline_var0.020_seed1", runs / "gray_var0.045_seed1")
-    change(copy, "gray_var0.045_seed1", "options.json", lambda o: o.update(method="gray", color_var=0.045))
-    change(copy, "gray_var0.045_seed1", "log.jsonl", lambda log: log[-1].update(test_luma_accuracy=0.25))
-    cells = {c["method"]: c for c in cells_of(copy) if c["method"].startswith("gray")}
+    change(tree, "gray_var0.045_seed1", "options.json", lambda o: o.update(method="gray", color_var=0.045))
+    change(tree, "gray_var0.045_seed1", "log.jsonl", lambda log: log[-1].update(test_luma_accuracy=0.25))
+    cells = {c["method"]: c for c in cells_of(tree) if c["method"].startswith("gray")}
     assert cells["gray_luma"]["accuracy"] == [0.25]
     assert cells["gray"]["accuracy"] != [0.25]
-    table = made_of(copy)["table.md"]
+    table = made_of(tree)["table.md"]
     assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
 
 
-def test_cells_that_were_not_run_are_named_as_such(copy):
-    runs = report.load_runs(copy)
+def test_cells_that_were_not_run_are_named_as_such(tree):
+    runs = records.load_runs(tree)
     done = {(r["method"], r["options"]["color_var"]) for r in runs.values()}
-    rows = [line.split("|") for line in made_of(copy)["table.md"].splitlines() if line.startswith("|")][2:]
+    rows = [line.split("|") for line in made_of(tree)["table.md"].splitlines() if line.startswith("|")][2:]
     shown = {(r[1].strip(), r[2].strip()): r for r in rows}
     assert len(shown) == len(rows) >= 28
-    for method in report.PUBLISHED:
+    for method in records.PUBLISHED:
         for color_var in COLOR_VARS:
-            row = shown[report.title(method), str(color_var)]
+            row = shown[records.title(method), str(color_var)]
             assert ("not yet run" in row[4]) == ((method, color_var) not in done)
-            assert f"{report.PUBLISHED[method][color_var]:.4f}" in row[3]
+            assert f"{records.PUBLISHED[method][color_var]:.4f}" in row[3]
 
 
 def test_summary_counts():
     def summary(**differences):
         cells = [
-            {"method": m, "color_var": v, "mean": report.PUBLISHED[m][v] + d}
+            {"method": m, "color_var": v, "mean": records.PUBLISHED[m][v] + d}
             for m, row in differences.items()
             for v, d in zip(COLOR_VARS, row, strict=False)
         ]
@@ -226,52 +218,52 @@ def test_summary_counts():
 
 def test_start_of_a_run():
     option = {"from_scratch": False, "method": "lntl", "checkpoint": None, "color_var": 0.03}
-    assert report.start(option) == "baseline_var0.030_seed1"
-    assert report.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
-    assert report.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
-    assert report.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == report.AUTHORS_NETWORK
-    assert report.start(option | {"from_scratch": True}) is None
-    assert report.start(option | {"method": "gray"}) is None
+    assert records.start(option) == "baseline_var0.030_seed1"
+    assert records.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
+    assert records.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
+    assert records.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == records.AUTHORS_NETWORK
+    assert records.start(option | {"from_scratch": True}) is None
+    assert records.start(option | {"method": "gray"}) is None
 
 
-def test_add_keeps_finished_cells_alone(copy, tmp_path):
-    runs, save_dir = copy / "results/runs", tmp_path / "checkpoint"
+def test_add_keeps_finished_cells_alone(tree, tmp_path):
+    runs, save_dir = tree / "results/runs", tmp_path / "checkpoint"
     others = {p.name for p in runs.iterdir()} - {"baseline_var0.020_seed1", SOME}
     for name in ("baseline_var0.020_seed1", SOME):
         shutil.move(runs / name, save_dir / name)
     (save_dir / SOME / "metrics.json").unlink()  # not finished
     (save_dir / "lntl_var0.020").mkdir()  # of train.sh
-    assert report.add(save_dir, copy) == ["baseline_var0.020_seed1"]
+    assert records.add(save_dir, tree) == ["baseline_var0.020_seed1"]
     assert {p.name for p in runs.iterdir()} == others | {"baseline_var0.020_seed1"}
-    assert sorted(p.name for p in (runs / "baseline_var0.020_seed1").iterdir()) == sorted(report.RECORDS)
+    assert sorted(p.name for p in (runs / "baseline_var0.020_seed1").iterdir()) == sorted(records.RECORDS)
 
 
-def test_add_refuses_other_data(copy, tmp_path):
-    shutil.copytree(copy / "results/runs" / SOME, tmp_path / "checkpoint" / SOME)
+def test_add_refuses_other_data(tree, tmp_path):
+    shutil.copytree(tree / "results/runs" / SOME, tmp_path / "checkpoint" / SOME)
     path = tmp_path / "checkpoint" / SOME / "options.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_dir": "tiny"}))
     with pytest.raises(UserError, match="--data_dir"):
-        report.add(tmp_path / "checkpoint", copy)
+        records.add(tmp_path / "checkpoint", tree)
 
 
-def test_a_lost_marker_is_one_line(copy):
-    path = copy / "README.md"
+def test_a_lost_marker_is_one_line(tree):
+    path = tree / "README.md"
     path.write_text(path.read_text().replace("<!-- end of weights -->", ""))
     with pytest.raises(UserError, match=r"README\.md has lost its marker"):
-        report.texts(copy)
+        report.texts(tree)
 
 
-def test_weights_without_records_are_refused(copy):
-    shutil.copy(copy / "checkpoints/baseline_var0.020.pth", copy / "checkpoints/baseline_var0.045.pth")
-    shutil.rmtree(copy / "results/runs/baseline_var0.045_seed1", ignore_errors=True)
+def test_weights_without_records_are_refused(tree):
+    shutil.copy(tree / "checkpoints/baseline_var0.020.pth", tree / "checkpoints/baseline_var0.045.pth")
+    shutil.rmtree(tree / "results/runs/baseline_var0.045_seed1", ignore_errors=True)
     with pytest.raises(UserError, match=r"baseline_var0\.045"):
-        report.texts(copy)
+        report.texts(tree)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(Path(report.ROOT, "checkpoints").glob("*.pth")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(Path(records.ROOT, "checkpoints").glob("*.pth")), ids=lambda p: p.stem)
 def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
-    recorded = report.load_runs()[f"{path.stem}_seed1"]
+    recorded = records.load_runs()[f"{path.stem}_seed1"]
     flags = ["-e", "x", "--save_dir", str(tmp_path), "--checkpoint", str(path)]
     flags += ["--method", recorded["options"]["method"], "--color_var", str(recorded["options"]["color_var"])]
     assert evaluation.main(flags) == 0
@@ -279,8 +271,8 @@ def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
     assert measured == pytest.approx(recorded["metrics"]["accuracy"], abs=0.0005)  # another machine rounds otherwise
 
 
-def test_the_command_rebuilds_and_leaves_the_committed_texts(capsys, monkeypatch, copy):
-    before = {path: path.read_bytes() for path in copy.glob("*.md")}
-    monkeypatch.setattr(report.rebuild, "__defaults__", (copy,))
+def test_the_command_rebuilds_and_leaves_the_committed_texts(capsys, monkeypatch, tree):
+    before = {path: path.read_bytes() for path in tree.glob("*.md")}
+    monkeypatch.setattr(report.rebuild, "__defaults__", (tree,))
     assert reproduce.main(["--report"]) == 0
-    assert {path: path.read_bytes() for path in copy.glob("*.md")} == before
+    assert {path: path.read_bytes() for path in tree.glob("*.md")} == before

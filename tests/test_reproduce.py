@@ -234,7 +234,7 @@ def test_a_failed_baseline_fails_what_needs_it(tmp_path, data, monkeypatch, caps
 
 
 def test_busy_cells_are_looked_at_again(tmp_path, data, monkeypatch, capsys):
-    held = RunFolder(tmp_path, reproduce.report.cell_name("baseline", COLOR_VAR, 1))
+    held = RunFolder(tmp_path, reproduce.records.cell_name("baseline", COLOR_VAR, 1))
     cells = grid(tmp_path, data)
     trainings = Trainings(monkeypatch, gray=held.lock.close)  # the other worker dies meanwhile
     assert cells[0].busy()
@@ -245,7 +245,7 @@ def test_busy_cells_are_looked_at_again(tmp_path, data, monkeypatch, capsys):
 
 
 def test_waits_for_a_baseline_that_another_worker_has(tmp_path, data, monkeypatch, capsys):
-    held = RunFolder(tmp_path, reproduce.report.cell_name("baseline", COLOR_VAR, 1))
+    held = RunFolder(tmp_path, reproduce.records.cell_name("baseline", COLOR_VAR, 1))
     trainings = Trainings(monkeypatch)
     sleeps = []
 

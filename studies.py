@@ -1,0 +1,115 @@
+"""Studies beside the paper's table: named settings of LNTL at one variance, and the tables that come of them.
+
+`python reproduce.py --studies sensitivity deviations long` runs them, `--report` makes the tables from the records
+METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
+"""
+
+import math
+import statistics
+from typing import NamedTuple
+
+COLOR_VAR = 0.02
+EPOCHS = 10  # of the short runs, all at the first learning rate
+LAMBDAS, MUS = (0, 0.001, 0.01, 0.1, 1), (0, 0.01, 0.1, 1)
+REFERENCE = "lntl"  # the run of the paper's table: in its first epochs it is the short run of the paper's setting
+LAST = 3  # epochs whose mean is shown beside the last one
+
+
+class Setting(NamedTuple):
+    """One named setting."""
+
+    name: str  # SETTING in the name of its record
+    flags: str = ""  # of train.py
+    method: str = "lntl"
+    color_var: float = COLOR_VAR
+    epochs: int = EPOCHS
+    start: str | None = None  # the setting whose weights it starts from, instead of the shipped baseline
+    title: str = ""
+
+
+def of_lambda_and_mu(lambda_, mu):
+    """The setting of one cell of the heat map."""
+    return Setting(f"lambda{lambda_:g}_mu{mu:g}", f"--lambda_ {lambda_:g} --mu {mu:g}")
+
+
+DEVIATIONS = (
+    Setting("still_g", "--deviation still_g", title="g stands still in B (today's `zero_grad`)"),
+    Setting("one_pass", "--deviation one_pass", title="one forward pass, one step for A and B together"),
+    Setting("foreground_entropy", "--deviation foreground_entropy", title="entropy over labelled positions alone"),
+    Setting("uniform_batchnorm", "--deviation uniform_batchnorm", title="h's BatchNorm weights from U(0, 1)"),
+    Setting("bfloat16", "--precision bfloat16", title="bfloat16 instead of float32"),
+    Setting("epochs12", start="epochs12", title="from a baseline of 12 epochs instead of 100"),
+    Setting("clipped", "--deviation clipped", title="data: colours clipped instead of drawn again"),
+    Setting("any_grey", "--deviation any_grey", title="data: foreground above 0 instead of above 128"),
+    Setting("shaded", "--deviation shaded", title="data: grey shading kept"),
+    Setting("uniform_test", "--deviation uniform_test", title="data: test colours uniform over all colours"),
+)
+RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's optimiser too (both from its network)")
+STARTS = {"epochs12": Setting("epochs12", method="baseline", epochs=12)}
+STUDIES = {
+    "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
+    "deviations": [*DEVIATIONS],
+    "long": [Setting("epochs100", color_var=v, epochs=100) for v in (0.02, 0.05)],
+}
+
+
+# ------------------------------------------------------------------------------------------------- tables
+
+
+def by_setting(runs, setting):
+    """The logs of all seeds of a named setting of LNTL at the studies' variance, or of the table's run (None)."""
+    name = f"{REFERENCE}_{setting}" if setting else REFERENCE
+    return [r["log"] for r in runs.values() if r["method"] == name and r["options"]["color_var"] == COLOR_VAR]
+
+
+def short(log, key="test_accuracy"):
+    """(value after the short run's last epoch, mean over its last ones)."""
+    values = [record[key] for record in log[:EPOCHS]]
+    return values[-1], statistics.fmean(values[-LAST:])
+
+
+def row(title, logs, reference):
+    """A row of the table of deviations: the mean over seeds, and the difference to the reference."""
+    if not logs:
+        return f"| {title} | not yet run | | | |"
+    last, few = (statistics.fmean(v) for v in zip(*map(short, logs), strict=True))
+    bias = statistics.fmean(short(log, "bias_accuracy")[0] for log in logs)
+    difference = "" if reference is None else f"{few - reference:+.4f}"
+    return f"| {title} | {last:.4f} | {few:.4f} | {difference} | {bias:.4f} |"
+
+
+def deviations_table(runs):
+    """What each deviation is worth, in Markdown."""
+    rows = [
+        f"| LNTL at σ² = {COLOR_VAR}, {EPOCHS} epochs | accuracy | mean of the last {LAST} epochs | difference of it "
+        "| accuracy of h |",
+        "|---|---|---|---|---|",
+    ]
+    for start, settings in ((None, DEVIATIONS), ("official", (RESTORED,))):
+        logs = by_setting(runs, start)
+        reference = statistics.fmean(short(log)[1] for log in logs) if logs else None
+        rows.append(row("**as in the table**" if start is None else "**from the authors' network**", logs, None))
+        rows += [row(s.title, by_setting(runs, s.name), reference) for s in settings]
+    return "\n".join(rows)
+
+
+def sensitivity(runs):
+    """{panel: 2-d list, λ by μ} of accuracy, accuracy of h and entropy after the short run, NaN where not run."""
+
+    def cell(lambda_, mu, key):
+        setting = None if (lambda_, mu) == (0.01, 0.1) else of_lambda_and_mu(lambda_, mu).name
+        logs = by_setting(runs, setting)
+        sign = -1 if key == "neg_entropy" else 1
+        return statistics.fmean(sign * short(log, key)[0] for log in logs) if logs else math.nan
+
+    panels = {"test accuracy": "test_accuracy", "accuracy of h": "bias_accuracy"}
+    panels["entropy of h's prediction"] = "neg_entropy"
+    return {name: [[cell(a, b, key) for b in MUS] for a in LAMBDAS] for name, key in panels.items()}
+
+
+def sensitivity_table(runs):
+    """The accuracies of the heat map in Markdown."""
+    rows = ["| λ \\ μ | " + " | ".join(f"{mu:g}" for mu in MUS) + " |", "|" + "---|" * (len(MUS) + 1)]
+    for lambda_, values in zip(LAMBDAS, sensitivity(runs)["test accuracy"], strict=True):
+        rows.append(f"| {lambda_:g} | " + " | ".join("-" if math.isnan(v) else f"{v:.4f}" for v in values) + " |")
+    return "\n".join(rows)
