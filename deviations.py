@@ -88,7 +88,7 @@ class RestoredOptimizer(LNTL):
         return [*super().constants(), self.optim_fg.param_groups[0]["lr"]]
 
 
-METHODS = {
+DEVIATIONS = {
     "still_g": StillG,
     "uniform_batchnorm": UniformBatchNorm,
     "foreground_entropy": ForegroundEntropy,

@@ -10,7 +10,14 @@ from matplotlib import pyplot as plt
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build
 from files import replacing
 
-COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
+COLORS = {
+    "baseline": "#d55e00",
+    "blindeye": "#0072b2",
+    "gray": "#7f7f7f",
+    "gray_luma": "#bdbdbd",
+    "lntl": "#009e73",
+    "lntl_plus": "#cc79a7",
+}
 OTHER = "black"
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
     "test accuracy": ("test_accuracy", 1),

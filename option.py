@@ -8,13 +8,17 @@ from pathlib import Path
 from dataset.colored_mnist import COLOR_VARS, DATA_SEED
 from errors import UserError
 
-METHODS = ("lntl", "baseline", "gray", "blindeye")
-LEARNING_RATE = {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001}  # protocol, section 4
+METHODS = ("lntl", "baseline", "gray", "blindeye", "lntl_plus")
+BY_METHOD = {  # defaults that depend on the method: protocol, section 4; of lntl_plus: REPRODUCTION.md
+    "lr": {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001, "lntl_plus": 0.003},
+    "mu": dict.fromkeys(METHODS, 0.1) | {"lntl_plus": 1.0},
+}
 DATA_SPLITS = ("train", "test")
 MISTAKES = ("clipped", "any_grey", "uniform_test", "shaded")  # in the data: dataset/mistakes.py
 DEVIATIONS = ("still_g", "uniform_batchnorm", "foreground_entropy", "one_pass", "restored_optimizer", *MISTAKES)
-BELONGS_TO = {  # the method that a flag changes
-    "lambda_": "lntl", "mu": "lntl", "detach_h": "lntl", "deviation": "lntl", "alpha": "blindeye",
+BELONGS_TO = {  # the methods that a flag changes
+    "lambda_": ("lntl", "lntl_plus"), "mu": ("lntl", "lntl_plus"), "detach_h": ("lntl", "lntl_plus"),
+    "deviation": ("lntl",), "alpha": ("blindeye",),
 }  # fmt: skip
 
 
@@ -81,8 +85,8 @@ def add_common(parser):
     group.add_argument(
         "--method",
         choices=METHODS,
-        help="lntl: the paper's; baseline: f and g alone; gray: baseline on grey images; blindeye: Alvi et al. 2018 "
-        "[lntl, or baseline with --train_baseline]",
+        help="lntl: the paper's; baseline: f and g alone; gray: baseline on grey images; blindeye: Alvi et al. 2018; "
+        "lntl_plus: lntl with labels that the bias does not tell (ours) [lntl, or baseline with --train_baseline]",
     )
     group.add_argument("--train_baseline", action="store_true", help="the official name of --method baseline")
 
@@ -138,7 +142,8 @@ def train_parser():
     group.add_argument(
         "--lr",
         type=number(float, 0, 100, open_low=True),
-        help="initial learning rate [0.01 for baseline and gray, 0.001 for lntl and blindeye: protocol, section 4; "
+        help="initial learning rate [0.01 for baseline and gray, 0.001 for lntl and blindeye (protocol, section 4), "
+        "0.003 for lntl_plus; "
         "the official default is 0.01 for everything]",
     )
     group.add_argument("--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="[0.1, official]")
@@ -154,7 +159,7 @@ def train_parser():
 
     group = parser.add_argument_group("method (constants in the original)")
     group.add_argument("--lambda_", type=number(float, 0, 1000), default=0.01, help="weight of the entropy [0.01]")
-    group.add_argument("--mu", type=number(float, 0, 1000), default=0.1, help="strength of the reversal [0.1]")
+    group.add_argument("--mu", type=number(float, 0, 1000), help="strength of the reversal [0.1; lntl_plus: 1]")
     group.add_argument(
         "--alpha",
         type=number(float, 0, 1000),
@@ -178,7 +183,7 @@ def train_parser():
     group.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="weights to start from, official ones too [lntl, blindeye: the shipped baseline of that variance]",
+        help="weights to start from, official ones too [where one is needed: the shipped baseline of the variance]",
     )
     sha256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
     group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
@@ -275,14 +280,18 @@ def resolve(option):
 def resolve_training(option):
     """`resolve`, and what only train.py needs."""
     resolve(option)
-    option.lr = LEARNING_RATE[option.method] if option.lr is None else option.lr
+    for flag, default in BY_METHOD.items():
+        if getattr(option, flag) is None:
+            setattr(option, flag, default[option.method])
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
     if option.use_pretrain and option.from_scratch:
         raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
-    for flag, method in BELONGS_TO.items():
-        if option.method != method and getattr(option, flag) != train_parser().get_default(flag):
-            raise UserError(f"--{flag} belongs to --method {method}, not {option.method}; leave it out")
+    for flag, methods in BELONGS_TO.items():
+        default = BY_METHOD[flag]["lntl"] if flag in BY_METHOD else train_parser().get_default(flag)
+        if option.method not in methods and getattr(option, flag) != default:
+            wanted = " or ".join(methods)
+            raise UserError(f"--{flag} belongs to --method {wanted}, not {option.method}; leave it out")
     if option.deviation in MISTAKES and option.data_dir is not None:
         raise UserError(f"--deviation {option.deviation} is one of the data that is built; unset --data_dir")
     if option.deviation == "one_pass" and option.detach_h:

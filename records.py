@@ -13,6 +13,7 @@ from pathlib import Path
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import read_json_lines, replacing
+from option import METHODS
 from run_folder import RESULT_FREE
 
 ROOT = Path(__file__).parent
@@ -26,9 +27,9 @@ PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the pa
 PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
 LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
 TITLES = {"baseline": "Baseline", "blindeye": "BlindEye", "gray": "Gray", LUMA: "Gray, on luma", "lntl": "LNTL"}
-TITLES["lntl_official"] = "LNTL, from the authors' network"
+TITLES |= {"lntl_official": "LNTL, from the authors' network", "lntl_plus": "LNTL+ (ours)"}
 AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
-NAME = re.compile(rf"({'|'.join(PUBLISHED)})_var(\d\.\d{{3}})_(?:(?:([\w.]+)_)?seed(\d+)|([\w.]+))")
+NAME = re.compile(rf"({'|'.join(sorted(METHODS, reverse=True))})_var(\d\.\d{{3}})_(?:(?:([\w.]+)_)?seed(\d+)|([\w.]+))")
 
 
 def cell_name(method, color_var, seed, setting=None):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import health
 from cuda_graph import GraphedIteration
 from dataset.batches import IGNORED
-from dataset.load import hold_out
+from dataset.load import hold_out, recolored
 from errors import Stopped, UserError
 from evaluate import bias_accuracy, evaluate
 from files import read_json_lines
@@ -47,11 +47,6 @@ def negative_entropy(logits):
     """
     log_p = F.log_softmax(logits, dim=2)
     return (log_p.exp() * log_p).sum(2).mean()
-
-
-def confusion_loss(logits):
-    """L_conf (BlindEye): cross-entropy between the uniform distribution and the prediction, >= log 8."""
-    return -F.log_softmax(logits, dim=2).mean()
 
 
 def bias_cross_entropy(logits, b):
@@ -98,6 +93,9 @@ class Baseline:
         """The precision of the arithmetic: bfloat16 where asked for, else that of the weights."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.option.precision == "bfloat16")
 
+    def prepare(self, train):
+        """Called with the training data (dataset.batches), before anything else."""
+
     def start_from(self, content):
         """Called with the content of the weights file from which f and g were loaded."""
 
@@ -130,7 +128,13 @@ class LNTL(Baseline):
     metrics = ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy")
     trains_h = True
 
-    neg_entropy = staticmethod(lambda logits, b: negative_entropy(logits))
+    def label_loss(self, logits, y, b):
+        """The first term of A; a named setting weights it."""
+        return F.cross_entropy(logits, y)
+
+    def neg_entropy(self, logits, b):
+        """The second term of A, before its weight; a deviation leaves out the background."""
+        return negative_entropy(logits)
 
     def start_epoch(self, epoch):
         self.detach_h = epoch < self.option.detach_h
@@ -143,7 +147,7 @@ class LNTL(Baseline):
         with self.autocast():
             features = self.f(x)
             logits = self.g(features)
-            cls_loss = F.cross_entropy(logits, y)
+            cls_loss = self.label_loss(logits, y, b)
             if self.detach_h:
                 neg_entropy = torch.zeros_like(cls_loss)
                 loss = cls_loss
@@ -176,43 +180,6 @@ class LNTL(Baseline):
         return bias_loss, bias_accuracy
 
 
-class BlindEye(LNTL):
-    """Turning a Blind Eye (Alvi et al., 2018) in the same frame: h learns on detached features, and is confused.
-
-    A   f, g  <-  CE(y, g(f(x))) + alpha * L_conf(h(f(x)))
-    B   h     <-  L_s = sum_{channel} CE(b, h(f(x))),   f fixed
-    """
-
-    metrics = ("cls_loss", "accuracy", "confusion_loss", "bias_loss", "bias_accuracy")
-
-    def update(self, x, y, b):
-        with self.autocast():
-            features = self.f(x)
-            logits = self.g(features)
-            cls_loss = F.cross_entropy(logits, y)
-            confusion = confusion_loss(self.h(features))
-            loss = cls_loss + self.option.alpha * confusion
-        self.optim_fg.zero_grad()
-        loss.backward(inputs=[*self.f.parameters(), *self.g.parameters()])
-        self.optim_fg.step()
-
-        bias_loss, bias_accuracy = self.update_h(x, b, reversal=False)
-        return cls_loss, label_accuracy(logits, y), confusion, bias_loss / 3, bias_accuracy
-
-
-METHODS = {"lntl": LNTL, "baseline": Baseline, "gray": Baseline, "blindeye": BlindEye}
-
-
-def make_method(option, device):
-    """The method of the options, with its deviation if they have one."""
-    kind = METHODS[option.method]
-    if getattr(option, "deviation", None):
-        import deviations  # which builds on this module
-
-        kind = deviations.METHODS.get(option.deviation, kind)
-    return kind(option, device)
-
-
 def label_accuracy(logits, y):
     """Share of the batch that is classified right, 0-dimensional."""
     return (logits.argmax(1) == y).float().mean()
@@ -223,11 +190,15 @@ class Trainer:
 
     def __init__(self, option, data, run, device, test):
         """option: of option.py. data, test: dataset.batches. run: RunFolder. device: torch.device."""
+        import methods  # which build on this module
+
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = make_method(option, device)
+        self.method = methods.make_method(option, device)
         self.test = test
         self.train, self.held_out = hold_out(data, option)
+        self.recolored = recolored(self.held_out, option) if self.held_out else None
+        self.method.prepare(self.train)
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
@@ -291,11 +262,13 @@ class Trainer:
         return record
 
     def evaluations(self):
-        """{name: accuracy} of f and g on the test sets; with held-out images, of f and g, and of h, on those too."""
+        """{name: accuracy} of f and g on the test sets; with held-out images, on those too, and of h."""
         f, g, h = self.method.networks().values()
         found = {}
         if self.held_out:
             found["holdout_accuracy"] = evaluate(f, g, self.held_out).accuracy
+            if self.recolored:
+                found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
         return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}

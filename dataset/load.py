@@ -8,7 +8,7 @@ import torch
 
 from dataset import mistakes
 from dataset.batches import FactoredData, ImageData, luma, on_device
-from dataset.colored_mnist import Split, build
+from dataset.colored_mnist import MEAN_COLORS, Split, build, jitter
 from errors import UserError
 
 DRY_RUN = 128  # images of each part
@@ -70,3 +70,18 @@ def hold_out(data, option):
         raise UserError(f"--holdout {option.holdout} leaves none of the {len(data)} training images; give less")
     shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed))
     return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])
+
+
+def recolored(held_out, option):
+    """Held-out images in colours drawn as those of the test, to choose settings by without touching the test.
+
+    This uses knowledge of the bias: of how the test differs from the training. None where the images are not built
+    here, or not coloured.
+    """
+    if option.data_dir is not None or option.method == "gray":
+        return None
+    rng = np.random.RandomState([option.data_seed, option.holdout])
+    means = MEAN_COLORS[rng.randint(len(MEAN_COLORS), size=len(held_out))]
+    other = held_out.subset(torch.arange(len(held_out)))
+    other.color = torch.from_numpy(jitter(means, option.color_var, rng)).to(held_out.color.device)
+    return other

@@ -15,9 +15,9 @@ import torch
 
 from dataset.batches import on_device
 from errors import UserError, exits
+from methods import METHODS
 from models.bias_predictor import CHANNELS
 from models.checkpoint import join_net, read_torch_file, split_net
-from trainer import METHODS
 
 WEIGHTS = {"float32": 2e-2, "float64": 1e-5}
 BUFFERS = 1e-3

@@ -10,10 +10,10 @@ import torch
 import bench
 from bench_reference import Images, Straightforward, loader
 from dataset.batches import ImageData, on_device
+from methods import METHODS
 from models.checkpoint import join_net
 from tests.test_options import refused
 from tests.test_trainer import BATCH, STEPS, digits, options
-from trainer import METHODS
 
 ROOT = Path(bench.__file__).parent
 RECORDS = sorted((ROOT / "results").glob("bench_*.json"))

@@ -9,9 +9,10 @@ import torch
 import train
 from cuda_graph import EAGER, GraphedIteration
 from dataset.batches import on_device
+from methods import METHODS
 from tests.test_options import refused
 from tests.test_trainer import digits, options
-from trainer import METHODS, Trainer
+from trainer import Trainer
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
 
@@ -27,6 +28,7 @@ def test_an_iteration_never_waits_for_the_device(monkeypatch, name, factored):
     assert type(data).__name__ == ("FactoredData" if factored else "ImageData")
     method = METHODS[name](options(), "meta")
     monkeypatch.setattr(method, "autocast", contextlib.nullcontext)  # knows no such device
+    method.prepare(data)
     method.start_epoch(0)
     trainer = SimpleNamespace(
         method=method, train=data, totals=torch.zeros(len(method.metrics), device="meta").double()
@@ -109,6 +111,7 @@ def test_graph_and_eager_agree_on_a_gpu(name):
     for graphed in (False, True):
         torch.manual_seed(0)
         method = METHODS[name](options(), "cuda")
+        method.prepare(data)
         method.start_epoch(0)
         totals = torch.zeros(len(method.metrics), device="cuda").double()
         trainer = SimpleNamespace(method=method, train=data, totals=totals)

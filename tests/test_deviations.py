@@ -12,11 +12,12 @@ from dataset.colored_mnist import MEAN_COLORS, build
 from dataset.load import load_data
 from dataset.mnist import load_mnist
 from errors import UserError
+from methods import make_method
 from models.checkpoint import join_net
 from tests.reference import Reference
 from tests.test_trainer import digits, distance
 from tests.test_trainer import options as numbers
-from trainer import LNTL, Baseline, make_method
+from trainer import LNTL, Baseline
 
 STEPS, BATCH = 3, 5
 
@@ -27,10 +28,10 @@ def parsed(*flags):
 
 def test_the_flag_knows_them_all():
     assert tuple(mistakes.BUILD) == options.MISTAKES
-    assert (*deviations.METHODS, *mistakes.BUILD) == options.DEVIATIONS
+    assert (*deviations.DEVIATIONS, *mistakes.BUILD) == options.DEVIATIONS
     for name in options.DEVIATIONS:
         kind = type(make_method(parsed("--deviation", name), "cpu"))
-        assert kind is deviations.METHODS.get(name, LNTL)
+        assert kind is deviations.DEVIATIONS.get(name, LNTL)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_what_cannot_go_together(flags, why):
 def test_updates_equal_the_equations(name):
     torch.manual_seed(0)
     option = numbers()
-    method = deviations.METHODS[name](option, dtype=torch.float64)
+    method = deviations.DEVIATIONS[name](option, dtype=torch.float64)
     plain = Reference(
         join_net(method.f, method.g), method.h.split_state_dict(), option.lr, option.momentum, option.weight_decay,
         option.lambda_, option.mu,

@@ -12,7 +12,7 @@ from dataset.colored_mnist import build
 from dataset.mnist import load_mnist
 from dataset.released import ReleasedFile, released_name, write_released
 from files import read_json_lines
-from trainer import METHODS
+from methods import METHODS
 
 RUNS = sorted((Path(__file__).resolve().parents[1] / "results" / "runs").iterdir())
 HEALTHY = {"epoch": 3, "accuracy": 0.99, "bias_loss": 1.2}

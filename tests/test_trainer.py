@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from blindeye import confusion_loss
 from dataset.batches import ImageData, on_device
 from dataset.load import hold_out
 from errors import UserError
+from methods import METHODS
 from models.checkpoint import join_net
 from tests.reference import Reference
 from trainer import (
-    METHODS,
     GradientReversal,
     Trainer,
     bias_cross_entropy,
-    confusion_loss,
     negative_entropy,
 )
 
