@@ -164,6 +164,7 @@ def texts(root=ROOT):
                 "results": f"{table}\n\n{summary(main)}",
                 "last epochs": last_epochs(runs),
                 "deviations": studies.deviations_table(runs),
+                "selection": studies.selection_table(runs),
                 "sensitivity": studies.sensitivity_table(runs),
                 "cost": cost(runs),
             },

@@ -37,9 +37,10 @@ from files import read_json_lines
 from run_folder import RunFolder, read_options
 
 ORDER = ("baseline", "lntl", "gray", "blindeye", "lntl_plus")  # in which the cells are begun
+OURS = {"lntl_plus": (10, 4)}  # on any machine
 SCHEDULES = {  # fixed before the first run: epochs, and epochs between two cuts of the learning rate to a tenth
-    "cpu": {"baseline": (100, 40), "lntl": (20, 40), "gray": (40, 16), "blindeye": (20, 40)},
-    "cuda": dict.fromkeys(ORDER, (100, 40)),  # the official one
+    "cpu": {"baseline": (100, 40), "lntl": (20, 40), "gray": (40, 16), "blindeye": (20, 40)} | OURS,
+    "cuda": dict.fromkeys(ORDER, (100, 40)) | OURS,  # the official one
 }
 SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
 FIXED = ("method", "color_var", "random_seed", "data_dir", "lr", "lr_decay_period", "max_step")
@@ -154,7 +155,7 @@ def make_grid(option):
         if name not in cells:
             epochs, period = SCHEDULES[device][method]
             if setting:
-                epochs, period = setting.epochs, 40
+                epochs, period = setting.epochs, setting.period
             elif option.epochs:
                 epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
             flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"

@@ -1,7 +1,7 @@
 """Studies beside the paper's table: named settings of LNTL at one variance, and the tables that come of them.
 
-`python reproduce.py --studies sensitivity deviations long` runs them, `--report` makes the tables from the records
-METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
+`python reproduce.py --studies selection deviations sensitivity long` runs them, `--report` makes the tables from the
+records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
 """
 
 import math
@@ -23,6 +23,7 @@ class Setting(NamedTuple):
     method: str = "lntl"
     color_var: float = COLOR_VAR
     epochs: int = EPOCHS
+    period: int = 40  # epochs between two cuts of the learning rate
     start: str | None = None  # the setting whose weights it starts from, instead of the shipped baseline
     title: str = ""
 
@@ -45,10 +46,34 @@ DEVIATIONS = (
     Setting("uniform_test", "--deviation uniform_test", title="data: test colours uniform over all colours"),
 )
 RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's optimiser too (both from its network)")
-STARTS = {"epochs12": Setting("epochs12", method="baseline", epochs=12)}
+STARTS = {
+    "epochs12": Setting("epochs12", method="baseline", epochs=12),
+    "holdout": Setting("holdout", "--holdout 5000", method="baseline", epochs=12, period=8),
+}
+
+
+def candidate(method, mu, lr, lambda_=0.01, start="holdout"):
+    """A setting of the selection of LNTL+, judged by 5,000 training images held out of training and pretraining."""
+    flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}" + (" --from_scratch" if not start else "")
+    name = f"holdout_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}" + ("_from_scratch" if not start else "")
+    return Setting(name, flags, method, epochs=5, period=4, start=start)
+
+
+SELECTION = (
+    candidate("lntl", 0.1, 0.001),  # the paper's
+    candidate("lntl", 1, 0.003),
+    candidate("lntl_plus", 0.1, 0.001),
+    candidate("lntl_plus", 0.3, 0.003),
+    candidate("lntl_plus", 1, 0.003),
+    candidate("lntl_plus", 3, 0.003),
+    candidate("lntl_plus", 1, 0.01),
+    candidate("lntl_plus", 1, 0.003, lambda_=0.1),
+    candidate("lntl_plus", 1, 0.003, start=None),
+)
 STUDIES = {
     "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
     "deviations": [*DEVIATIONS],
+    "selection": [*SELECTION],
     "long": [Setting("epochs100", color_var=v, epochs=100) for v in (0.02, 0.05)],
 }
 
@@ -112,4 +137,24 @@ def sensitivity_table(runs):
     rows = ["| λ \\ μ | " + " | ".join(f"{mu:g}" for mu in MUS) + " |", "|" + "---|" * (len(MUS) + 1)]
     for lambda_, values in zip(LAMBDAS, sensitivity(runs)["test accuracy"], strict=True):
         rows.append(f"| {lambda_:g} | " + " | ".join("-" if math.isnan(v) else f"{v:.4f}" for v in values) + " |")
+    return "\n".join(rows)
+
+
+def selection_table(runs):
+    """What the settings of LNTL+ were judged by, in Markdown: the held-out images in random colours, and no test."""
+    rows = [
+        "| method | μ | lr | λ | start | held-out images, recoloured | as they are | accuracy of h on them |",
+        "|" + "---|" * 8,
+    ]
+    for setting in SELECTION:
+        flags = dict(pair.split() for pair in setting.flags.replace("--from_scratch", "").strip("- ").split(" --"))
+        start = f"baseline, {STARTS[setting.start].epochs} epochs" if setting.start else "random"
+        head = f"| {setting.method} | {flags['mu']} | {flags['lr']} | {flags['lambda_']} | {start} |"
+        found = [r for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
+        if not found:
+            rows.append(f"{head} not yet run | | |")
+            continue
+        keys = ("holdout_recolored_accuracy", "holdout_accuracy", "holdout_bias_accuracy")
+        values = [statistics.fmean(r["log"][-1][key] for r in found) for key in keys]
+        rows.append(head + "".join(f" {v:.4f} |" for v in values))
     return "\n".join(rows)
