@@ -47,17 +47,17 @@ def test_train_passes_the_status_on(ready):
     assert ready.run("train.sh", STUB_STATUS="3")[0] == 3
 
 
-def test_missing_baseline_is_trained_first(ready):
-    status, output, calls = ready.run(
-        "train.sh", "--color_var", "0.03", "--max_step", "5", "--save_dir=d", "--device", "cpu", "--cuda"
-    )
+@pytest.mark.parametrize("method", ["lntl", "lntl_plus", "blindeye"])
+def test_missing_baseline_is_trained_first(ready, method):
+    flags = f"--method {method} --color_var 0.03 --max_step 5 --save_dir=d --device cpu --cuda"
+    status, output, calls = ready.run("train.sh", *flags.split())
     assert status == 0
     assert "no baseline of variance 0.03 is shipped; training it first" in output
     first, second = calls
     assert first.startswith(f"train.py -e baseline_var0.030 {BASELINE} 0.03 --resume --random_seed")
     assert first.endswith("--save_dir=d --device=cpu --cuda")
     assert "--checkpoint d/baseline_var0.030/final.pth" in second
-    assert second.startswith("train.py -e lntl_var0.030 --method lntl ")
+    assert second.startswith(f"train.py -e {method}_var0.030 --method {method} ")
 
 
 @pytest.mark.parametrize("flags", ["--checkpoint f.pth", "--checkpoint=f.pth", "--from_scratch", "--help", "-h"])
