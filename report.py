@@ -130,6 +130,16 @@ def weights_table(runs, root=ROOT):
 # ------------------------------------------------------------------------------------------------ rebuild
 
 
+def authors_network(root=ROOT):
+    """What the authors' own pretrained network scores on our data, a line of Markdown, from its metrics.json."""
+    metrics = json.loads((root / "results" / "authors_network" / "metrics.json").read_text("utf-8"))
+    return (
+        f"- The authors' own pretrained network scores {metrics['accuracy']:.4f} on our data at σ² = 0.02 (published "
+        f"{PUBLISHED['baseline'][0.02]:.4f}): data, networks and evaluation agree (`python test.py -e authors_network "
+        "--method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth`)."
+    )
+
+
 def fill(path, parts):
     """The text of a Markdown file with what lies between its generated markers replaced; parts: {name: text}."""
     text = path.read_text("utf-8")
@@ -162,6 +172,7 @@ def texts(root=ROOT):
             root / "REPRODUCTION.md",
             {
                 "results": f"{table}\n\n{summary(main)}",
+                "authors' network": authors_network(root),
                 "last epochs": last_epochs(runs),
                 "deviations": studies.deviations_table(runs),
                 "selection": studies.selection_table(runs),

@@ -58,7 +58,7 @@ def ready(clone):
 @pytest.fixture
 def tree(tmp_path):
     """A copy of everything that the report reads, as its root."""
-    for name in ("results/runs", "results/health", "checkpoints"):
+    for name in ("results/runs", "results/health", "results/authors_network", "checkpoints"):
         shutil.copytree(records.ROOT / name, tmp_path / name)
     for path in (*records.ROOT.glob("RE*.md"), *records.ROOT.glob("results/bench_*.json")):
         shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
