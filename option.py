@@ -201,6 +201,13 @@ def train_parser():
         default=argparse.SUPPRESS,
         help="repeat a run from its options.json (and the environment.json beside it); flags that are given override",
     )
+    group.add_argument(
+        "--average",
+        type=number(int, 0, 10**6),
+        default=0,
+        metavar="N",
+        help="average the weights of the last N epochs and evaluate them beside the others (averaged.pth) [0, new]",
+    )
     group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights [10, official]")
     group.add_argument("--log_step", type=count, default=50, help="iterations between two reports [50, official]")
     group.add_argument(
@@ -298,6 +305,8 @@ def resolve_training(option):
         raise UserError("--deviation one_pass has no step of h alone; leave --detach_h out")
     if option.detach_h > option.max_step:
         raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
+    if option.average > option.max_step:
+        raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
     if option.resume and option.dry_run:
         raise UserError("--resume and --dry-run contradict each other; give one of them")
     return option

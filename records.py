@@ -27,6 +27,8 @@ PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the pa
 PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
 LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
 TITLES = {"baseline": "Baseline", "blindeye": "BlindEye", "gray": "Gray", LUMA: "Gray, on luma", "lntl": "LNTL"}
+AVERAGED = "lntl_averaged"  # the same runs as "lntl", the weights of their last epochs averaged
+TITLES[AVERAGED] = "LNTL, mean weights of the last 5 epochs"
 TITLES |= {"lntl_official": "LNTL, from the authors' network", "lntl_plus": "LNTL+ (ours)"}
 AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
 NAME = re.compile(rf"({'|'.join(sorted(METHODS, reverse=True))})_var(\d\.\d{{3}})_(?:(?:([\w.]+)_)?seed(\d+)|([\w.]+))")
@@ -140,7 +142,7 @@ def hardware(run):
 def make_cell(method, runs, everything, key="test_accuracy"):
     """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
     option, began = runs[0]["options"], start(runs[0]["options"])
-    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "checkpoint", "checkpoint_sha256"}
+    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "average", "checkpoint", "checkpoint_sha256"}
     for other in (r["options"] for r in runs[1:]):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
         if differ or start(other) != began:
@@ -168,7 +170,7 @@ def make_cell(method, runs, everything, key="test_accuracy"):
 
 
 def make_cells(runs):
-    """All entries of results.json: the paper's methods and the other reading of Gray, then the named settings.
+    """All entries of results.json: the paper's methods and other readings of the same runs, then the named settings.
 
     minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one seed.
     """
@@ -178,6 +180,10 @@ def make_cells(runs):
     cells = [make_cell(method, group, runs) for (method, _), group in groups.items()]
     lumas = [group for (method, _), group in groups.items() if method == "gray"]
     cells += [make_cell(LUMA, group, runs, "test_luma_accuracy") for group in lumas]
+    averaged = [
+        [r for r in g if "averaged_test_accuracy" in r["log"][-1]] for (m, _), g in groups.items() if m == "lntl"
+    ]
+    cells += [make_cell(AVERAGED, group, runs, "averaged_test_accuracy") for group in averaged if group]
     order = list(TITLES)
     place = {m: order.index(m) if m in order else len(order) for m in (c["method"] for c in cells)}
     return sorted(cells, key=lambda c: (place[c["method"]], c["method"], c["color_var"]))

@@ -41,7 +41,7 @@ def full_table(cells, runs):
         if not (cell := found.get((method, color_var))):
             rows.append(f"{head} not yet run |" + " |" * 7)
             continue
-        option = options[method.removesuffix("_luma"), color_var]
+        option = options[method.removesuffix("_luma").removesuffix("_averaged"), color_var]
         difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
         began = start(option)
         began = "random" if began is None else f"{began}, {cell['pretrain_epochs']} epochs"

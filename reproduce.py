@@ -42,6 +42,7 @@ SCHEDULES = {  # fixed before the first run: epochs, and epochs between two cuts
     "cpu": {"baseline": (100, 40), "lntl": (20, 40), "gray": (40, 16), "blindeye": (20, 40)} | OURS,
     "cuda": dict.fromkeys(ORDER, (100, 40)) | OURS,  # the official one
 }
+AVERAGE = 5  # epochs whose mean weights of LNTL are evaluated beside the last ones
 SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
 FIXED = ("method", "color_var", "random_seed", "data_dir", "lr", "lr_decay_period", "max_step")
 WAIT = 5  # seconds between two looks at cells that other workers have
@@ -161,6 +162,8 @@ def make_grid(option):
             flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
             flags += setting.flags.split() if setting else []
+            if method == "lntl" and not setting:
+                flags += ["--average", str(min(AVERAGE, epochs))]
             for flag in ("save_dir", "data_dir", "device", "threads"):
                 if (value := getattr(option, flag)) is not None:
                     flags.append(f"--{flag}={value}")

@@ -186,7 +186,8 @@ def main(arguments=None):
     if not option.dry_run:
         return train(option)
     with tempfile.TemporaryDirectory() as folder:
-        option.save_dir, option.max_step, option.holdout = folder, 1, min(option.holdout, DRY_RUN // 2)
+        option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
+        option.holdout = min(option.holdout, DRY_RUN // 2)
         status = train(option)
     print("dry run: one batch of everything went well; nothing was kept")
     return status

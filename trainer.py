@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 import health
+from averaging import Average
 from cuda_graph import GraphedIteration
 from dataset.batches import IGNORED
 from dataset.load import hold_out, recolored
@@ -199,6 +200,7 @@ class Trainer:
         self.train, self.held_out = hold_out(data, option)
         self.recolored = recolored(self.held_out, option) if self.held_out else None
         self.method.prepare(self.train)
+        self.average = Average(self.method, option) if option.average else None
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
@@ -271,6 +273,9 @@ class Trainer:
                 found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
+        if self.average and self.average.update(self.epoch):
+            for name, data in self.test.items():
+                found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
         return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}
 
     @contextlib.contextmanager
@@ -306,6 +311,8 @@ class Trainer:
             save_weights(self.run / f"checkpoint_step_{self.epoch:04d}.pth", method, self.epoch, self.option)
         if self.epoch == self.option.max_step:
             save_weights(self.run / "final.pth", method, self.epoch, self.option)
+            if self.average and self.average.whole(self.option.average):
+                self.average.save(self.run / "averaged.pth")
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -317,6 +324,7 @@ class Trainer:
                 "f": method.f.state_dict(),
                 "g": method.g.state_dict(),
                 "h": method.h.split_state_dict(),
+                "average": self.average.model.state_dict() if self.average else None,
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
                 "option": vars(self.option),
@@ -329,6 +337,8 @@ class Trainer:
         method.f.load_state_dict(state["f"])
         method.g.load_state_dict(state["g"])
         method.h.load_split_state_dict(state["h"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"])
         for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):

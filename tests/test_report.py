@@ -188,6 +188,23 @@ def test_both_readings_of_gray(tree):
     assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
 
 
+def test_averaged_weights_of_the_runs_that_have_them(tree):
+    another_seed(tree, 2, 8000)
+    another_seed(tree, 3, 8400)
+    for seed, value in ((2, 0.81), (3, 0.83)):
+        change(
+            tree,
+            f"lntl_var0.020_seed{seed}",
+            "log.jsonl",
+            lambda log, v=value: log[-1].update(averaged_test_accuracy=v),
+        )
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(tree)}
+    assert cells["lntl", 0.02]["n"] == 3
+    averaged = cells["lntl_averaged", 0.02]
+    assert (averaged["seeds"], averaged["accuracy"], averaged["mean"]) == ([2, 3], [0.81, 0.83], 0.82)
+    assert "mean weights of the last 5 epochs | 0.02 | 0.8185 | **0.8200 ± 0.0141**" in made_of(tree)["table.md"]
+
+
 def test_cells_that_were_not_run_are_named_as_such(tree):
     runs = records.load_runs(tree)
     done = {(r["method"], r["options"]["color_var"]) for r in runs.values()}
