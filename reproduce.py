@@ -14,7 +14,6 @@ the others out of a cell, and a worker that is killed leaves a cell that the nex
 import contextlib
 import copy
 import gc
-import os
 import signal
 import socket
 import statistics
@@ -29,6 +28,7 @@ from tqdm import tqdm
 import option as options
 import records
 import report
+import slurm
 import studies
 import train
 from dataset.colored_mnist import COLOR_VARS
@@ -306,36 +306,6 @@ def work(cells):
     return 1 if failed else 0
 
 
-def submit(option, cluster="slurm"):
-    """Submits `option.workers` jobs, each of which runs this program with the same flags. Returns submitit's jobs.
-
-    cluster: "slurm", or "local" for processes on this machine (of the tests).
-    """
-    try:
-        import submitit
-    except ModuleNotFoundError:
-        raise UserError("--slurm needs submitit: pip install -r requirements-slurm.txt") from None
-    try:
-        executor = submitit.AutoExecutor(Path(option.save_dir, "slurm"), cluster=cluster)
-    except RuntimeError as error:
-        raise UserError(f"--slurm: there is no SLURM here ({error}); run it on a login node, or without") from None
-    executor.update_parameters(
-        name="reproduce",
-        timeout_min=option.minutes,
-        cpus_per_task=option.threads or 1,
-        gpus_per_node=int(option.device == "cuda"),
-        slurm_partition=option.slurm,
-    )
-    command = [sys.executable, str(Path(__file__).resolve())]
-    for flag in ("methods", "color_vars", "seeds", "studies", "epochs", "save_dir", "data_dir", "device", "threads"):
-        value = getattr(option, flag)
-        if value is not None:
-            command += [f"--{flag}", *map(str, value if isinstance(value, list | tuple) else [value])]
-    # A command and not a function of ours, as submitit pickles what it is given.
-    worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())
-    return [executor.submit(worker) for _ in range(option.workers)]
-
-
 @exits
 def main(arguments=None):
     option = parser().parse_args(arguments)
@@ -355,7 +325,7 @@ def main(arguments=None):
         print_plan(cells)
         return 0
     if option.slurm:
-        jobs = submit(option)
+        jobs = slurm.submit(option)
         print(f"submitted: {', '.join(job.job_id for job in jobs)}; output in {jobs[0].paths.folder}")
         return 0
     train.choose_device(cells[0].option)  # refuses a GPU that is not there, before any cell

@@ -15,6 +15,7 @@ import torch
 
 import option as options
 import reproduce
+import slurm
 import train
 from dataset.released import ReleasedFile, released_name, write_released
 from errors import UserError
@@ -368,7 +369,7 @@ def test_submitted_workers_run_the_grid(tmp_path, data):
     pytest.importorskip("submitit", reason="submitit is not installed (requirements-slurm.txt)")
     more = ["--methods", "gray", "--slurm", "gpu", "--workers", "2", "--seeds", "1", "2"]
     option = reproduce.parser().parse_args(flags(tmp_path, data, *more))
-    jobs = reproduce.submit(option, cluster="local")
+    jobs = slurm.submit(option, cluster="local")
     assert len(jobs) == 2
     for job in jobs:
         assert "2 of 2 cells finished" in job.result()
