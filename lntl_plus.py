@@ -41,7 +41,8 @@ class LNTLPlus(LNTL):
 
     def weights(self, y, b):
         """1 / p(y | b) of each image of a batch, float (B,), with mean 1."""
-        log_p = self.log_p_y + torch.einsum("ncb,ycb->ny", shares(b), self.log_p_b)
+        # A sum of products and no einsum, which autocast would compute in bfloat16.
+        log_p = self.log_p_y + (shares(b)[:, None] * self.log_p_b).sum(dim=(2, 3))
         log_p = F.log_softmax(log_p, dim=1).gather(1, y[:, None]).squeeze(1)
         return torch.softmax(-log_p, dim=0) * len(y)
 

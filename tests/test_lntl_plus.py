@@ -58,6 +58,8 @@ def test_weights_are_one_over_the_probability_of_the_label_given_the_bias():
     _, y, b = data.batch(torch.arange(60))
     expected = weights_by_definition(images.max(axis=(1, 2)).astype(int), labels)
     assert method.weights(y, b).numpy() == pytest.approx(expected, rel=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert method.weights(y, b).numpy() == pytest.approx(expected, rel=1e-4)
 
 
 def test_under_the_weights_the_color_says_little_about_the_digit():
