@@ -83,9 +83,10 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
 def test_cells_hold_what_the_records_say():
     cells = {(c["method"], c["color_var"]): c for c in cells_of(records.ROOT)}
     for folder in (records.ROOT / "results/runs").iterdir():
-        method, variance, *setting = folder.name.split("_")
+        method, rest = folder.name.split("_var")
+        variance, *setting = rest.split("_")
         setting = [s for s in setting if not s.startswith("seed")]
-        cell = cells["_".join([method, *setting]), float(variance.removeprefix("var"))]
+        cell = cells["_".join([method, *setting]), float(variance)]
         log, option = read_json_lines(folder / "log.jsonl"), json.loads((folder / "options.json").read_text())
         index = cell["seeds"].index(option["random_seed"])
         assert log[-1]["test_accuracy"] == cell["accuracy"][index]
