@@ -15,6 +15,7 @@ import torch
 from errors import Busy, UserError
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
+from option import train_parser
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
@@ -114,6 +115,7 @@ class RunFolder:
             )
         if option.random_seed is None:
             option.random_seed = recorded.get("random_seed")
+        recorded = vars(train_parser().parse_args([])) | recorded  # a flag that is younger than the run
         for name, value in vars(option).items():
             if name not in RESULT_FREE and comparable(name, recorded.get(name)) != comparable(name, value):
                 raise UserError(

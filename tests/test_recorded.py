@@ -137,3 +137,17 @@ def test_more_epochs_than_planned(tmp_path, small_data, whole):
     assert train.main([*given, "--resume", "--max_step", str(EPOCHS)]) == 0
     assert_same(tmp_path / "run", whole(1))
     assert json.loads((tmp_path / "run/options.json").read_text())["max_step"] == EPOCHS
+
+
+def test_a_run_that_is_older_than_a_flag(tmp_path, small_data, whole, capsys):
+    given = flags(tmp_path, small_data)
+    given[given.index("--max_step") + 1] = "2"
+    assert train.main(given) == 0
+    path = tmp_path / "run/options.json"
+    record = json.loads(path.read_text())
+    del record["average"], record["deviation"]
+    path.write_text(json.dumps(record))
+    given[given.index("--max_step") + 1] = str(EPOCHS)
+    assert "begun with --average 0, not 1" in refused(capsys, train, *given, "--resume", "--average", "1")
+    assert train.main([*given, "--resume"]) == 0
+    assert_same(tmp_path / "run", whole(1))
