@@ -49,26 +49,29 @@ RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's opti
 STARTS = {
     "epochs12": Setting("epochs12", method="baseline", epochs=12),
     "holdout": Setting("holdout", "--holdout 5000", method="baseline", epochs=12, period=8),
+    "holdout100": Setting("holdout100", "--holdout 5000", method="baseline", epochs=100),
 }
 
 
-def candidate(method, mu, lr, lambda_=0.01, start="holdout"):
+def candidate(method, mu, lr, lambda_=0.01, start="holdout100"):
     """A setting of the selection of LNTL+, judged by 5,000 training images held out of training and pretraining."""
-    flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}" + (" --from_scratch" if not start else "")
-    name = f"holdout_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}" + ("_from_scratch" if not start else "")
+    flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}"
+    name = f"{start}_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}"
     return Setting(name, flags, method, epochs=5, period=4, start=start)
 
 
 SELECTION = (
-    candidate("lntl", 0.1, 0.001),  # the paper's
+    candidate("lntl", 0.1, 0.001, start="holdout"),  # the paper's
+    candidate("lntl", 1, 0.003, start="holdout"),
+    candidate("lntl_plus", 0.1, 0.001, start="holdout"),
+    candidate("lntl_plus", 0.3, 0.003, start="holdout"),
+    candidate("lntl_plus", 1, 0.003, start="holdout"),
+    candidate("lntl", 0.1, 0.001),
     candidate("lntl", 1, 0.003),
-    candidate("lntl_plus", 0.1, 0.001),
     candidate("lntl_plus", 0.3, 0.003),
     candidate("lntl_plus", 1, 0.003),
     candidate("lntl_plus", 3, 0.003),
-    candidate("lntl_plus", 1, 0.01),
     candidate("lntl_plus", 1, 0.003, lambda_=0.1),
-    candidate("lntl_plus", 1, 0.003, start=None),
 )
 STUDIES = {
     "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
@@ -147,8 +150,8 @@ def selection_table(runs):
         "|" + "---|" * 8,
     ]
     for setting in SELECTION:
-        flags = dict(pair.split() for pair in setting.flags.replace("--from_scratch", "").strip("- ").split(" --"))
-        start = f"baseline, {STARTS[setting.start].epochs} epochs" if setting.start else "random"
+        flags = dict(pair.split() for pair in setting.flags.strip("-").split(" --"))
+        start = f"baseline, {STARTS[setting.start].epochs} epochs"
         head = f"| {setting.method} | {flags['mu']} | {flags['lr']} | {flags['lambda_']} | {start} |"
         found = [r for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
         if not found:
