@@ -10,14 +10,8 @@ from matplotlib import pyplot as plt
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build
 from files import replacing
 
-COLORS = {
-    "baseline": "#d55e00",
-    "blindeye": "#0072b2",
-    "gray": "#7f7f7f",
-    "gray_luma": "#bdbdbd",
-    "lntl": "#009e73",
-    "lntl_plus": "#cc79a7",
-}
+COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
+COLORS |= {"lntl_averaged": "#66c2a5", "lntl_plus": "#cc79a7"}
 OTHER = "black"
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
     "test accuracy": ("test_accuracy", 1),
