@@ -4,7 +4,7 @@ import errno
 import functools
 import sys
 
-OUT_OF_MEMORY = ("memory", "bad_alloc", "can't start new thread", "failed to map segment")
+OUT_OF_MEMORY = ("memory", "bad_alloc", "can't start new thread", "failed to map segment", "without exception set")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,7 +37,7 @@ def exits(main):
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except (MemoryError, RuntimeError, ImportError) as error:  # PyTorch's and the loader's are none of the first
+        except (MemoryError, RuntimeError, ImportError, SystemError) as error:  # of PyTorch, the loader, and an import
             if not isinstance(error, MemoryError) and not any(word in str(error) for word in OUT_OF_MEMORY):
                 raise
             message = "not enough memory; try a smaller --batch_size, or a machine with at least 2 GB free"
