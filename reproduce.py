@@ -316,8 +316,9 @@ def main(arguments=None):
         print("written: results/, README.md, RELIABILITY.md, REPRODUCTION.md")
     if option.add or option.report:
         return 0
-    if option.studies and option.epochs:
-        raise UserError("--epochs is for the table; the studies have their own number of epochs (studies.py)")
+    table = (*option.methods, *option.color_vars) != (*ORDER[:4], *COLOR_VARS) or option.epochs
+    if option.studies and table:
+        raise UserError("--methods, --color_vars and --epochs are for the table; --studies have their own (studies.py)")
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
     cells = make_grid(option)

@@ -191,7 +191,7 @@ class Trainer:
 
     def __init__(self, option, data, run, device, test):
         """option: of option.py. data, test: dataset.batches. run: RunFolder. device: torch.device."""
-        import methods  # which build on this module
+        import methods  # which builds on this module
 
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device

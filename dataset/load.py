@@ -76,9 +76,9 @@ def recolored(held_out, option):
     """Held-out images in colours drawn as those of the test, to choose settings by without touching the test.
 
     This uses knowledge of the bias: of how the test differs from the training. None where the images are not built
-    here, or not coloured.
+    here, not of one colour each, or not coloured.
     """
-    if option.data_dir is not None or option.method == "gray":
+    if option.data_dir is not None or option.method == "gray" or not isinstance(held_out, FactoredData):
         return None
     rng = np.random.RandomState([option.data_seed, option.holdout])
     means = MEAN_COLORS[rng.randint(len(MEAN_COLORS), size=len(held_out))]

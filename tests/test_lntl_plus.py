@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 import option as options
+import train
 from dataset.batches import IGNORED, on_device
 from dataset.colored_mnist import build
 from dataset.load import hold_out, load_data, recolored
@@ -123,3 +124,8 @@ def test_held_out_images_are_recolored_like_the_test():
     assert torch.equal(recolored(held, option).color, other.color)
     option.method = "gray"
     assert recolored(held, option) is None
+
+
+def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):
+    flags = f"-e x --color_var 0.02 --deviation shaded --holdout 20 --dry-run --device cpu --save_dir {tmp_path}"
+    assert train.main(flags.split()) == 0

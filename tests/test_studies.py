@@ -60,7 +60,8 @@ def test_other_seeds(capsys):
         "lntl_var0.020_epochs100_seed4",
         "lntl_var0.050_epochs100_seed4",
     ]
-    assert "--epochs is for the table" in refused(capsys, reproduce, "--studies", "long", "--epochs", "3")
+    for flags in ("--epochs 3", "--methods lntl", "--color_vars 0.02"):
+        assert "are for the table" in refused(capsys, reproduce, "--studies", "long", *flags.split())
 
 
 def test_selection_table():
