@@ -23,7 +23,7 @@ def warnings(record, earlier, method):
     iteration (of f: of the last update that reached it). There are none right after a resume.
     """
     # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
-    trained = method.trains_h and not method.option.from_scratch
+    trained = method.trains_h and method.keeps_labels and not method.option.from_scratch
     accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
     found = []
     if accuracy < CHANCE and (earlier or trained):

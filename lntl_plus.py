@@ -1,12 +1,19 @@
-"""LNTL+: learning not to learn, with labels that the bias does not tell. Not the paper's; a named setting of ours.
+"""LNTL+: learning not to learn, and only what the bias does not tell. Not the paper's; a named setting of ours.
 
-What LNTL fights is that the label loss rewards every feature of the bias. Here the label loss of image n is weighted
-by 1 / p(y_n | b_n): under these weights the label is independent of the bias, wherever the two occur together at all,
-and reading the bias gains nothing. f, g, h, both updates and the input stay as in LNTL.
+What LNTL fights is a label loss that rewards every feature of the bias. Here what the bias says of the label,
+log p(y | b), is added to the logits of g before the softmax (a product of experts: Hinton 2002; Clark et al. 2019),
+while training alone: g and f are left to learn what b does not tell. Where shape s and bias b are independent given y,
+
+    p(y | s, b)  ~  p(s | y) p(y | b),
+
+so that the logits of g become log p(s | y) up to a constant, whatever the bias is, and reading it gains nothing. f, g,
+h, both updates and the input stay as in LNTL; h and the reversal remove what b is too coarse to tell.
 
 p(y | b) is that of naive Bayes, from counts of the training images' bias labels: p(b | y) is the product over the
 channels of p(bin | channel, y), which is all of the bias that h is asked for as well.
 """
+
+import math
 
 import torch
 from torch.nn import functional as F
@@ -18,39 +25,47 @@ from trainer import LNTL
 DIGITS = 10
 
 
-def histograms(b):
-    """Number of positions in each bin, float (B, 3, 8), of the bias labels b, int64 (B, 3, 14, 14)."""
+def shares(b):
+    """The share of an image's labelled positions in each bin, float (B, 3, 8); zeros where it has none.
+
+    b: bias labels, int64 (B, 3, 14, 14), 0..7 or IGNORED.
+    """
     counts = torch.zeros(len(b), len(CHANNELS), BINS + 1, device=b.device)
     positions = b.where(b != IGNORED, BINS).flatten(2)
-    return counts.scatter_add_(2, positions, torch.ones_like(positions, dtype=counts.dtype))[..., :BINS]
+    counts = counts.scatter_add_(2, positions, torch.ones_like(positions, dtype=counts.dtype))[..., :BINS]
+    return counts / counts.sum(-1, keepdim=True).clamp(min=1)
 
 
 class LNTLPlus(LNTL):
-    """LNTL whose label loss is weighted by 1 / p(y | b)."""
+    """LNTL whose label loss adds log p(y | b) to the logits."""
+
+    keeps_labels = False
 
     def prepare(self, train):
-        """Counts p(y) and p(bin | channel, y) over the training images, each image once, one added to every count."""
+        """Counts p(y) and p(bin | channel, y) over the training images, each image once, one added to every count.
+
+        The loss is scaled so that knowing the bias and nothing else costs log 10, as knowing nothing does elsewhere:
+        beside the other terms it would else be the smaller, the more the bias tells.
+        """
         counts = torch.ones(DIGITS, len(CHANNELS), BINS, device=self.device)
-        digits = torch.zeros(DIGITS, device=self.device)
-        for index in torch.arange(len(train), device=self.device).split(1024):
+        digits = torch.ones(DIGITS, device=self.device)
+        batches = torch.arange(len(train), device=self.device).split(1024)
+        for index in batches:
             _, y, b = train.batch(index)
             counts.index_add_(0, y, shares(b))
             digits += (y[:, None] == torch.arange(DIGITS, device=self.device)).sum(0)
         self.log_p_b = (counts / counts.sum(-1, keepdim=True)).log()  # (10, 3, 8)
         self.log_p_y = (digits / digits.sum()).log()  # (10,)
+        told = torch.zeros((), device=self.device)
+        for index in batches:
+            _, y, b = train.batch(index)
+            told += F.nll_loss(self.log_prior(b), y, reduction="sum")
+        self.scale = math.log(DIGITS) / (told.item() / len(train))
 
-    def weights(self, y, b):
-        """1 / p(y | b) of each image of a batch, float (B,), with mean 1."""
+    def log_prior(self, b):
+        """log p(y | b) of every digit, float (B, 10)."""
         # A sum of products and no einsum, which autocast would compute in bfloat16.
-        log_p = self.log_p_y + (shares(b)[:, None] * self.log_p_b).sum(dim=(2, 3))
-        log_p = F.log_softmax(log_p, dim=1).gather(1, y[:, None]).squeeze(1)
-        return torch.softmax(-log_p, dim=0) * len(y)
+        return F.log_softmax(self.log_p_y + (shares(b)[:, None] * self.log_p_b).sum(dim=(2, 3)), dim=1)
 
     def label_loss(self, logits, y, b):
-        return (F.cross_entropy(logits, y, reduction="none") * self.weights(y, b)).mean()
-
-
-def shares(b):
-    """The share of an image's labelled positions in each bin, float (B, 3, 8); zeros where it has none."""
-    counts = histograms(b)
-    return counts / counts.sum(-1, keepdim=True).clamp(min=1)
+        return self.scale * F.cross_entropy(logits + self.log_prior(b), y)

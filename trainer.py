@@ -70,6 +70,7 @@ class Baseline:
 
     metrics = ("cls_loss", "accuracy")
     trains_h = False
+    keeps_labels = True  # whether weights that know the training labels are to go on knowing them
 
     def __init__(self, option, device="cpu", dtype=torch.float32):
         """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's weights."""
@@ -130,7 +131,7 @@ class LNTL(Baseline):
     trains_h = True
 
     def label_loss(self, logits, y, b):
-        """The first term of A; a named setting weights it."""
+        """The first term of A; a named setting adds to the logits."""
         return F.cross_entropy(logits, y)
 
     def neg_entropy(self, logits, b):

@@ -1,4 +1,6 @@
-"""The weights of LNTL+ against their definition, what they achieve, and the update that they change."""
+"""The prior of LNTL+ against its definition, what it achieves, and the update that it changes."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,9 +10,8 @@ from torch.nn import functional as F
 import option as options
 import train
 from dataset.batches import IGNORED, on_device
-from dataset.colored_mnist import build
 from dataset.load import hold_out, load_data, recolored
-from lntl_plus import LNTLPlus, histograms, shares
+from lntl_plus import LNTLPlus, shares
 from models.checkpoint import join_net
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
@@ -26,65 +27,67 @@ def method_on(images, labels, **changes):
     return method, data
 
 
-def weights_by_definition(colors, labels):
-    """1 / p(y | b) by naive Bayes from counts, image by image, for images of one colour without zeros; mean 1."""
+def log_prior_by_definition(colors, labels):
+    """log p(y | b) by naive Bayes from counts, image by image, for images of one colour without zeros."""
     n = len(labels)
-    weights = []
-    for color, label in zip(colors, labels, strict=True):
+    rows = []
+    for color in colors:
         joint = []
         for y in range(10):
-            p = (labels == y).sum() / n
+            p = ((labels == y).sum() + 1) / (n + 10)
             for c in range(3):
                 same = sum(labels[i] == y and colors[i, c] // 32 == color[c] // 32 for i in range(n))
                 p *= (same + 1) / ((labels == y).sum() + 8)
             joint.append(p)
-        weights.append(sum(joint) / joint[label])
-    return np.array(weights) / np.mean(weights)
+        rows.append(np.log(joint) - np.log(sum(joint)))
+    return np.array(rows)
 
 
-def test_histograms_count_the_labelled_positions():
+def test_shares_count_the_labelled_positions():
     b = torch.full((2, 3, 14, 14), IGNORED)
     b[0, 1, 3, 4:7] = torch.tensor([5, 5, 2])
-    expected = torch.zeros(2, 3, 8)
-    expected[0, 1, 5], expected[0, 1, 2] = 2, 1
-    assert torch.equal(histograms(b), expected)
-    assert torch.equal(shares(b)[0, 1], expected[0, 1] / 3)
+    expected = torch.zeros(3, 8)
+    expected[1, 5], expected[1, 2] = 2 / 3, 1 / 3
+    assert torch.equal(shares(b)[0], expected)
     assert not shares(b)[1].any()  # an image without labels says nothing
 
 
-def test_weights_are_one_over_the_probability_of_the_label_given_the_bias():
+def test_the_prior_and_the_scale_are_what_they_are_said_to_be():
     images, labels = digits(60)
     labels[:10] = np.arange(10)
     method, data = method_on(images, labels)
     _, y, b = data.batch(torch.arange(60))
-    expected = weights_by_definition(images.max(axis=(1, 2)).astype(int), labels)
-    assert method.weights(y, b).numpy() == pytest.approx(expected, rel=1e-4)
+    expected = log_prior_by_definition(images.max(axis=(1, 2)).astype(int), labels)
+    assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert method.weights(y, b).numpy() == pytest.approx(expected, rel=1e-4)
+        assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
+    assert method.label_loss(torch.zeros(60, 10), y, b).item() == pytest.approx(math.log(10), rel=1e-5)
 
 
-def test_under_the_weights_the_color_says_little_about_the_digit():
-    train = build(0.02).train
-    data = on_device(train.images()[:20000], train.label[:20000])
-    method = LNTLPlus(numbers())
-    method.prepare(data)
-    _, y, b = data.batch(torch.arange(20000))
+def test_the_best_logits_do_not_depend_on_the_bias():
+    """Where shape and bias are independent given the digit, the loss is least at log p(shape | y) of every b."""
+    rng = np.random.default_rng(0)
+    of_shape, of_bin = rng.integers(1, 4, (10, 3)), rng.integers(1, 4, (10, 8))
+    world = [(y, s, k) for y, s, k in np.ndindex(10, 3, 8) for _ in range(of_shape[y, s] * of_bin[y, k])]
+    y, shape, red = (torch.tensor(values) for values in zip(*world, strict=True))
+    b = torch.zeros(len(world), 3, 14, 14, dtype=torch.int64)
+    b[:, 0] = red[:, None, None]
+    method = LNTLPlus(numbers(), dtype=torch.float64)
+    p_b = torch.tensor(of_bin / of_bin.sum(1, keepdims=True))
+    method.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
+    method.log_p_y, method.scale = torch.bincount(y).double().div(len(y)).log(), 1.0
 
-    def information(weight):
-        """Mutual information in nats between the digit and the bin of a channel, the mean of the three."""
-        found = 0
-        for c in range(3):
-            joint = torch.zeros(10, 8).index_put_((y, shares(b)[:, c].argmax(1)), weight, accumulate=True)
-            joint /= joint.sum()
-            product = joint.sum(0) * joint.sum(1, keepdim=True)
-            found += torch.where(joint > 0, joint * (joint / product).log(), 0).sum() / 3
-        return found.item()
+    def gradient(logits):
+        """Of the mean loss, by the logits of every shape and bin (3, 8, 10)."""
+        logits.requires_grad_()
+        return torch.autograd.grad(method.label_loss(logits[shape, red], y, b), logits)[0].abs().max().item()
 
-    assert information(torch.ones(20000)) > 0.7
-    assert information(method.weights(y, b)) < 0.75 * information(torch.ones(20000))
+    best = torch.tensor(of_shape / of_shape.sum(1, keepdims=True)).log().T[:, None].repeat(1, 8, 1)
+    assert gradient(best.clone()) < 1e-7
+    assert gradient(best + p_b.T.log()) > 1e-4  # logits that follow the bias
 
 
-def test_the_label_loss_alone_is_weighted():
+def test_the_label_loss_alone_is_another():
     torch.manual_seed(0)
     images, labels = digits(BATCH)
     labels[:] = [0, 0, 0, 0, 0, 1]
@@ -93,11 +96,11 @@ def test_the_label_loss_alone_is_weighted():
     assert plain.metrics == method.metrics
     net = {k: v.requires_grad_() for k, v in join_net(method.f, method.g).items() if v.is_floating_point()}
     batch = data.batch(torch.arange(BATCH))
-    weight = method.weights(batch[1], batch[2])
-    assert weight.mean().item() == pytest.approx(1)
-    assert weight.std() > 0.1
+    prior = method.log_prior(batch[2])
+    assert prior.std() > 0.1
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
-    loss = (F.cross_entropy(g(net, f(net, inputs(x))), y, reduction="none") * weight).mean()
+    p = F.softmax(g(net, f(net, inputs(x))), dim=1) * prior.exp()
+    loss = method.scale * -(p / p.sum(1, keepdim=True)).log()[torch.arange(BATCH), y].mean()
     parameters = {k: v for k, v in net.items() if "running" not in k}
     gradients = torch.autograd.grad(loss, list(parameters.values()))
     expected = {k: v - 0.02 * d for (k, v), d in zip(parameters.items(), gradients, strict=True)}
