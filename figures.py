@@ -1,4 +1,4 @@
-"""Pictures: confusion matrices in the manner of the paper's figure."""
+"""Pictures: the paper's figures, training curves, and the studies beside them."""
 
 import matplotlib
 
@@ -105,8 +105,7 @@ def draw_curves(path, runs, title, color_var=0.02):
             "log 8, the most there can be", (0.98, np.log(8)), xycoords=("axes fraction", "data"),
             xytext=(0, -3), textcoords="offset points", ha="right", va="top", fontsize=8,
         )  # fmt: skip
-        handles = dict(zip(*reversed(row[0].get_legend_handles_labels()), strict=True))  # one for all seeds
-        row[-1].legend(handles.values(), handles.keys(), frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        legend(row[-1], row[0])
         for axis in row:
             axis.set(xlabel="epoch")
             tidy(axis)
@@ -133,12 +132,35 @@ def draw_sensitivity(path, lambdas, mus, panels):
     save(figure, path)
 
 
+def draw_selection(path, logs, columns):
+    """Draws the settings of a selection epoch by epoch: a line a setting, a panel a column.
+
+    logs: {label: [log of each seed]}; columns: {title: the record's name}.
+    """
+    figure, axes = plt.subplots(1, len(columns), figsize=(12, 3.6), layout="constrained")
+    shades = plt.get_cmap("tab10")(range(10))
+    for axis, (title, key) in zip(axes, columns.items(), strict=True):
+        for i, (label, seeds) in enumerate(logs.items()):
+            for log in seeds:
+                axis.plot([r["epoch"] for r in log], [r[key] for r in log], color=shades[i % 10], label=label, lw=1.5)
+        axis.set(title=title, xlabel="epoch")
+        tidy(axis)
+    legend(axes[-1])
+    save(figure, path)
+
+
 def draw_run(row, run, color, label):
     """Draws one run in the four panels of a row; a panel whose quantity the run does not have stays as it is."""
     for axis, (key, sign) in zip(row, PANELS.values(), strict=True):
         points = [(r["epoch"], sign * r[key]) for r in run["log"] if key in r]
         if points:
             axis.plot(*zip(*points, strict=True), color=color, label=label, lw=1.5)
+
+
+def legend(axis, of=None):
+    """One entry for all seeds of what is drawn in `of`, right of `axis`."""
+    handles = dict(zip(*reversed((of or axis).get_legend_handles_labels()), strict=True))
+    axis.legend(handles.values(), handles.keys(), frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def tidy(axis):

@@ -184,7 +184,7 @@ def texts(root=ROOT):
 
 
 def draw(folder, root=ROOT):
-    """Draws accuracy.png, confusion.png, curves.png, sensitivity.png and sketch.png in `folder`."""
+    """Draws accuracy.png, confusion.png, curves.png, selection.png, sensitivity.png and sketch.png in `folder`."""
     import figures  # matplotlib is slow to import
 
     runs = load_runs(root)
@@ -194,6 +194,8 @@ def draw(folder, root=ROOT):
     figures.draw_confusion(folder / "confusion.png", matrices)
     figures.draw_curves(folder / "curves.png", {name: r for name, r in runs.items() if in_table([r])}, title)
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
+    logs = {"{}, μ {}, lr {}, λ {}".format(*setting): logs for setting, logs in studies.selection(runs).items()}
+    figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
     figures.draw_sketch(folder / "sketch.png")
 
 

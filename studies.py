@@ -68,6 +68,11 @@ SELECTION = (
     candidate("lntl", 0.1, 0.01),  # all but its label loss
     candidate("lntl", 0.1, 0.001, period=40),  # the paper's
 )
+JUDGED_BY = {
+    "held-out images, recoloured": "holdout_recolored_accuracy",
+    "as they are": "holdout_accuracy",
+    "accuracy of h on them": "holdout_bias_accuracy",
+}
 STUDIES = {
     "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
     "deviations": [*DEVIATIONS],
@@ -138,20 +143,22 @@ def sensitivity_table(runs):
     return "\n".join(rows)
 
 
-def selection_table(runs):
-    """What the settings of LNTL+ were judged by, in Markdown: the held-out images in random colours, and no test."""
-    rows = [
-        "| method | μ | lr | λ | held-out images, recoloured | as they are | accuracy of h on them |",
-        "|" + "---|" * 7,
-    ]
+def selection(runs):
+    """{(method, μ, lr, λ): the logs of all seeds of a setting of the selection}, as far as it was run."""
+    found = {}
     for setting in SELECTION:
         flags = dict(pair.split() for pair in setting.flags.strip("-").split(" --"))
-        head = f"| {setting.method} | {flags['mu']} | {flags['lr']} | {flags['lambda_']} |"
-        found = [r for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
-        if not found:
-            rows.append(f"{head} not yet run | | |")
-            continue
-        keys = ("holdout_recolored_accuracy", "holdout_accuracy", "holdout_bias_accuracy")
-        values = [statistics.fmean(r["log"][-1][key] for r in found) for key in keys]
-        rows.append(head + "".join(f" {v:.4f} |" for v in values))
+        logs = [r["log"] for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
+        found[setting.method, flags["mu"], flags["lr"], flags["lambda_"]] = logs
+    return found
+
+
+def selection_table(runs):
+    """What the settings of LNTL+ were judged by, in Markdown: the held-out images in random colours, and no test."""
+    rows = ["| method | μ | lr | λ | " + " | ".join(JUDGED_BY) + " |", "|" + "---|" * (4 + len(JUDGED_BY))]
+    for setting, logs in selection(runs).items():
+        values = [
+            f"{statistics.fmean(log[-1][key] for log in logs):.4f}" if logs else "-" for key in JUDGED_BY.values()
+        ]
+        rows.append("| " + " | ".join([*setting, *values]) + " |")
     return "\n".join(rows)

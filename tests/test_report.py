@@ -75,8 +75,8 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     report.rebuild(tree)
     assert everything() == first
     assert {p.name for p in (tree / "results").glob("[!b]*.*")} == {
-        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "sensitivity.png",
-        "sketch.png",
+        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "selection.png",
+        "sensitivity.png", "sketch.png",
     }  # fmt: skip
 
 
