@@ -8,6 +8,7 @@ import json
 import torch
 
 from files import read_json_lines
+from option import FROM_BASELINE
 
 CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
 FALL = 0.1  # of the label accuracy, below that of the best epoch
@@ -23,7 +24,8 @@ def warnings(record, earlier, method):
     iteration (of f: of the last update that reached it). There are none right after a resume.
     """
     # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
-    trained = method.trains_h and method.keeps_labels and not method.option.from_scratch
+    option = method.option
+    trained = not option.from_scratch and bool(option.checkpoint or option.method in FROM_BASELINE)
     accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
     found = []
     if accuracy < CHANCE and (earlier or trained):

@@ -39,8 +39,6 @@ def shares(b):
 class LNTLPlus(LNTL):
     """LNTL whose label loss adds log p(y | b) to the logits."""
 
-    keeps_labels = False
-
     def prepare(self, train):
         """Counts p(y) and p(bin | channel, y) over the training images, each image once, one added to every count.
 

@@ -9,10 +9,8 @@ from dataset.colored_mnist import COLOR_VARS, DATA_SEED
 from errors import UserError
 
 METHODS = ("lntl", "baseline", "gray", "blindeye", "lntl_plus")
-BY_METHOD = {  # defaults that depend on the method: protocol, section 4; of lntl_plus: REPRODUCTION.md
-    "lr": {"lntl": 0.001, "baseline": 0.01, "gray": 0.01, "blindeye": 0.001, "lntl_plus": 0.003},
-    "mu": dict.fromkeys(METHODS, 0.1) | {"lntl_plus": 1.0},
-}
+FROM_BASELINE = ("lntl", "blindeye")  # start from a pretrained baseline, the others from random weights
+LR = {m: 0.001 if m in FROM_BASELINE else 0.01 for m in METHODS}  # protocol, section 4; lntl_plus: REPRODUCTION.md
 DATA_SPLITS = ("train", "test")
 MISTAKES = ("clipped", "any_grey", "uniform_test", "shaded")  # in the data: dataset/mistakes.py
 DEVIATIONS = ("still_g", "uniform_batchnorm", "foreground_entropy", "one_pass", "restored_optimizer", *MISTAKES)
@@ -142,9 +140,8 @@ def train_parser():
     group.add_argument(
         "--lr",
         type=number(float, 0, 100, open_low=True),
-        help="initial learning rate [0.01 for baseline and gray, 0.001 for lntl and blindeye (protocol, section 4), "
-        "0.003 for lntl_plus; "
-        "the official default is 0.01 for everything]",
+        help="initial learning rate [0.001 for lntl and blindeye, which start from a trained baseline, "
+        "0.01 for the others (protocol, section 4); the official default is 0.01 for everything]",
     )
     group.add_argument("--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="[0.1, official]")
     group.add_argument("--lr_decay_period", type=count, default=40, help="epochs between two decays [40, official]")
@@ -159,7 +156,7 @@ def train_parser():
 
     group = parser.add_argument_group("method (constants in the original)")
     group.add_argument("--lambda_", type=number(float, 0, 1000), default=0.01, help="weight of the entropy [0.01]")
-    group.add_argument("--mu", type=number(float, 0, 1000), help="strength of the reversal [0.1; lntl_plus: 1]")
+    group.add_argument("--mu", type=number(float, 0, 1000), default=0.1, help="strength of the reversal [0.1]")
     group.add_argument(
         "--alpha",
         type=number(float, 0, 1000),
@@ -287,16 +284,14 @@ def resolve(option):
 def resolve_training(option):
     """`resolve`, and what only train.py needs."""
     resolve(option)
-    for flag, default in BY_METHOD.items():
-        if getattr(option, flag) is None:
-            setattr(option, flag, default[option.method])
+    if option.lr is None:
+        option.lr = LR[option.method]
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
     if option.use_pretrain and option.from_scratch:
         raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
     for flag, methods in BELONGS_TO.items():
-        default = BY_METHOD[flag]["lntl"] if flag in BY_METHOD else train_parser().get_default(flag)
-        if option.method not in methods and getattr(option, flag) != default:
+        if option.method not in methods and getattr(option, flag) != train_parser().get_default(flag):
             wanted = " or ".join(methods)
             raise UserError(f"--{flag} belongs to --method {wanted}, not {option.method}; leave it out")
     if option.deviation in MISTAKES and option.data_dir is not None:

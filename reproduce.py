@@ -37,7 +37,7 @@ from files import read_json_lines
 from run_folder import RunFolder, read_options
 
 ORDER = ("baseline", "lntl", "gray", "blindeye", "lntl_plus")  # in which the cells are begun
-OURS = {"lntl_plus": (10, 4)}  # on any machine
+OURS = {"lntl_plus": (20, 8)}  # on any machine
 SCHEDULES = {  # fixed before the first run: epochs, and epochs between two cuts of the learning rate to a tenth
     "cpu": {"baseline": (100, 40), "lntl": (20, 40), "gray": (40, 16), "blindeye": (20, 40)} | OURS,
     "cuda": dict.fromkeys(ORDER, (100, 40)) | OURS,  # the official one

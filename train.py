@@ -58,7 +58,7 @@ def starting_weights(option):
     """Path of the weights to start from, or None for random ones."""
     if option.checkpoint:
         return Path(option.checkpoint)
-    if option.from_scratch or option.method in ("baseline", "gray"):
+    if option.from_scratch or option.method not in options.FROM_BASELINE:
         return None
     shipped = SHIPPED / f"baseline_var{option.color_var:.3f}.pth"
     if shipped.exists():

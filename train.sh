@@ -45,7 +45,7 @@ if has_flag --from "$@"; then defaults=(); fi # all of it is in the record
 # The start of the paper's method: a baseline of that variance, trained here where none is shipped.
 baseline=baseline_var$number
 start_needed() {
-  case $method in lntl | lntl_plus | blindeye) ;; *) return 1 ;; esac
+  case $method in lntl | blindeye) ;; *) return 1 ;; esac
   [ -n "$number" ] && [ ! -e "checkpoints/$baseline.pth" ] && ! has_flag "--checkpoint --from_scratch --from -h --help" "$@"
 }
 if start_needed "$@"; then

@@ -70,7 +70,6 @@ class Baseline:
 
     metrics = ("cls_loss", "accuracy")
     trains_h = False
-    keeps_labels = True  # whether weights that know the training labels are to go on knowing them
 
     def __init__(self, option, device="cpu", dtype=torch.float32):
         """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's weights."""

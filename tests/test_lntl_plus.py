@@ -111,7 +111,8 @@ def test_the_label_loss_alone_is_another():
 
 def test_its_own_defaults():
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
-    assert (option.lr, option.mu, option.lambda_) == (0.003, 1.0, 0.01)
+    assert (option.lr, option.mu, option.lambda_) == (0.01, 0.1, 0.01)
+    assert train.starting_weights(option) is None
 
 
 def test_held_out_images_are_recolored_like_the_test():

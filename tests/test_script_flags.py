@@ -47,7 +47,7 @@ def test_train_passes_the_status_on(ready):
     assert ready.run("train.sh", STUB_STATUS="3")[0] == 3
 
 
-@pytest.mark.parametrize("method", ["lntl", "lntl_plus", "blindeye"])
+@pytest.mark.parametrize("method", ["lntl", "blindeye"])
 def test_missing_baseline_is_trained_first(ready, method):
     flags = f"--method {method} --color_var 0.03 --max_step 5 --save_dir=d --device cpu --cuda"
     status, output, calls = ready.run("train.sh", *flags.split())

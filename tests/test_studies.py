@@ -66,9 +66,9 @@ def test_other_seeds(capsys):
 
 def test_selection_table():
     log = [{"holdout_recolored_accuracy": 0.9, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25}]
-    method = "lntl_plus_holdout100_mu0.1_lr0.003_lambda0.01"
+    method = "lntl_plus_holdout_mu0.3_lr0.01_lambda0.01"
     lines = studies.selection_table({"x": {"method": method, "log": log}}).splitlines()
-    assert "| lntl_plus | 0.1 | 0.003 | 0.01 | 0.9000 | 0.9900 | 0.2500 |" in lines
+    assert "| lntl_plus | 0.3 | 0.01 | 0.01 | random | 0.9000 | 0.9900 | 0.2500 |" in lines
     assert sum("| - | - | - |" in line for line in lines) == len(studies.SELECTION) - 1
 
 
