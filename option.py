@@ -84,7 +84,7 @@ def add_common(parser):
         "--method",
         choices=METHODS,
         help="lntl: the paper's; baseline: f and g alone; gray: baseline on grey images; blindeye: Alvi et al. 2018; "
-        "lntl_plus: lntl with labels that the bias does not tell (ours) [lntl, or baseline with --train_baseline]",
+        "lntl_plus: lntl that learns only what the bias does not tell (ours) [lntl, or baseline with --train_baseline]",
     )
     group.add_argument("--train_baseline", action="store_true", help="the official name of --method baseline")
 
