@@ -58,7 +58,7 @@ class LNTLPlus(LNTL):
         for index in batches:
             _, y, b = train.batch(index)
             told += F.nll_loss(self.log_prior(b), y, reduction="sum")
-        self.scale = math.log(DIGITS) / (told.item() / len(train))
+        self.scale = math.log(DIGITS) * len(train) / told
 
     def log_prior(self, b):
         """log p(y | b) of every digit, float (B, 10)."""
