@@ -9,6 +9,9 @@ while training alone: g and f are left to learn what b does not tell. Where shap
 so that the logits of g become log p(s | y) up to a constant, whatever the bias is, and reading it gains nothing. f, g,
 h, both updates and the input stay as in LNTL; h and the reversal remove what b is too coarse to tell.
 
+Two digits whose colours never meet would never be told apart, as b always rules one of them out: p(y | b) is mixed with
+a share of the uniform distribution (`--smoothing`). What that rewards of the bias again is left to h as well.
+
 p(y | b) is that of naive Bayes, from counts of the training images' bias labels: p(b | y) is the product over the
 channels of p(bin | channel, y), which is all of the bias that h is asked for as well.
 """
@@ -61,9 +64,11 @@ class LNTLPlus(LNTL):
         self.scale = math.log(DIGITS) * len(train) / told
 
     def log_prior(self, b):
-        """log p(y | b) of every digit, float (B, 10)."""
+        """log of p(y | b), smoothed, of every digit, float (B, 10)."""
         # A sum of products and no einsum, which autocast would compute in bfloat16.
-        return F.log_softmax(self.log_p_y + (shares(b)[:, None] * self.log_p_b).sum(dim=(2, 3)), dim=1)
+        p = torch.softmax(self.log_p_y + (shares(b)[:, None] * self.log_p_b).sum(dim=(2, 3)), dim=1)
+        smoothing = self.option.smoothing
+        return ((1 - smoothing) * p + smoothing / DIGITS).log()
 
     def label_loss(self, logits, y, b):
         return self.scale * F.cross_entropy(logits + self.log_prior(b), y)

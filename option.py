@@ -16,7 +16,7 @@ MISTAKES = ("clipped", "any_grey", "uniform_test", "shaded")  # in the data: dat
 DEVIATIONS = ("still_g", "uniform_batchnorm", "foreground_entropy", "one_pass", "restored_optimizer", *MISTAKES)
 BELONGS_TO = {  # the methods that a flag changes
     "lambda_": ("lntl", "lntl_plus"), "mu": ("lntl", "lntl_plus"), "detach_h": ("lntl", "lntl_plus"),
-    "deviation": ("lntl",), "alpha": ("blindeye",),
+    "deviation": ("lntl",), "alpha": ("blindeye",), "smoothing": ("lntl_plus",),
 }  # fmt: skip
 
 
@@ -162,6 +162,12 @@ def train_parser():
         type=number(float, 0, 1000),
         default=0.1,
         help="BlindEye's weight of the confusion [0.1, ours]",
+    )
+    group.add_argument(
+        "--smoothing",
+        type=number(float, 0, 1),
+        default=0.1,
+        help="of what the bias tells in lntl_plus: share of the uniform distribution [0.1]",
     )
     group.add_argument(
         "--detach_h",

@@ -195,7 +195,8 @@ def draw(folder, root=ROOT):
     figures.draw_curves(folder / "curves.png", {name: r for name, r in runs.items() if in_table([r])}, title)
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
-        "{}, μ {}, lr {}, λ {}\nstart: {}".format(*setting): logs for setting, logs in studies.selection(runs).items()
+        "{}, μ {}, lr {}, λ {}, smoothing {}\nstart: {}".format(*setting): logs
+        for setting, logs in studies.selection(runs).items()
     }
     figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
     figures.draw_sketch(folder / "sketch.png")

@@ -52,13 +52,16 @@ STARTS = {
 }
 
 
-def candidate(method, mu, lr, lambda_=0.01, period=4, start=None):
+def candidate(method, mu, lr, lambda_=0.01, smoothing=None, period=4, start=None):
     """A setting of the selection of LNTL+, judged by 5,000 training images held out of training and pretraining.
 
     start: None for random weights.
     """
     flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}" + ("" if start else " --from_scratch")
     name = f"{start or 'holdout'}_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}"
+    if method == "lntl_plus":
+        flags += f" --smoothing {smoothing or 0:g}"
+        name += f"_smoothing{smoothing:g}" if smoothing else ""
     return Setting(name, flags, method, period=period, start=start)
 
 
@@ -67,6 +70,10 @@ SELECTION = (
     candidate("lntl_plus", 0.03, 0.01),
     candidate("lntl_plus", 0.3, 0.01),
     candidate("lntl_plus", 0, 0.01, lambda_=0),  # its label loss alone
+    candidate("lntl_plus", 0.1, 0.01, smoothing=0.03),
+    candidate("lntl_plus", 0.1, 0.01, smoothing=0.1),
+    candidate("lntl_plus", 0.1, 0.01, smoothing=0.3),
+    candidate("lntl_plus", 0.3, 0.01, smoothing=0.1),
     candidate("lntl", 0.1, 0.01),  # all but its label loss
     candidate("lntl_plus", 0.1, 0.01, start="holdout100"),
     candidate("lntl", 0.1, 0.001, period=40, start="holdout100"),  # the paper's
@@ -147,19 +154,20 @@ def sensitivity_table(runs):
 
 
 def selection(runs):
-    """{(method, μ, lr, λ, start): the logs of all seeds of a setting of the selection}, as far as it was run."""
+    """{(method, μ, lr, λ, smoothing, start): the logs of all seeds}, as far as a setting of the selection was run."""
     found = {}
     for setting in SELECTION:
-        flags = dict(pair.split() for pair in setting.flags.removesuffix(" --from_scratch").strip("-").split(" --"))
+        flags = dict(pair.split() for pair in setting.flags.replace(" --from_scratch", "").strip("-").split(" --"))
         start = f"baseline, {STARTS[setting.start].epochs} epochs" if setting.start else "random"
         logs = [r["log"] for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
-        found[setting.method, flags["mu"], flags["lr"], flags["lambda_"], start] = logs
+        found[setting.method, flags["mu"], flags["lr"], flags["lambda_"], flags.get("smoothing", "-"), start] = logs
     return found
 
 
 def selection_table(runs):
     """What the settings of LNTL+ were judged by, in Markdown: the held-out images in random colours, and no test."""
-    rows = ["| method | μ | lr | λ | start | " + " | ".join(JUDGED_BY) + " |", "|" + "---|" * (5 + len(JUDGED_BY))]
+    rows = ["| method | μ | lr | λ | smoothing | start | " + " | ".join(JUDGED_BY) + " |"]
+    rows.append("|" + "---|" * (6 + len(JUDGED_BY)))
     for setting, logs in selection(runs).items():
         values = [
             f"{statistics.fmean(log[-1][key] for log in logs):.4f}" if logs else "-" for key in JUDGED_BY.values()

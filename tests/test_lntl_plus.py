@@ -27,8 +27,8 @@ def method_on(images, labels, **changes):
     return method, data
 
 
-def log_prior_by_definition(colors, labels):
-    """log p(y | b) by naive Bayes from counts, image by image, for images of one colour without zeros."""
+def log_prior_by_definition(colors, labels, smoothing):
+    """log p(y | b), smoothed, by naive Bayes from counts, image by image; images of one colour without zeros."""
     n = len(labels)
     rows = []
     for color in colors:
@@ -39,7 +39,7 @@ def log_prior_by_definition(colors, labels):
                 same = sum(labels[i] == y and colors[i, c] // 32 == color[c] // 32 for i in range(n))
                 p *= (same + 1) / ((labels == y).sum() + 8)
             joint.append(p)
-        rows.append(np.log(joint) - np.log(sum(joint)))
+        rows.append(np.log((1 - smoothing) * np.array(joint) / sum(joint) + smoothing / 10))
     return np.array(rows)
 
 
@@ -52,12 +52,13 @@ def test_shares_count_the_labelled_positions():
     assert not shares(b)[1].any()  # an image without labels says nothing
 
 
-def test_the_prior_and_the_scale_are_what_they_are_said_to_be():
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+def test_the_prior_and_the_scale_are_what_they_are_said_to_be(smoothing):
     images, labels = digits(60)
     labels[:10] = np.arange(10)
-    method, data = method_on(images, labels)
+    method, data = method_on(images, labels, smoothing=smoothing)
     _, y, b = data.batch(torch.arange(60))
-    expected = log_prior_by_definition(images.max(axis=(1, 2)).astype(int), labels)
+    expected = log_prior_by_definition(images.max(axis=(1, 2)).astype(int), labels, smoothing)
     assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
         assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
@@ -72,7 +73,7 @@ def test_the_best_logits_do_not_depend_on_the_bias():
     y, shape, red = (torch.tensor(values) for values in zip(*world, strict=True))
     b = torch.zeros(len(world), 3, 14, 14, dtype=torch.int64)
     b[:, 0] = red[:, None, None]
-    method = LNTLPlus(numbers(), dtype=torch.float64)
+    method = LNTLPlus(numbers(smoothing=0.0), dtype=torch.float64)
     p_b = torch.tensor(of_bin / of_bin.sum(1, keepdims=True))
     method.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
     method.log_p_y, method.scale = torch.bincount(y).double().div(len(y)).log(), 1.0
@@ -111,7 +112,7 @@ def test_the_label_loss_alone_is_another():
 
 def test_its_own_defaults():
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
-    assert (option.lr, option.mu, option.lambda_) == (0.01, 0.1, 0.01)
+    assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.1)
     assert train.starting_weights(option) is None
 
 

@@ -38,6 +38,7 @@ BOUNDS = {
     "lambda_": ("-1", "nan", "inf", "1001", ""),
     "mu": ("-1", "nan", "inf", "1001", "x"),
     "alpha": ("-1", "nan", "inf", "1001", "x"),
+    "smoothing": ("-0.1", "1.1", "nan", "x"),
     "detach_h": ("-1", "0.5", "nan", "1e3", "1000001"),
     "holdout": ("-1", "60000", "1.5", "nan"),
     "average": ("-1", "101", "1.5", "nan"),
@@ -72,6 +73,7 @@ AT_BOUNDS = {  # the least and the most that is taken
     "lambda_": ("0", "1000"),
     "mu": ("0", "1000"),
     "alpha": ("0", "1000"),
+    "smoothing": ("0", "1"),
     "detach_h": ("0", "100"),
     "holdout": ("0", "59000"),
     "average": ("0", "100"),
@@ -93,8 +95,8 @@ def test_value_out_of_bounds(capsys, tmp_path, flag, value):
 
 @pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in AT_BOUNDS.items() for v in values])
 def test_value_at_its_bounds(flag, value):
-    more = ["--method", "blindeye"] if flag == "alpha" else []
-    option = options.train_parser().parse_args(["-e", "x", f"--{flag}={value}", *more])
+    method = {"alpha": "blindeye", "smoothing": "lntl_plus"}.get(flag, "lntl")
+    option = options.train_parser().parse_args(["-e", "x", f"--{flag}={value}", "--method", method])
     assert getattr(options.resolve_training(option), flag) == float(value)
 
 
@@ -127,6 +129,7 @@ def test_odd_names(capsys, program, name):
         ["--mu", "0.2", "--method", "gray"],
         ["--lambda_", "0.1", "--method", "blindeye"],
         ["--alpha", "0.2"],
+        ["--smoothing", "0.2"],
         ["--use_pretrain", "--from_scratch"],
         ["--precision", "tf32", "--device", "cpu"],
         ["--checkpoint_sha256", "0" * 64],

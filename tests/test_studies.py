@@ -27,7 +27,7 @@ def made_up(accuracies, method="lntl", bias=0.5):
 def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
     cells = grid("--studies", *studies.STUDIES)
     names = [cell.name for cell in cells]
-    assert len(set(names)) == len(names) == 40
+    assert len(set(names)) == len(names) == 44
     for cell in cells:
         match = records.NAME.fullmatch(cell.name)
         assert (match[1], float(match[2]), match[4]) == (cell.option.method, cell.option.color_var, "1")
@@ -68,7 +68,7 @@ def test_selection_table():
     log = [{"holdout_recolored_accuracy": 0.9, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25}]
     method = "lntl_plus_holdout_mu0.3_lr0.01_lambda0.01"
     lines = studies.selection_table({"x": {"method": method, "log": log}}).splitlines()
-    assert "| lntl_plus | 0.3 | 0.01 | 0.01 | random | 0.9000 | 0.9900 | 0.2500 |" in lines
+    assert "| lntl_plus | 0.3 | 0.01 | 0.01 | 0 | random | 0.9000 | 0.9900 | 0.2500 |" in lines
     assert sum("| - | - | - |" in line for line in lines) == len(studies.SELECTION) - 1
 
 
