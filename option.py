@@ -166,8 +166,8 @@ def train_parser():
     group.add_argument(
         "--smoothing",
         type=number(float, 0, 1),
-        default=0.1,
-        help="of what the bias tells in lntl_plus: share of the uniform distribution [0.1]",
+        default=0.03,
+        help="of what the bias tells in lntl_plus: share of the uniform distribution [0.03]",
     )
     group.add_argument(
         "--detach_h",

@@ -112,7 +112,7 @@ def test_the_label_loss_alone_is_another():
 
 def test_its_own_defaults():
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
-    assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.1)
+    assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
     assert train.starting_weights(option) is None
 
 
