@@ -138,11 +138,11 @@ def draw_selection(path, logs, columns):
     logs: {label: [log of each seed]}; columns: {title: the record's name}.
     """
     figure, axes = plt.subplots(1, len(columns), figsize=(12, 3.6), layout="constrained")
-    shades = plt.get_cmap("tab10")(range(10))
+    shades = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, len(logs)))
     for axis, (title, key) in zip(axes, columns.items(), strict=True):
         for i, (label, seeds) in enumerate(logs.items()):
             for log in seeds:
-                axis.plot([r["epoch"] for r in log], [r[key] for r in log], color=shades[i % 10], label=label, lw=1.5)
+                axis.plot([r["epoch"] for r in log], [r[key] for r in log], color=shades[i], label=label, lw=1.5)
         axis.set(title=title, xlabel="epoch")
         tidy(axis)
     legend(axes[-1])

@@ -25,7 +25,7 @@ def warnings(record, earlier, method):
     """
     # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
     option = method.option
-    trained = not option.from_scratch and bool(option.checkpoint or option.method in FROM_BASELINE)
+    trained = method.trains_h and not option.from_scratch and (option.checkpoint or option.method in FROM_BASELINE)
     accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
     found = []
     if accuracy < CHANCE and (earlier or trained):
