@@ -8,7 +8,7 @@ import json
 import torch
 
 from files import read_json_lines
-from option import FROM_BASELINE
+from option import starts_trained
 
 CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
 FALL = 0.1  # of the label accuracy, below that of the best epoch
@@ -25,7 +25,7 @@ def warnings(record, earlier, method):
     """
     # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
     option = method.option
-    trained = method.trains_h and not option.from_scratch and (option.checkpoint or option.method in FROM_BASELINE)
+    trained = method.trains_h and starts_trained(option.method, option.checkpoint, option.from_scratch)
     accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
     found = []
     if accuracy < CHANCE and (earlier or trained):

@@ -9,7 +9,7 @@ from dataset.colored_mnist import COLOR_VARS, DATA_SEED
 from errors import UserError
 
 METHODS = ("lntl", "baseline", "gray", "blindeye", "lntl_plus")
-FROM_BASELINE = ("lntl", "blindeye")  # start from a pretrained baseline, the others from random weights
+FROM_BASELINE = ("lntl", "blindeye")  # start from the baseline of their variance, the others from random weights
 LR = {m: 0.001 if m in FROM_BASELINE else 0.01 for m in METHODS}  # protocol, section 4; lntl_plus: REPRODUCTION.md
 DATA_SPLITS = ("train", "test")
 MISTAKES = ("clipped", "any_grey", "uniform_test", "shaded")  # in the data: dataset/mistakes.py
@@ -311,6 +311,11 @@ def resolve_training(option):
     if option.resume and option.dry_run:
         raise UserError("--resume and --dry-run contradict each other; give one of them")
     return option
+
+
+def starts_trained(method, checkpoint, from_scratch):
+    """Whether a run with these options begins with trained weights of f and g; if not, with random ones."""
+    return bool(checkpoint) or (method in FROM_BASELINE and not from_scratch)
 
 
 def notes(option):

@@ -13,7 +13,7 @@ from pathlib import Path
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import read_json_lines, replacing
-from option import FROM_BASELINE, METHODS
+from option import METHODS, starts_trained
 from run_folder import RESULT_FREE
 
 ROOT = Path(__file__).parent
@@ -123,7 +123,7 @@ def add(save_dir, root=ROOT):
 
 def start(option):
     """The run whose weights a run began with: a name, AUTHORS_NETWORK, or None for random weights."""
-    if option["from_scratch"] or not (option["checkpoint"] or option["method"] in FROM_BASELINE):
+    if not starts_trained(option["method"], option["checkpoint"], option["from_scratch"]):
         return None
     path = Path(option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth")
     if path.name.startswith("pretrained_var"):

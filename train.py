@@ -56,10 +56,10 @@ def keep_memory():
 
 def starting_weights(option):
     """Path of the weights to start from, or None for random ones."""
+    if not options.starts_trained(option.method, option.checkpoint, option.from_scratch):
+        return None
     if option.checkpoint:
         return Path(option.checkpoint)
-    if option.from_scratch or option.method not in options.FROM_BASELINE:
-        return None
     shipped = SHIPPED / f"baseline_var{option.color_var:.3f}.pth"
     if shipped.exists():
         return shipped

@@ -21,8 +21,9 @@ HEALTHY = {"epoch": 3, "accuracy": 0.99, "bias_loss": 1.2}
 def method(gradient=1.0, name="lntl"):
     """A method whose gradients are all `gradient`."""
     option = SimpleNamespace(
-        lr=0.1, momentum=0, weight_decay=0, lr_decay_period=1, lr_decay_rate=0.1, from_scratch=True, checkpoint=None
-    )
+        method=name, lr=0.1, momentum=0, weight_decay=0, lr_decay_period=1, lr_decay_rate=0.1,
+        from_scratch=True, checkpoint=None,
+    )  # fmt: skip
     method = METHODS[name](option)
     for network in (method.f, method.h):
         for p in network.parameters():
