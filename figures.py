@@ -11,7 +11,12 @@ from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build
 from files import replacing
 
 COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
-COLORS |= {"lntl_averaged": "#66c2a5", "lntl_plus": "#cc79a7"}
+COLORS |= {
+    "lntl_averaged": "#66c2a5",
+    "lntl_official": "#004d3a",
+    "lntl_plus": "#b3397b",
+    "lntl_plus_smoothing0": "#dfa3c6",
+}
 OTHER = "black"
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
     "test accuracy": ("test_accuracy", 1),
@@ -62,7 +67,7 @@ def draw_accuracy(path, published, cells, title):
 
     published: {method: {variance: accuracy}}; cells: of results.json; title: gives a method's name in words.
     """
-    figure, axis = plt.subplots(figsize=(7.6, 5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(10.5, 5), layout="constrained")
     for method, points in published.items():
         axis.plot(*zip(*points.items(), strict=True), "--o", color=COLORS[method], mfc="white", lw=1, ms=7, alpha=0.8)
     for method in reversed({**published, **dict.fromkeys(c["method"] for c in cells)}):
@@ -77,7 +82,13 @@ def draw_accuracy(path, published, cells, title):
     axis.set(xlabel=r"variance of the colours, $\sigma^2$", ylabel="test accuracy, last epoch")
     axis.set_xticks([*published["lntl"]])
     tidy(axis)
-    axis.legend(loc="lower right", frameon=False, title="ours: filled, bars of one standard deviation")
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        loc="outside right upper",
+        frameon=False,
+        alignment="left",
+        title="ours: filled, bars of one std",
+    )
     save(figure, path)
 
 
