@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from dataset.batches import IGNORED
+from dataset.released import OWN
 from files import write_json
 from run_folder import environment
 
@@ -74,8 +75,10 @@ def report(option, folder, f, g, tests, weights, say=print):
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
     }
     metrics |= {"option": vars(option), "environment": environment()}
-    title = f"{option.method}, $\\sigma^2$ = {option.color_var}: accuracy {first.accuracy:.4f}"
-    draw_confusion(Path(folder, "confusion_matrix.png"), [(title, first.confusion)])
+    own = option.color_var == OWN
+    title = option.method if own else f"{option.method}, $\\sigma^2$ = {option.color_var}"
+    matrix = (f"{title}: accuracy {first.accuracy:.4f}", first.confusion)
+    draw_confusion(Path(folder, "confusion_matrix.png"), [matrix], of="class" if own else "digit")
     # Last, as a run with metrics.json counts as finished.
     write_json(Path(folder, "metrics.json"), metrics)
     say(f"written: {Path(folder, 'metrics.json')}, {Path(folder, 'confusion_matrix.png')}")

@@ -33,10 +33,10 @@ def save(figure, path):
     plt.close(figure)
 
 
-def draw_confusion(path, matrices):
-    """Draws confusion matrices side by side, each under a row of the mean colours of the digits in training.
+def draw_confusion(path, matrices, of="digit"):
+    """Draws confusion matrices side by side, those of digits under a row of their mean colours in training.
 
-    matrices: list of (title, 10x10 counts: row = true digit, column = predicted digit).
+    matrices: list of (title, 10x10 counts: row = true class, column = predicted class). of: "digit" or "class".
     """
     figure, axes = plt.subplots(
         2,
@@ -47,8 +47,11 @@ def draw_confusion(path, matrices):
         layout="constrained",
     )
     for (colors, matrix), (title, counts) in zip(axes.T, matrices, strict=True):
-        colors.imshow(MEAN_COLORS[None], aspect="auto")
         colors.set(title=title, xticks=[], yticks=[0], yticklabels=["mean\ncolour"])
+        if of == "digit":
+            colors.imshow(MEAN_COLORS[None], aspect="auto")
+        else:
+            colors.axis("off")
         counts = np.asarray(counts)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         matrix.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
@@ -58,7 +61,7 @@ def draw_confusion(path, matrices):
                     column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7,
                     color="white" if value > 0.5 else "black",
                 )  # fmt: skip
-        matrix.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit (rows in %)")
+        matrix.set(xticks=range(10), yticks=range(10), xlabel=f"predicted {of}", ylabel=f"true {of} (rows in %)")
     save(figure, path)
 
 

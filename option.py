@@ -92,7 +92,7 @@ def add_common(parser):
     group.add_argument(
         "--color_var",
         type=number(float, 0, 1, open_low=True),
-        help=f"sigma^2 of the colours: {', '.join(map(str, COLOR_VARS))} [0.03, official]",
+        help=f"sigma^2 of the colours: {', '.join(map(str, COLOR_VARS))}; 1 for data of dataset.own [0.03, official]",
     )
     group.add_argument(
         "--data_dir",
