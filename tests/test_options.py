@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import option as options
+import records
 import test as evaluation
 import train
 from tests.processes import write_small
@@ -105,6 +106,12 @@ def test_no_flag_is_left_out():
     assert flags == set(BOUNDS) | SWITCHES | ELSEWHERE
     numbers = {a.dest for a in options.train_parser()._actions if "number" in getattr(a.type, "__qualname__", "")}
     assert numbers == set(AT_BOUNDS) | {"n_class", "input_size"}  # which have one value
+
+
+def test_reliability_says_how_many():
+    inside, beyond = (sum(map(len, values.values())) for values in (AT_BOUNDS, BOUNDS))
+    text = (records.ROOT / "RELIABILITY.md").read_text()
+    assert f"| {inside} values at the bounds, {beyond} beyond," in text
 
 
 @pytest.mark.parametrize("flag", sorted(set(AT_BOUNDS) & {a.dest for a in options.test_parser()._actions}))
