@@ -9,6 +9,7 @@ from PIL import Image
 
 from dataset import own
 from dataset.released import OWN, read_released, released_name
+from errors import UserError
 from tests.processes import run
 from tests.test_options import refused
 
@@ -66,6 +67,27 @@ def test_photographs_are_turned_upright(tmp_path):
     read = own.read_image(tmp_path / "x.jpg")
     assert read[:12].min() > 200
     assert read[-12:].max() < 50
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd metadata
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_flipped_bytes_are_one_line_or_an_image(tmp_path, suffix):
+    rng = np.random.default_rng(1)
+    path = tmp_path / f"x.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rng.integers(256, size=(40, 30, 3), dtype=np.uint8)).save(path, exif=exif)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refusals = 0
+    for _ in range(150):
+        changed = whole.copy()
+        changed[rng.integers(min(200, len(whole)), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(changed.tobytes())
+        try:
+            assert own.read_image(path).shape == (28, 28, 3)
+        except UserError:
+            refusals += 1
+    assert refusals > 10
 
 
 def no_folder(folder):
