@@ -45,7 +45,7 @@ def exits(main):
             place = f" ({error.filename})" if error.filename else ""
             message = one_line(f"{error.strerror or error}{place}")
             if error.errno in FULL:
-                message += "; nothing that was complete is lost: make room, and give the command again with --resume"
+                message += "; nothing complete is lost: make room and give the command again (training: with --resume)"
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 
