@@ -77,7 +77,8 @@ def draw_accuracy(path, published, cells, title):
         found = [c for c in cells if c["method"] == method]
         style = {"color": COLORS.get(method, OTHER), "marker": "o" if method in published else "D", "ms": 5}
         style |= {"ls": "-" if method in published else ":", "lw": 1.5, "label": title(method)}
-        axis.plot([c["color_var"] for c in found], [c["mean"] for c in found], **style)
+        means = dict.fromkeys(COLOR_VARS, np.nan) | {c["color_var"]: c["mean"] for c in found}  # no line over a gap
+        axis.plot(*zip(*sorted(means.items()), strict=True), **style)
         several = [c for c in found if c["n"] > 1]
         place, mean, std = ([c[key] for c in several] for key in ("color_var", "mean", "std"))
         axis.errorbar(place, mean, std, fmt="none", color=style["color"], capsize=4, lw=1.5)
