@@ -221,6 +221,22 @@ def table(figures):
     return "\n".join(lines)
 
 
+def comparison(records):
+    """The times an iteration of several records side by side, as a Markdown table; records: {column: figures}."""
+    rows = ["| ms an iteration, times as fast | " + " | ".join(records) + " |", "|---|" + "---|" * len(records)]
+    for method in METHODS:
+        for precision in ("reference", *PRECISIONS):
+            entries = []
+            for figures in records.values():
+                ms, reference = (figures[method][f"{name}_ms"] for name in (precision, "reference"))
+                faster = "" if precision == "reference" or not ms else f", **{reference / ms:.2f}**"
+                entries.append(f"{ms:.3g}{faster}" if ms else "-")
+            if any(entry != "-" for entry in entries):
+                what = "straightforward" if precision == "reference" else precision
+                rows.append(f"| {method}, {what} | " + " | ".join(entries) + " |")
+    return "\n".join(rows)
+
+
 @exits
 def main(arguments=None):
     parser = options.Parser(prog="bench.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -97,11 +97,13 @@ def last_epochs(runs):
 
 
 def speed(root=ROOT):
-    """The tables of all records of bench.py, results/bench_*.json."""
-    from bench import table  # it imports torchvision
+    """(all records of bench.py, results/bench_*.json, side by side; their tables one by one)."""
+    import bench  # it imports torchvision
 
-    records = sorted((root / "results").glob("bench_*.json"))
-    return "\n\n".join(table(json.loads(path.read_text("utf-8"))) for path in records)
+    paths = sorted((root / "results").glob("bench_*.json"))
+    found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
+    tables = [f"**{name}**: {bench.table(figures)}" for name, figures in found.items()]
+    return bench.comparison(found), "\n\n".join(tables)
 
 
 def cost(runs):
@@ -114,16 +116,14 @@ def cost(runs):
 
 
 def weights_table(runs, root=ROOT):
-    """One row a file of checkpoints/: accuracy, SHA-256 and the command that made it."""
-    rows = ["| file | accuracy | SHA-256 | command |", "|---|---|---|---|"]
+    """One row a file of checkpoints/: the run that made it, its accuracy, and its SHA-256."""
+    rows = ["| file | run | accuracy | SHA-256 |", "|---|---|---|---|"]
     for path in sorted((root / "checkpoints").glob("*.pth")):
         name = f"{path.stem}_seed1"
         if name not in runs:
             raise UserError(f"checkpoints/{path.name} has no records in results/runs/{name}; add them, or remove it")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        accuracy = runs[name]["metrics"]["accuracy"]
-        command = f"python train.py -e {name} --from results/runs/{name}/options.json"
-        rows.append(f"| {path.name} | {accuracy:.4f} | `{digest}` | `{command}` |")
+        rows.append(f"| {path.name} | {name} | {runs[name]['metrics']['accuracy']:.4f} | `{digest}` |")
     return "\n".join(rows)
 
 
@@ -159,13 +159,15 @@ def texts(root=ROOT):
     cells = make_cells(runs)
     main = in_table(cells)
     table = full_table(main, runs)
+    side_by_side, one_by_one = speed(root)
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
-        root / "README.md": fill(
-            root / "README.md",
-            {"results": matrix(main), "weights": weights_table(runs, root), "speed": speed(root)},
+        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": side_by_side}),
+        root / "results" / "SPEED.md": fill(root / "results" / "SPEED.md", {"speed": one_by_one}),
+        root / "checkpoints" / "README.md": fill(
+            root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
         root / "RELIABILITY.md": fill(root / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
         root / "REPRODUCTION.md": fill(

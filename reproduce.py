@@ -313,7 +313,7 @@ def main(arguments=None):
         print("kept the records of:", *records.add(option.save_dir) or ["no run, as none is finished"])
     if option.report:
         report.rebuild()
-        print("written: results/, README.md, RELIABILITY.md, REPRODUCTION.md")
+        print("written: results/, checkpoints/README.md, README.md, RELIABILITY.md, REPRODUCTION.md")
     if option.add or option.report:
         return 0
     table = (*option.methods, *option.color_vars) != (*ORDER[:4], *COLOR_VARS) or option.epochs

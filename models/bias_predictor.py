@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.label_classifier import not_below_float32
+
 CHANNELS = ("r", "g", "b")
 BINS = 8  # an 8-bit channel value // 32
 
@@ -23,13 +25,13 @@ class BiasPredictor(nn.Module):
         self.conv2 = nn.Conv2d(32 * len(CHANNELS), BINS * len(CHANNELS), 3, padding=1, groups=len(CHANNELS))
 
     def forward(self, features):
-        """features: float (B, 32, 14, 14). Returns logits, float (B, 3, 8, 14, 14): channel, bin, position.
+        """features: float (B, 32, 14, 14). Returns logits (B, 3, 8, 14, 14): channel, bin, position; not below float32.
 
         Contiguous: on a CPU a softmax over bins that lie far apart runs side by side for many positions, and takes a
         tenth of the time of one over eight neighbours in memory.
         """
         logits = self.conv2(F.relu_(self.bn1(self.conv1(features))))
-        return logits.contiguous().unflatten(1, (len(CHANNELS), BINS))
+        return not_below_float32(logits).contiguous().unflatten(1, (len(CHANNELS), BINS))
 
     def split_state_dict(self):
         """The state of the three predictors one by one, {"r": ..., "g": ..., "b": ...}, with the official names."""

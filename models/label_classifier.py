@@ -1,9 +1,15 @@
 """g: the label classifier, from features to the ten digits."""
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from models.feature_extractor import init_convolutions
+
+
+def not_below_float32(logits):
+    """Logits in float32 where autocast made bfloat16 of them, whose softmax a CPU would leave in it; float64 stays."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 class LabelClassifier(nn.Module):
@@ -20,7 +26,7 @@ class LabelClassifier(nn.Module):
         init_convolutions(self)
 
     def forward(self, features):
-        """features: float (B, 32, 14, 14). Returns logits, float (B, 10)."""
+        """features: float (B, 32, 14, 14). Returns logits (B, 10), not below float32."""
         z = F.relu_(self.conv3(features))
         z = F.relu_(self.conv4(z))
-        return self.fc(z.mean(dim=(2, 3)))
+        return not_below_float32(self.fc(z.mean(dim=(2, 3))))

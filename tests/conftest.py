@@ -62,6 +62,8 @@ def tree(tmp_path):
     runs |= {f"{path.stem}_seed1" for path in (records.ROOT / "checkpoints").glob("*.pth")}
     for name in ("results/health", "results/authors_network", "checkpoints", *(f"results/runs/{run}" for run in runs)):
         shutil.copytree(records.ROOT / name, tmp_path / name)
-    for path in (*records.ROOT.glob("RE*.md"), *records.ROOT.glob("results/bench_*.json")):
+    for path in (
+        p for files in ("RE*.md", "results/bench_*.json", "results/SPEED.md") for p in records.ROOT.glob(files)
+    ):
         shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
     return tmp_path

@@ -28,6 +28,14 @@ def test_shapes_and_sizes():
     assert count(h) == 3 * (32 * 32 * 9 + 32 + 64 + 32 * 8 * 9 + 8)
 
 
+@pytest.mark.parametrize(("dtype", "autocast"), [(torch.float32, True), (torch.float32, False), (torch.float64, False)])
+def test_the_losses_are_never_computed_in_bfloat16(dtype, autocast):
+    features = torch.randn(2, 32, 14, 14, dtype=dtype)
+    for network in (LabelClassifier(), BiasPredictor()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            assert network.to(dtype)(features).dtype == dtype
+
+
 def test_initialisation_follows_the_official_one():
     torch.manual_seed(0)
     f, g = FeatureExtractor(), LabelClassifier()

@@ -1,4 +1,4 @@
-"""What is committed in results/, README.md and REPRODUCTION.md is what the committed records say."""
+"""What is committed in results/ and in the Markdown files is what the committed records say."""
 
 import json
 import shutil
@@ -42,12 +42,12 @@ def another_seed(root, seed, correct, name=SOME):
 
 
 def made_of(root):
-    """{file name: generated text}."""
-    return {path.name: text for path, text in report.texts(root).items()}
+    """{path below the root: generated text}."""
+    return {path.relative_to(root).as_posix(): text for path, text in report.texts(root).items()}
 
 
 def cells_of(root):
-    return json.loads(made_of(root)["results.json"])["cells"]
+    return json.loads(made_of(root)["results/results.json"])["cells"]
 
 
 def test_committed_texts_equal_the_records():
@@ -74,7 +74,7 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     first = everything()
     report.rebuild(tree)
     assert everything() == first
-    assert {p.name for p in (tree / "results").glob("[!b]*.*")} == {
+    assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
         "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "selection.png",
         "sensitivity.png", "sketch.png",
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_falsified_record_changes_the_texts(tree):
     (tree / "results/runs" / run).rename(tree / "results/runs" / SOME)
     change(tree, SOME, "options.json", lambda o: o.update(random_seed=1))
     after = made_of(tree)
-    for name in ("results.json", "table.md", "README.md", "REPRODUCTION.md"):
+    for name in ("results/results.json", "results/table.md", "README.md", "REPRODUCTION.md"):
         assert before[name] != after[name], name
 
 
@@ -185,7 +185,7 @@ def test_both_readings_of_gray(tree):
     cells = {c["method"]: c for c in cells_of(tree) if c["method"].startswith("gray")}
     assert cells["gray_luma"]["accuracy"] == [0.25]
     assert cells["gray"]["accuracy"] != [0.25]
-    table = made_of(tree)["table.md"]
+    table = made_of(tree)["results/table.md"]
     assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
 
 
@@ -204,13 +204,15 @@ def test_averaged_weights_of_the_runs_that_have_them(tree):
     assert cells["lntl", 0.02]["n"] == 3
     averaged = cells["lntl_averaged", 0.02]
     assert (averaged["seeds"], averaged["accuracy"], averaged["mean"]) == ([2, 3], [0.81, 0.83], 0.82)
-    assert "mean weights of the last 5 epochs | 0.02 | 0.8185 | **0.8200 ± 0.0141**" in made_of(tree)["table.md"]
+    assert (
+        "mean weights of the last 5 epochs | 0.02 | 0.8185 | **0.8200 ± 0.0141**" in made_of(tree)["results/table.md"]
+    )
 
 
 def test_cells_that_were_not_run_are_named_as_such(tree):
     runs = records.load_runs(tree)
     done = {(r["method"], r["options"]["color_var"]) for r in runs.values()}
-    rows = [line.split("|") for line in made_of(tree)["table.md"].splitlines() if line.startswith("|")][2:]
+    rows = [line.split("|") for line in made_of(tree)["results/table.md"].splitlines() if line.startswith("|")][2:]
     shown = {(r[1].strip(), r[2].strip()): r for r in rows}
     assert len(shown) == len(rows) >= 28
     for method in records.PUBLISHED:
@@ -267,7 +269,7 @@ def test_add_refuses_other_data(tree, tmp_path):
 
 def test_a_lost_marker_is_one_line(tree):
     path = tree / "README.md"
-    path.write_text(path.read_text().replace("<!-- end of weights -->", ""))
+    path.write_text(path.read_text().replace("<!-- end of speed -->", ""))
     with pytest.raises(UserError, match=r"README\.md has lost its marker"):
         report.texts(tree)
 
