@@ -13,6 +13,7 @@ from files import replacing
 COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
 COLORS |= {
     "lntl_averaged": "#66c2a5",
+    "lntl_epochs100": "#7fbf3f",
     "lntl_official": "#004d3a",
     "lntl_plus": "#b3397b",
     "lntl_plus_smoothing0": "#dfa3c6",

@@ -53,6 +53,11 @@ def test_no_setting_is_what_the_table_runs_already():
 def test_every_deviation_of_the_flag_has_a_row():
     names = {s.name for s in (*studies.DEVIATIONS, studies.RESTORED)}
     assert set(options.DEVIATIONS) < names
+    for cell in grid("--studies", "deviations"):  # one thing differs from the row that it is compared with
+        found = (cell.option.deviation, cell.option.precision)
+        name = cell.name.removeprefix("lntl_var0.020_").removesuffix("_seed1")
+        if cell.option.method == "lntl":
+            assert found == (name if name in options.DEVIATIONS else None, "bfloat16")
 
 
 def test_other_seeds(capsys):
@@ -76,13 +81,16 @@ def test_tables_of_made_up_runs():
     ten = [0.1 * i for i in range(10)]
     runs = {
         "a": made_up([*ten, 0.99]),  # the table's run is longer: its first ten epochs count
+        "r": made_up([*ten[:-2], 0.7, 0.8], "lntl_bfloat16"),
         "b": made_up([*ten[:-1], 0.6], "lntl_still_g", bias=0.25),
         "c": made_up([*ten[:-1], 0.8], "lntl_still_g", bias=0.75),
         "d": made_up([*ten[:-1], 0.5], "lntl_lambda0_mu1"),
     }
     lines = studies.deviations_table(runs).splitlines()
     assert lines[2] == "| **as in the table** | 0.9000 | 0.8000 |  | 0.5000 |"
-    assert "| 0.7000 | 0.7333 | -0.0667 | 0.5000 |" in next(line for line in lines if "stands still" in line)
+    assert lines[3] == "| bfloat16 instead of float32 | 0.8000 | 0.7333 | -0.0667 | 0.5000 |"
+    assert lines[4] == "| **in bfloat16** | 0.8000 | 0.7333 |  | 0.5000 |"
+    assert "| 0.7000 | 0.7333 | +0.0000 | 0.5000 |" in next(line for line in lines if "stands still" in line)
     assert sum("not yet run" in line for line in lines) == len(studies.DEVIATIONS) + 1
     panels = studies.sensitivity(runs)
     assert panels["test accuracy"][2][2] == pytest.approx(0.9)
