@@ -138,10 +138,12 @@ def draw_sensitivity(path, lambdas, mus, panels):
         values = np.asarray(values)
         known = values[np.isfinite(values)]
         low, high = (known.min(), known.max()) if known.size else (0, 1)
-        axis.imshow(values, cmap="Greys", vmin=low, vmax=high + (high - low) / 2 + 1e-6, aspect="auto")
+        axis.imshow(values, cmap="viridis", vmin=low, vmax=high + 1e-6, aspect="auto")
+        axis.set_facecolor("0.93")
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                axis.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=9)
+                color = "black" if value > (low + 2 * high) / 3 else "white"
+                axis.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=9, color=color)
         axis.set(title=title, xlabel=r"$\mu$", ylabel=r"$\lambda$")
         axis.set_xticks(range(len(mus)), [f"{m:g}" for m in mus])
         axis.set_yticks(range(len(lambdas)), [f"{v:g}" for v in lambdas])
