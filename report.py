@@ -67,16 +67,19 @@ def summary(cells):
 
 def matrix(cells):
     """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary."""
-    found = {(c["method"], c["color_var"]): measured(c) for c in cells}
+    found = {
+        (c["method"], c["color_var"]): f"**{measured(c)}**" + (f" ({c['n']})" if c["n"] > 1 else "") for c in cells
+    }
     rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
     for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells)}:
         name = title(method)
         if method in PUBLISHED:
             rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
             name = ""
-        ours = [f"**{found[method, v]}**" if (method, v) in found else "-" for v in COLOR_VARS]
+        ours = [found.get((method, v), "-") for v in COLOR_VARS]
         rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
-    return "\n".join([*rows, "", f"-: not yet run. {summary(cells)}"])
+    legend = "One seed each; where there are several, mean ± std of a sample (number of seeds). -: not yet run."
+    return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
 
 
 def last_epochs(runs):
