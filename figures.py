@@ -14,6 +14,8 @@ COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray
 COLORS |= {
     "lntl_averaged": "#66c2a5",
     "lntl_epochs100": "#7fbf3f",
+    "lntl_baseline2": "#5e8c31",
+    "lntl_baseline3": "#a3b18a",
     "lntl_official": "#004d3a",
     "lntl_plus": "#b3397b",
     "lntl_plus_smoothing0": "#dfa3c6",

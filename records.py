@@ -30,6 +30,7 @@ TITLES = {"baseline": "Baseline", "blindeye": "BlindEye", "gray": "Gray", LUMA: 
 AVERAGED = "lntl_averaged"  # the same runs as "lntl", the weights of their last epochs averaged
 TITLES[AVERAGED] = "LNTL, mean weights of the last 5 epochs"
 TITLES |= {"lntl_official": "LNTL, from the authors' network", "lntl_plus": "LNTL+ (ours)"}
+TITLES |= {f"lntl_baseline{seed}": f"LNTL, from the baseline of seed {seed}" for seed in (2, 3)}
 TITLES["lntl_epochs100"] = "LNTL, the official 100 epochs (bfloat16)"
 TITLES["lntl_plus_smoothing0"] = "LNTL+, not smoothed: its first version"
 AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth

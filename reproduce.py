@@ -170,7 +170,7 @@ def make_grid(option):
             resolved, baseline = options.resolve_training(options.train_parser().parse_args(flags)), None
             if setting and setting.start:
                 begin = studies.STARTS[setting.start]
-                baseline = add(begin.method, color_var, 1, begin)
+                baseline = add(begin.method, color_var, begin.seed, begin)
             try:
                 train.starting_weights(resolved)
             except UserError:  # none are shipped

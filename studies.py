@@ -1,7 +1,7 @@
 """Studies beside the paper's table: named settings of LNTL at one variance, and the tables that come of them.
 
-`python reproduce.py --studies selection deviations sensitivity long` runs them, `--report` makes the tables from the
-records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
+`python reproduce.py --studies selection deviations sensitivity starts long` runs them, `--report` makes the tables from
+the records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
 """
 
 import math
@@ -24,8 +24,9 @@ class Setting(NamedTuple):
     color_var: float = COLOR_VAR
     epochs: int = EPOCHS
     period: int = 40  # epochs between two cuts of the learning rate
-    start: str | None = None  # the setting whose weights it starts from, instead of the shipped baseline
+    start: str | None = None  # of STARTS: whose weights it starts from, instead of the shipped baseline
     title: str = ""
+    seed: int = 1  # of a start
 
 
 def of_lambda_and_mu(lambda_, mu):
@@ -57,9 +58,11 @@ DEVIATIONS = (
 RESTORED = deviation(
     "restored_optimizer", "the pretrained checkpoint's optimiser too (both from its network)", flags=""
 )
-STARTS = {
+STARTS = {  # one without a name is a baseline of the table
     "epochs12": Setting("epochs12", method="baseline", epochs=12),
     "holdout100": Setting("holdout100", "--holdout 5000", method="baseline", epochs=100),
+    "baseline2": Setting("", method="baseline", epochs=100, seed=2),
+    "baseline3": Setting("", method="baseline", epochs=100, seed=3),
 }
 
 
@@ -98,6 +101,7 @@ STUDIES = {
     "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
     "deviations": [BFLOAT16, *DEVIATIONS],
     "selection": [*SELECTION],
+    "starts": [Setting(name, "--average 5", epochs=20, start=name) for name in ("baseline2", "baseline3")],
     "long": [Setting("epochs100", IN_BFLOAT16, color_var=v, epochs=100) for v in (0.02, 0.05)],
 }
 

@@ -27,11 +27,12 @@ def made_up(accuracies, method="lntl", bias=0.5):
 def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
     cells = grid("--studies", *studies.STUDIES)
     names = [cell.name for cell in cells]
-    assert len(set(names)) == len(names) == 44
+    assert len(set(names)) == len(names) == 48
     for cell in cells:
         match = records.NAME.fullmatch(cell.name)
-        assert (match[1], float(match[2]), match[4]) == (cell.option.method, cell.option.color_var, "1")
-        assert match[3]
+        option = cell.option
+        assert (match[1], float(match[2]), int(match[4])) == (option.method, option.color_var, option.random_seed)
+        assert match[3] or (option.method == "baseline" and option.random_seed > 1)
     by_name = {cell.name: cell for cell in cells}
     strong = by_name["lntl_var0.020_lambda0.1_mu1_seed1"].option
     assert (strong.lambda_, strong.mu, strong.max_step, strong.lr_decay_period) == (0.1, 1, studies.EPOCHS, 40)
@@ -40,6 +41,7 @@ def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
     late = by_name["lntl_var0.020_epochs12_seed1"]
     assert late.baseline is by_name["baseline_var0.020_epochs12_seed1"]
     assert late.baseline.option.max_step == 12
+    assert by_name["lntl_var0.020_baseline2_seed1"].baseline.name == "baseline_var0.020_seed2"  # a cell of the table
 
 
 def test_no_setting_is_what_the_table_runs_already():
