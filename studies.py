@@ -101,7 +101,7 @@ STUDIES = {
     "sensitivity": [of_lambda_and_mu(a, b) for a in LAMBDAS for b in MUS if (a, b) != (0.01, 0.1)],
     "deviations": [BFLOAT16, *DEVIATIONS],
     "selection": [*SELECTION],
-    "starts": [Setting(name, "--average 5", epochs=20, start=name) for name in ("baseline2", "baseline3")],
+    "starts": [Setting(b, f"{IN_BFLOAT16} --average 5", epochs=20, start=b) for b in ("baseline2", "baseline3")],
     "long": [Setting("epochs100", IN_BFLOAT16, color_var=v, epochs=100) for v in (0.02, 0.05)],
 }
 
