@@ -110,9 +110,20 @@ STUDIES = {
 
 
 def by_setting(runs, setting):
-    """The logs of all seeds of a named setting of LNTL at the studies' variance, or of the table's run (None)."""
-    name = f"{REFERENCE}_{setting}" if setting else REFERENCE
-    return [r["log"] for r in runs.values() if r["method"] == name and r["options"]["color_var"] == COLOR_VAR]
+    """The logs of a named setting of LNTL at the studies' variance, one a seed; None: those of the table's run.
+
+    Of the table's run only the seeds that the short runs have: those of one seed see the images in the same order, and
+    their accuracies move together.
+    """
+
+    def found(names):
+        runs_of = (r for r in runs.values() if r["method"] in names and r["options"]["color_var"] == COLOR_VAR)
+        return {r["options"]["random_seed"]: r["log"] for r in runs_of}
+
+    if setting:
+        return [*found({f"{REFERENCE}_{setting}"}).values()]
+    seeds = found({f"{REFERENCE}_{s.name}" for name in ("deviations", "sensitivity") for s in STUDIES[name]})
+    return [log for seed, log in found({REFERENCE}).items() if seed in seeds or not seeds]
 
 
 def short(log, key="test_accuracy"):

@@ -18,10 +18,10 @@ def grid(*flags):
     return reproduce.make_grid(reproduce.parser().parse_args(["--device", "cpu", *flags]))
 
 
-def made_up(accuracies, method="lntl", bias=0.5):
+def made_up(accuracies, method="lntl", bias=0.5, seed=1):
     """A run with these test accuracies, as records.load_runs gives it."""
     log = [{"test_accuracy": a, "bias_accuracy": bias, "neg_entropy": -1.5} for a in accuracies]
-    return {"method": method, "options": {"color_var": studies.COLOR_VAR}, "log": log}
+    return {"method": method, "options": {"color_var": studies.COLOR_VAR, "random_seed": seed}, "log": log}
 
 
 def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
@@ -85,7 +85,8 @@ def test_tables_of_made_up_runs():
         "a": made_up([*ten, 0.99]),  # the table's run is longer: its first ten epochs count
         "r": made_up([*ten[:-2], 0.7, 0.8], "lntl_bfloat16"),
         "b": made_up([*ten[:-1], 0.6], "lntl_still_g", bias=0.25),
-        "c": made_up([*ten[:-1], 0.8], "lntl_still_g", bias=0.75),
+        "c": made_up([*ten[:-1], 0.8], "lntl_still_g", bias=0.75, seed=2),
+        "o": made_up([0.1] * 10, seed=3),  # a seed of the table that no short run has
         "d": made_up([*ten[:-1], 0.5], "lntl_lambda0_mu1"),
     }
     lines = studies.deviations_table(runs).splitlines()
