@@ -51,9 +51,9 @@ DEVIATIONS = (
     deviation("uniform_batchnorm", "h's BatchNorm weights from U(0, 1)"),
     deviation("epochs12", "from a baseline of 12 epochs instead of 100", start="epochs12"),
     deviation("clipped", "data: colours clipped instead of drawn again"),
+    deviation("uniform_test", "data: test colours uniform over all colours"),
     deviation("any_grey", "data: foreground above 0 instead of above 128"),
     deviation("shaded", "data: grey shading kept"),
-    deviation("uniform_test", "data: test colours uniform over all colours"),
 )
 RESTORED = deviation(
     "restored_optimizer", "the pretrained checkpoint's optimiser too (both from its network)", flags=""
