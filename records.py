@@ -130,7 +130,12 @@ def start(option):
     path = Path(option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth")
     if path.name.startswith("pretrained_var"):
         return AUTHORS_NETWORK
-    return path.parent.name if path.name == "final.pth" else f"{path.stem}_seed1"
+    return path.parent.name if path.name == "final.pth" else run_of(path)
+
+
+def run_of(weights):
+    """The name of the run that made a file of checkpoints/: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
+    return weights.stem if NAME.fullmatch(weights.stem) else f"{weights.stem}_seed1"
 
 
 def hardware(run):

@@ -11,7 +11,7 @@ import studies
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import replacing
-from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, start, title
+from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, run_of, start, title
 
 # ------------------------------------------------------------------------------------------------- tables
 
@@ -122,8 +122,7 @@ def weights_table(runs, root=ROOT):
     """One row a file of checkpoints/: the run that made it, its accuracy, and its SHA-256."""
     rows = ["| file | run | accuracy | SHA-256 |", "|---|---|---|---|"]
     for path in sorted((root / "checkpoints").glob("*.pth")):
-        name = f"{path.stem}_seed1"
-        if name not in runs:
+        if (name := run_of(path)) not in runs:
             raise UserError(f"checkpoints/{path.name} has no records in results/runs/{name}; add them, or remove it")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append(f"| {path.name} | {name} | {runs[name]['metrics']['accuracy']:.4f} | `{digest}` |")

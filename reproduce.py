@@ -140,7 +140,8 @@ class Cell:
         if any((self.path / name).exists() for name in ("last.pt", "previous.pt")):
             option.checkpoint = read_options(self.path).get("checkpoint")
         elif self.baseline:
-            option.checkpoint = str(self.baseline.path / "final.pth")
+            own, shipped = self.baseline.path / "final.pth", train.SHIPPED / f"{self.baseline.name}.pth"
+            option.checkpoint = str(shipped if shipped.exists() and not own.exists() else own)
             if not Path(option.checkpoint).exists():
                 raise UserError(f"{option.checkpoint} is missing; put it back, or delete the rest of its folder")
         return train.train(option)

@@ -59,7 +59,7 @@ def ready(clone):
 def tree(tmp_path):
     """A copy of what the report reads, as its root: of the records, one LNTL run, another, and the shipped weights'."""
     runs = {"lntl_var0.020_seed1", "lntl_var0.020_official"}
-    runs |= {f"{path.stem}_seed1" for path in (records.ROOT / "checkpoints").glob("*.pth")}
+    runs |= {records.run_of(path) for path in (records.ROOT / "checkpoints").glob("*.pth")}
     for name in ("results/health", "results/authors_network", "checkpoints", *(f"results/runs/{run}" for run in runs)):
         shutil.copytree(records.ROOT / name, tmp_path / name)
     for path in (

@@ -241,6 +241,7 @@ def test_start_of_a_run():
     option = {"from_scratch": False, "method": "lntl", "checkpoint": None, "color_var": 0.03}
     assert records.start(option) == "baseline_var0.030_seed1"
     assert records.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
+    assert records.start(option | {"checkpoint": "x/baseline_var0.020_seed2.pth"}) == "baseline_var0.020_seed2"
     assert records.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
     assert records.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == records.AUTHORS_NETWORK
     assert records.start(option | {"from_scratch": True}) is None
@@ -284,7 +285,7 @@ def test_weights_without_records_are_refused(tree):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(Path(records.ROOT, "checkpoints").glob("*.pth")), ids=lambda p: p.stem)
 def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
-    recorded = records.load_runs()[f"{path.stem}_seed1"]
+    recorded = records.load_runs()[records.run_of(path)]
     flags = ["-e", "x", "--save_dir", str(tmp_path), "--checkpoint", str(path)]
     flags += ["--method", recorded["options"]["method"], "--color_var", str(recorded["options"]["color_var"])]
     assert evaluation.main(flags) == 0

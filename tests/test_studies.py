@@ -71,6 +71,22 @@ def test_other_seeds(capsys):
         assert "are for the table" in refused(capsys, reproduce, "--studies", "long", *flags.split())
 
 
+def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path):
+    taken = []
+    monkeypatch.setattr(reproduce.train, "train", lambda option: taken.append(option.checkpoint))
+    _, second, third_start, third = grid("--studies", "starts", "--save_dir", str(tmp_path))
+    second.run()
+    with pytest.raises(UserError, match=r"baseline_var0\.020_seed3/final\.pth is missing"):
+        third.run()
+    third_start.path.mkdir()
+    (third_start.path / "final.pth").touch()
+    third.run()
+    assert taken == [
+        str(reproduce.train.SHIPPED / "baseline_var0.020_seed2.pth"),
+        str(third_start.path / "final.pth"),
+    ]
+
+
 def test_selection_table():
     log = [{"holdout_recolored_accuracy": 0.9, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25}]
     method = "lntl_plus_holdout_mu0.3_lr0.01_lambda0.01"
