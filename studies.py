@@ -39,9 +39,10 @@ IN_BFLOAT16 = "--precision bfloat16"
 BFLOAT16 = Setting("bfloat16", IN_BFLOAT16, title="bfloat16 instead of float32")
 
 
-def deviation(name, title, flags=IN_BFLOAT16, start=None):
+def deviation(name, title, start=None):
     """The setting of one row of the table of deviations; `--deviation NAME`, but where it begins with other weights."""
-    return Setting(name, flags if start else f"{flags} --deviation {name}", start=start, title=title)
+    flags = IN_BFLOAT16 if start else f"{IN_BFLOAT16} --deviation {name}"
+    return Setting(name, flags, start=start, title=title)
 
 
 DEVIATIONS = (
@@ -55,9 +56,7 @@ DEVIATIONS = (
     deviation("any_grey", "data: foreground above 0 instead of above 128"),
     deviation("shaded", "data: grey shading kept"),
 )
-RESTORED = deviation(
-    "restored_optimizer", "the pretrained checkpoint's optimiser too (both from its network)", flags=""
-)
+RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's optimiser too (both from its network)")
 STARTS = {  # one without a name is a baseline of the table
     "epochs12": Setting("epochs12", method="baseline", epochs=12),
     "holdout100": Setting("holdout100", "--holdout 5000", method="baseline", epochs=100),
