@@ -15,7 +15,7 @@ COLORS |= {
     "lntl_averaged": "#66c2a5",
     "lntl_epochs100": "#7fbf3f",
     "lntl_baseline2": "#5e8c31",
-    "lntl_baseline3": "#a3b18a",
+    "lntl_baseline1": "#a3b18a",
     "lntl_official": "#004d3a",
     "lntl_plus": "#b3397b",
     "lntl_plus_smoothing0": "#dfa3c6",

@@ -30,7 +30,8 @@ TITLES = {"baseline": "Baseline", "blindeye": "BlindEye", "gray": "Gray", LUMA: 
 AVERAGED = "lntl_averaged"  # the same runs as "lntl", the weights of their last epochs averaged
 TITLES[AVERAGED] = "LNTL, mean weights of the last 5 epochs"
 TITLES |= {"lntl_official": "LNTL, from the authors' network", "lntl_plus": "LNTL+ (ours)"}
-TITLES |= {f"lntl_baseline{seed}": f"LNTL, from the baseline of seed {seed} (bfloat16)" for seed in (2, 3)}
+TITLES["lntl_baseline1"] = "LNTL, seed 2 from the baseline of seed 1"
+TITLES["lntl_baseline2"] = "LNTL, seed 1 from the baseline of seed 2 (bfloat16)"
 TITLES["lntl_epochs100"] = "LNTL, the official 100 epochs (bfloat16)"
 TITLES["lntl_plus_smoothing0"] = "LNTL+, not smoothed: its first version"
 AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
@@ -147,20 +148,32 @@ def hardware(run):
     return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
+def weights_of(name):
+    """Where the shipped weights of a run lie, if it has any: the other way round of `run_of`."""
+    return ROOT / "checkpoints" / f"{name.removesuffix('_seed1')}.pth"
+
+
+def start_but_seed(run):
+    """`start`, without the seed where it is the run's own: what the seeds of one setting have in common."""
+    began = start(run["options"])
+    return began and began.removesuffix(f"_seed{run['options']['random_seed']}")
+
+
 def make_cell(method, runs, everything, key="test_accuracy"):
     """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
-    option, began = runs[0]["options"], start(runs[0]["options"])
+    option = runs[0]["options"]
+    pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
+    pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
+    began = [(start_but_seed(r), pretrained.get(start(r["options"]))) for r in runs]
     free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "average", "checkpoint", "checkpoint_sha256"}
-    for other in (r["options"] for r in runs[1:]):
+    for other, its in zip((r["options"] for r in runs), began, strict=True):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
-        if differ or start(other) != began:
+        if differ or its != began[0]:
             raise UserError(
                 f"the seeds of {method} at {option['color_var']} were run with different options "
                 f"({', '.join(sorted(differ)) or 'start'}); give one setting a name of its own"
             )
     accuracy = [r["log"][-1][key] for r in runs]
-    pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
-    pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
     return {
         "method": method,
         "color_var": option["color_var"],
@@ -170,7 +183,8 @@ def make_cell(method, runs, everything, key="test_accuracy"):
         "std": round(statistics.stdev(accuracy), 6) if len(runs) > 1 else None,
         "n": len(runs),
         "epochs": option["max_step"],
-        "pretrain_epochs": pretrained.get(began),
+        "starts": [start(r["options"]) for r in runs],
+        "pretrain_epochs": began[0][1],
         "minutes": round(statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in runs), 1),
         "precision": option["precision"],
         "hardware": "; ".join(sorted({hardware(r) for r in runs})),

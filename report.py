@@ -11,7 +11,7 @@ import studies
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import replacing
-from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, run_of, start, title
+from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, run_of, title
 
 # ------------------------------------------------------------------------------------------------- tables
 
@@ -43,8 +43,8 @@ def full_table(cells, runs):
             continue
         option = options[method.removesuffix("_luma").removesuffix("_averaged"), color_var]
         difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
-        began = start(option)
-        began = "random" if began is None else f"{began}, {cell['pretrain_epochs']} epochs"
+        seeds = "".join(f", seed{s}" for s in cell["seeds"][1:]) if cell["starts"][0] != cell["starts"][-1] else ""
+        began = f"{cell['starts'][0]}{seeds}, {cell['pretrain_epochs']} epochs" if cell["starts"][0] else "random"
         rows.append(
             f"{head} **{measured(cell)}** | {difference} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
             f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"

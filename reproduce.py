@@ -14,6 +14,7 @@ the others out of a cell, and a worker that is killed leaves a cell that the nex
 import contextlib
 import copy
 import gc
+import os
 import signal
 import socket
 import statistics
@@ -97,9 +98,12 @@ class Progress(NamedTuple):
 class Cell:
     """One run of the grid."""
 
-    def __init__(self, option, baseline):
-        """option: as train.py resolved it. baseline: the cell whose weights it needs, or None."""
-        self.option, self.baseline = option, baseline
+    def __init__(self, option, start, baseline):
+        """option: as train.py resolved it. start: the run whose weights it begins with, or None for random ones.
+
+        baseline: the cell of that run where it belongs to the grid; else its weights are shipped.
+        """
+        self.option, self.start, self.baseline = option, start, baseline
         self.name, self.path = option.exp_name, Path(option.save_dir, option.exp_name)
 
     def progress(self):
@@ -139,16 +143,19 @@ class Cell:
         option = copy.copy(self.option)
         if any((self.path / name).exists() for name in ("last.pt", "previous.pt")):
             option.checkpoint = read_options(self.path).get("checkpoint")
-        elif self.baseline:
-            own, shipped = self.baseline.path / "final.pth", train.SHIPPED / f"{self.baseline.name}.pth"
-            option.checkpoint = str(shipped if shipped.exists() and not own.exists() else own)
+        elif self.start:
+            own, shipped = Path(option.save_dir, self.start, "final.pth"), records.weights_of(self.start)
+            option.checkpoint = os.path.relpath(shipped if shipped.exists() and not own.exists() else own)
             if not Path(option.checkpoint).exists():
                 raise UserError(f"{option.checkpoint} is missing; put it back, or delete the rest of its folder")
         return train.train(option)
 
 
 def make_grid(option):
-    """The cells that the flags ask for, and the baselines that they need and are not shipped. Raises UserError."""
+    """The cells that the flags ask for, and the baselines that they need and are not shipped. Raises UserError.
+
+    A run of seed s starts from the baseline of seed s, unless its setting names another start.
+    """
     device = "cuda" if option.device == "cuda" or (option.device == "auto" and torch.cuda.is_available()) else "cpu"
     cells = {}
 
@@ -168,19 +175,19 @@ def make_grid(option):
             for flag in ("save_dir", "data_dir", "device", "threads"):
                 if (value := getattr(option, flag)) is not None:
                     flags.append(f"--{flag}={value}")
-            resolved, baseline = options.resolve_training(options.train_parser().parse_args(flags)), None
-            if setting and setting.start:
-                begin = studies.STARTS[setting.start]
-                baseline = add(begin.method, color_var, begin.seed, begin)
-            try:
-                train.starting_weights(resolved)
-            except UserError:  # none are shipped
-                baseline = baseline or add("baseline", color_var, 1)
-            cells[name] = Cell(resolved, baseline)
+            resolved = options.resolve_training(options.train_parser().parse_args(flags))
+            start, baseline = None, None
+            if options.starts_trained(method, resolved.checkpoint, resolved.from_scratch):
+                first = studies.STARTS[setting.start] if setting and setting.start else studies.baseline(seed)
+                start = records.cell_name(first.method, color_var, first.seed, first.name)
+                own = Path(option.save_dir, start, "final.pth")
+                if start in cells or own.exists() or not records.weights_of(start).exists():
+                    baseline = add(first.method, color_var, first.seed, first if first.name else None)
+            cells[name] = Cell(resolved, start, baseline)
         return cells[name]
 
     for setting in (s for name in option.studies or [] for s in studies.STUDIES[name]):
-        for seed in option.seeds or [1]:
+        for seed in option.seeds or [setting.seed]:
             add(setting.method, setting.color_var, seed, setting)
     for seed in [] if option.studies else option.seeds or SEEDS[device]:
         for method in sorted(option.methods, key=ORDER.index):

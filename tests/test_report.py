@@ -28,14 +28,17 @@ def change(root, name, file, edit):
     path.write_text(lines)
 
 
-def another_seed(root, seed, correct, name=SOME):
-    """Makes up the records of another seed of a run, with so many images of 10000 right."""
-    run = name.replace("seed1", f"seed{seed}")
-    shutil.copytree(root / "results/runs" / name, root / "results/runs" / run)
+def another_seed(root, seed, correct):
+    """Makes up another seed of SOME, with so many images of 10000 right, and its baseline."""
+    runs, begun = root / "results/runs", f"baseline_var0.020_seed{seed}"
+    shutil.copytree(runs / "baseline_var0.020_seed1", runs / begun, dirs_exist_ok=True)
+    change(root, begun, "options.json", lambda o: o.update(random_seed=seed))
+    run = SOME.replace("seed1", f"seed{seed}")
+    shutil.copytree(runs / SOME, runs / run)
     confusion = np.zeros((10, 10), int)
     confusion[0, :2] = correct, 10_000 - correct
     metrics = {"accuracy": correct / 10_000, "correct": correct, "confusion": confusion.tolist()}
-    change(root, run, "options.json", lambda o: o.update(random_seed=seed))
+    change(root, run, "options.json", lambda o: o.update(random_seed=seed, checkpoint=f"runs/{begun}/final.pth"))
     change(root, run, "metrics.json", lambda m: m.update(metrics))
     change(root, run, "log.jsonl", lambda log: log[-1].update(test_accuracy=correct / 10_000))
     return run
@@ -100,7 +103,7 @@ def test_a_falsified_record_changes_the_texts(tree):
     run = another_seed(tree, 2, 9000)
     shutil.rmtree(tree / "results/runs" / SOME)
     (tree / "results/runs" / run).rename(tree / "results/runs" / SOME)
-    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1))
+    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1, checkpoint=None))
     after = made_of(tree)
     for name in ("results/results.json", "results/table.md", "README.md", "REPRODUCTION.md"):
         assert before[name] != after[name], name
@@ -161,13 +164,41 @@ def test_seeds_become_one_cell_with_mean_and_std(tree):
     assert cell["mean"] == pytest.approx(np.mean([first, 0.8, 0.84]), abs=1e-6)
     assert cell["std"] == pytest.approx(np.std([first, 0.8, 0.84], ddof=1), abs=1e-6)
     assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
-    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made_of(tree)["README.md"]
+    assert cell["starts"] == [f"baseline_var0.020_seed{seed}" for seed in (1, 2, 3)]
+    made = made_of(tree)
+    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made["README.md"]
+    assert "| baseline_var0.020_seed1, seed2, seed3, 100 epochs |" in made["results/table.md"]
 
 
 @pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
 def test_seeds_with_other_options_are_refused(tree, option):
     run = another_seed(tree, 2, 8000)
     change(tree, run, "options.json", lambda o: o.update(option))
+    with pytest.raises(UserError, match="different options"):
+        report.texts(tree)
+
+
+@pytest.mark.parametrize("checkpoint", ["runs/baseline_var0.020_seed1/final.pth", "pretrained_var0.020.pth"])
+def test_seeds_start_from_their_own_baselines_or_all_from_one(tree, checkpoint):
+    run = another_seed(tree, 2, 8000)
+    change(tree, run, "options.json", lambda o: o.update(checkpoint=checkpoint))
+    with pytest.raises(UserError, match=r"different options \(start\)"):
+        report.texts(tree)
+    if "pretrained" in checkpoint:
+        change(tree, SOME, "options.json", lambda o: o.update(checkpoint=checkpoint))
+        cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
+        assert (cell["n"], cell["starts"], cell["pretrain_epochs"]) == (2, [records.AUTHORS_NETWORK] * 2, 100)
+
+
+def test_seeds_from_baselines_of_different_length_are_refused(tree):
+    def shorten(log):
+        del log[0]
+        for number, record in enumerate(log, 1):
+            record["epoch"] = number
+
+    another_seed(tree, 2, 8000)
+    change(tree, "baseline_var0.020_seed2", "options.json", lambda o: o.update(max_step=99))
+    change(tree, "baseline_var0.020_seed2", "log.jsonl", shorten)
     with pytest.raises(UserError, match="different options"):
         report.texts(tree)
 

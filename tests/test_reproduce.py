@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import option as options
+import records
 import reproduce
 import slurm
 import train
@@ -235,7 +236,7 @@ def test_a_failed_baseline_fails_what_needs_it(tmp_path, data, monkeypatch, caps
 
 
 def test_busy_cells_are_looked_at_again(tmp_path, data, monkeypatch, capsys):
-    held = RunFolder(tmp_path, reproduce.records.cell_name("baseline", COLOR_VAR, 1))
+    held = RunFolder(tmp_path, records.cell_name("baseline", COLOR_VAR, 1))
     cells = grid(tmp_path, data)
     trainings = Trainings(monkeypatch, gray=held.lock.close)  # the other worker dies meanwhile
     assert cells[0].busy()
@@ -246,7 +247,7 @@ def test_busy_cells_are_looked_at_again(tmp_path, data, monkeypatch, capsys):
 
 
 def test_waits_for_a_baseline_that_another_worker_has(tmp_path, data, monkeypatch, capsys):
-    held = RunFolder(tmp_path, reproduce.records.cell_name("baseline", COLOR_VAR, 1))
+    held = RunFolder(tmp_path, records.cell_name("baseline", COLOR_VAR, 1))
     trainings = Trainings(monkeypatch)
     sleeps = []
 
@@ -264,14 +265,56 @@ def test_waits_for_a_baseline_that_another_worker_has(tmp_path, data, monkeypatc
     assert capsys.readouterr().out.count("waiting") == 1
 
 
-def test_shipped_baselines_are_used_and_missing_ones_added(tmp_path):
+def test_every_seed_starts_from_its_own_baseline(tmp_path):
+    """Which is trained where it is asked for or not shipped."""
+
+    def starts(*arguments):
+        arguments = ["--color_vars", "0.02", "--device", "cpu", "--save_dir", str(tmp_path), *arguments]
+        cells = reproduce.make_grid(reproduce.parser().parse_args(arguments))
+        return {c.name: (c.start, c.baseline and c.baseline.name) for c in cells}
+
+    first, second, fifth = (f"baseline_var0.020_seed{seed}" for seed in (1, 2, 5))
+    assert records.weights_of(first) == train.SHIPPED / "baseline_var0.020.pth"
+    assert records.weights_of(first).exists()
+    assert records.weights_of(second).exists()
+    assert not records.weights_of(fifth).exists()
+    assert starts("--methods", "lntl", "blindeye", "--seeds", "1", "2", "5") == {
+        "lntl_var0.020_seed1": (first, None),
+        "blindeye_var0.020_seed1": (first, None),
+        "lntl_var0.020_seed2": (second, None),
+        "blindeye_var0.020_seed2": (second, None),
+        fifth: (None, None),
+        "lntl_var0.020_seed5": (fifth, fifth),
+        "blindeye_var0.020_seed5": (fifth, fifth),
+    }
+    asked = starts("--methods", "baseline", "lntl", "lntl_plus")
+    assert asked["lntl_var0.020_seed1"] == (first, first)
+    assert asked["lntl_plus_var0.020_seed1"] == (None, None)
+    (tmp_path / first).mkdir()
+    (tmp_path / first / "final.pth").touch()
+    assert starts("--methods", "lntl")["lntl_var0.020_seed1"] == (first, first)
+
+
+def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path):
+    taken = []
+    monkeypatch.setattr(train, "train", lambda option: taken.append(Path(option.checkpoint).resolve()))
+    arguments = f"--methods lntl --color_vars 0.02 --seeds 2 5 --device cpu --save_dir {tmp_path}".split()
+    second, fifth_start, fifth = reproduce.make_grid(reproduce.parser().parse_args(arguments))
+    second.run()
+    with pytest.raises(UserError, match=r"baseline_var0\.020_seed5/final\.pth is missing"):
+        fifth.run()
+    fifth_start.path.mkdir()
+    (fifth_start.path / "final.pth").touch()
+    fifth.run()
+    assert taken == [train.SHIPPED / "baseline_var0.020_seed2.pth", fifth_start.path / "final.pth"]
+
+
+def test_the_whole_grid_without_repetition():
     def names(*arguments):
         return [c.name for c in reproduce.make_grid(reproduce.parser().parse_args([*arguments, "--device", "cpu"]))]
 
-    assert (train.SHIPPED / "baseline_var0.020.pth").exists()
-    assert names("--methods", "lntl", "--color_vars", "0.02") == ["lntl_var0.020_seed1"]
     assert len(names()) == len(set(names())) == 28
-    assert len(names("--seeds", "2", "3")) >= 56
+    assert len(set(names("--seeds", "2", "3"))) == len(names("--seeds", "2", "3")) == 56
 
 
 def test_schedules(tmp_path):
