@@ -8,6 +8,7 @@ python train.py -e again --from checkpoint/lntl_var0.020/options.json         # 
 import contextlib
 import ctypes
 import hashlib
+import os
 import shlex
 import signal
 import sys
@@ -18,14 +19,13 @@ import torch
 
 import option as options
 import recorded
+import records
 from dataset.load import DRY_RUN, load_data
 from errors import Stopped, UserError, exits
 from evaluate import report
 from models.checkpoint import load_weights
 from run_folder import RunFolder
 from trainer import Trainer
-
-SHIPPED = Path(__file__).parent / "checkpoints"
 
 
 def choose_device(option):
@@ -60,7 +60,7 @@ def starting_weights(option):
         return None
     if option.checkpoint:
         return Path(option.checkpoint)
-    shipped = SHIPPED / f"baseline_var{option.color_var:.3f}.pth"
+    shipped = records.weights_of(records.cell_name("baseline", option.color_var, 1))
     if shipped.exists():
         return shipped
     raise UserError(
@@ -74,7 +74,9 @@ def pin_start(option):
     if not (start := starting_weights(option)):
         return
     if not start.is_file():
-        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint")
+        shipped = records.weights_of(start.parent.name)
+        hint = f": {os.path.relpath(shipped)} has those of {start.parent.name}" if shipped.exists() else ""
+        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint{hint}")
     found = hashlib.sha256(start.read_bytes()).hexdigest()
     if option.checkpoint_sha256 not in (None, found):
         raise UserError(f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint")

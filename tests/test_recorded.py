@@ -151,3 +151,15 @@ def test_a_run_that_is_older_than_a_flag(tmp_path, small_data, whole, capsys):
     assert "begun with --average 0, not 1" in refused(capsys, train, *given, "--resume", "--average", "1")
     assert train.main([*given, "--resume"]) == 0
     assert_same(tmp_path / "run", whole(1))
+
+
+def test_a_start_that_is_not_here_but_shipped_is_named(capsys, tmp_path):
+    """The record of a run that began with the weights of another run, on a fresh clone."""
+    record = str(train.records.ROOT / "results/runs/lntl_var0.035_seed1/options.json")
+    start = tmp_path / "baseline_var0.035_seed1" / "final.pth"
+    given = ["--from", record, "-e", "again", "--save_dir", str(tmp_path), "--device", "cpu"]
+    error = refused(capsys, train, *given, "--checkpoint", str(start))
+    assert f"{start} is not a file" in error
+    assert error.strip().endswith("baseline_var0.035.pth has those of baseline_var0.035_seed1")
+    error = refused(capsys, train, *given, "--checkpoint", str(tmp_path / "mine" / "final.pth"))
+    assert error.strip().endswith("--checkpoint")

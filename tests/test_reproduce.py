@@ -274,7 +274,7 @@ def test_every_seed_starts_from_its_own_baseline(tmp_path):
         return {c.name: (c.start, c.baseline and c.baseline.name) for c in cells}
 
     first, second, fifth = (f"baseline_var0.020_seed{seed}" for seed in (1, 2, 5))
-    assert records.weights_of(first) == train.SHIPPED / "baseline_var0.020.pth"
+    assert records.weights_of(first) == ROOT / "checkpoints" / "baseline_var0.020.pth"
     assert records.weights_of(first).exists()
     assert records.weights_of(second).exists()
     assert not records.weights_of(fifth).exists()
@@ -306,7 +306,7 @@ def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path)
     fifth_start.path.mkdir()
     (fifth_start.path / "final.pth").touch()
     fifth.run()
-    assert taken == [train.SHIPPED / "baseline_var0.020_seed2.pth", fifth_start.path / "final.pth"]
+    assert taken == [records.weights_of("baseline_var0.020_seed2"), fifth_start.path / "final.pth"]
 
 
 def test_the_whole_grid_without_repetition():
