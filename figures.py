@@ -10,16 +10,10 @@ from matplotlib import pyplot as plt
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build
 from files import replacing
 
-COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73"}
-COLORS |= {
-    "lntl_averaged": "#66c2a5",
-    "lntl_epochs100": "#7fbf3f",
-    "lntl_baseline2": "#5e8c31",
-    "lntl_baseline1": "#a3b18a",
-    "lntl_official": "#004d3a",
+COLORS = {  # of the methods that the figures of the table show
+    "baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73",
     "lntl_plus": "#b3397b",
-    "lntl_plus_smoothing0": "#dfa3c6",
-}
+}  # fmt: skip
 OTHER = "black"
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
     "test accuracy": ("test_accuracy", 1),
@@ -73,12 +67,13 @@ def draw_accuracy(path, published, cells, title):
 
     published: {method: {variance: accuracy}}; cells: of results.json; title: gives a method's name in words.
     """
+    cells = [c for c in cells if c["method"] in COLORS]
     figure, axis = plt.subplots(figsize=(10.5, 5), layout="constrained")
     for method, points in published.items():
         axis.plot(*zip(*points.items(), strict=True), "--o", color=COLORS[method], mfc="white", lw=1, ms=7, alpha=0.8)
     for method in reversed({**published, **dict.fromkeys(c["method"] for c in cells)}):
         found = [c for c in cells if c["method"] == method]
-        style = {"color": COLORS.get(method, OTHER), "marker": "o" if method in published else "D", "ms": 5}
+        style = {"color": COLORS[method], "marker": "o" if method in published else "D", "ms": 5}
         style |= {"ls": "-" if method in published else ":", "lw": 1.5, "label": title(method)}
         means = dict.fromkeys(COLOR_VARS, np.nan) | {c["color_var"]: c["mean"] for c in found}  # no line over a gap
         axis.plot(*zip(*sorted(means.items()), strict=True), **style)
@@ -99,24 +94,32 @@ def draw_accuracy(path, published, cells, title):
     save(figure, path)
 
 
-def draw_curves(path, runs, title, color_var=0.02):
-    """Draws every training epoch by epoch. Above: all methods at one variance. Below: LNTL at all variances.
+def draw_curves(path, runs, starts, title, color_var=0.02):
+    """Draws every training epoch by epoch, in three rows: the methods at one variance; LNTL at all variances; and LNTL
+    at the one variance by what it starts from.
 
-    runs: of report.load_runs; title: gives a method's name in words.
+    runs: of records.load_runs; starts: {name of a run: name of what it starts from}; title: gives a method's name in
+    words.
     """
-    figure, axes = plt.subplots(2, len(PANELS), figsize=(14, 6.2), layout="constrained")
+    figure, axes = plt.subplots(3, len(PANELS), figsize=(14, 9.2), layout="constrained")
     shades = dict(zip(COLOR_VARS, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(COLOR_VARS))), strict=True))
-    for run in runs.values():
+    of_lntl = {n: r for n, r in runs.items() if r["options"]["method"] == "lntl"}
+    begun = sorted({starts[n] for n, r in of_lntl.items() if r["options"]["color_var"] == color_var})
+    for name, run in runs.items():
         method, variance = run["method"], run["options"]["color_var"]
-        if variance == color_var:
-            draw_run(axes[0], run, COLORS.get(method, OTHER), title(method).replace(", ", ",\n"))
+        if variance == color_var and method in COLORS:
+            draw_run(axes[0], run, COLORS[method], title(method))
         if method == "lntl":
             draw_run(axes[1], run, shades.get(variance, OTHER), rf"$\sigma^2$ = {variance}")
+        if variance == color_var and name in of_lntl:
+            draw_run(axes[2], run, f"C{begun.index(starts[name])}", starts[name])
     for axis, (name, _) in zip(axes[0], PANELS.items(), strict=True):
         axis.set_title(name)
     axes[0, 1].set_yscale("log")  # the baseline's first epoch is far above the rest
     axes[0, 1].yaxis.set_major_formatter("{x:g}")
-    for row, what in zip(axes, (rf"all methods, $\sigma^2$ = {color_var}", "LNTL, all variances"), strict=True):
+    variance = rf"$\sigma^2$ = {color_var}"
+    rows = (f"all methods, {variance}", "LNTL, all variances", f"LNTL by its start, {variance}")
+    for row, what in zip(axes, rows, strict=True):
         row[0].set_ylabel(what)
         row[-1].axhline(np.log(8), color=OTHER, ls=":", lw=1)
         row[-1].annotate(
@@ -126,6 +129,8 @@ def draw_curves(path, runs, title, color_var=0.02):
         legend(row[-1], row[0])
         for axis in row:
             axis.set(xlabel="epoch")
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
             tidy(axis)
     save(figure, path)
 

@@ -11,7 +11,7 @@ import studies
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import replacing
-from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, run_of, title
+from records import PUBLISHED, ROOT, cell_name, hardware, in_table, load_runs, make_cells, run_of, start, title
 
 # ------------------------------------------------------------------------------------------------- tables
 
@@ -196,7 +196,8 @@ def draw(folder, root=ROOT):
     shown = [runs[n] for n in (cell_name("baseline", 0.02, 1), cell_name("lntl", 0.02, 1)) if n in runs]
     matrices = [(f"{title(r['method'])}: {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown]
     figures.draw_confusion(folder / "confusion.png", matrices)
-    figures.draw_curves(folder / "curves.png", {name: r for name, r in runs.items() if in_table([r])}, title)
+    shown = {name: r for name, r in runs.items() if in_table([r])}
+    figures.draw_curves(folder / "curves.png", shown, {n: start(r["options"]) for n, r in shown.items()}, title)
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
         "{}, μ {}, lr {}, λ {}, smoothing {}\nstart: {}".format(*setting): logs
