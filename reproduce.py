@@ -145,7 +145,7 @@ class Cell:
             option.checkpoint = read_options(self.path).get("checkpoint")
         elif self.start:
             own, shipped = Path(option.save_dir, self.start, "final.pth"), records.weights_of(self.start)
-            option.checkpoint = os.path.relpath(shipped if shipped.exists() and not own.exists() else own)
+            option.checkpoint = os.path.relpath(shipped) if shipped.exists() and not own.exists() else str(own)
             if not Path(option.checkpoint).exists():
                 raise UserError(f"{option.checkpoint} is missing; put it back, or delete the rest of its folder")
         return train.train(option)
