@@ -37,6 +37,10 @@ def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
     by_name = {cell.name: cell for cell in cells}
     strong = by_name["lntl_var0.020_lambda0.1_mu1_seed1"].option
     assert (strong.lambda_, strong.mu, strong.max_step, strong.lr_decay_period) == (0.1, 1, studies.EPOCHS, 40)
+    precisions = {
+        cell.option.lambda_: cell.option.precision for cell in cells if "_lambda" in cell.name and "_mu1_" in cell.name
+    }
+    assert precisions == {0: "bfloat16", 0.001: "float32", 0.01: "float32", 0.1: "bfloat16", 1: "bfloat16"}
     assert by_name["lntl_var0.020_still_g_seed1"].option.deviation == "still_g"
     assert by_name["lntl_var0.050_epochs100_seed1"].option.max_step == 100
     late = by_name["lntl_var0.020_epochs12_seed1"]
@@ -102,7 +106,7 @@ def test_tables_of_made_up_runs():
     assert "| 0.7000 | 0.7333 | +0.0000 | 0.5000 |" in next(line for line in lines if "stands still" in line)
     assert sum("not yet run" in line for line in lines) == len(studies.DEVIATIONS) + 1
     panels = studies.sensitivity(runs)
-    assert panels["test accuracy"][2][2] == pytest.approx(0.8)  # the paper's setting, in bfloat16 like the others
+    assert panels["test accuracy"][2][2] == pytest.approx(0.9)  # the paper's setting: the table's run
     assert panels["test accuracy"][0][3] == pytest.approx(0.5)
     assert panels["entropy of h's prediction"][0][3] == pytest.approx(1.5)
     assert sum(not math.isnan(v) for row in panels["accuracy of h"] for v in row) == 2
