@@ -4,6 +4,7 @@ Records are the small files of a run folder (RECORDS). NAME is METHOD_varV.VVV_s
 and METHOD_varV.VVV_SETTING or METHOD_varV.VVV_SETTING_seedS for a named setting outside of it.
 """
 
+import filecmp
 import json
 import re
 import shutil
@@ -105,7 +106,7 @@ def load_runs(root=ROOT):
 
 
 def add(save_dir, root=ROOT):
-    """Copies the records of every finished run of the paper's table in `save_dir`. Returns their names."""
+    """Copies the records of every finished run in `save_dir`. Returns the names of those that were new or changed."""
     names = []
     for folder in sorted(Path(save_dir).glob("*_var*_seed*")):
         if not NAME.fullmatch(folder.name) or not (folder / "metrics.json").exists():
@@ -114,6 +115,8 @@ def add(save_dir, root=ROOT):
             raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
         target = root / "results" / "runs" / folder.name
         target.mkdir(parents=True, exist_ok=True)
+        if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
+            continue
         for name in RECORDS:
             with replacing(target / name) as temporary:
                 shutil.copyfile(folder / name, temporary)

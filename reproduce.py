@@ -318,7 +318,7 @@ def work(cells):
 def main(arguments=None):
     option = parser().parse_args(arguments)
     if option.add:
-        print("kept the records of:", *records.add(option.save_dir) or ["no run, as none is finished"])
+        print("kept the records of:", *records.add(option.save_dir) or ["no run, as none has finished since"])
     if option.report:
         report.rebuild()
         print("written: results/, checkpoints/README.md, README.md, RELIABILITY.md, REPRODUCTION.md")

@@ -287,8 +287,12 @@ def test_add_keeps_finished_cells_alone(tree, tmp_path):
     (save_dir / SOME / "metrics.json").unlink()  # not finished
     (save_dir / "lntl_var0.020").mkdir()  # of train.sh
     assert records.add(save_dir, tree) == ["baseline_var0.020_seed1"]
+    assert records.add(save_dir, tree) == []
     assert {p.name for p in runs.iterdir()} == others | {"baseline_var0.020_seed1"}
     assert sorted(p.name for p in (runs / "baseline_var0.020_seed1").iterdir()) == sorted(records.RECORDS)
+    with (save_dir / "baseline_var0.020_seed1" / "options.json").open("a") as file:
+        file.write("\n")
+    assert records.add(save_dir, tree) == ["baseline_var0.020_seed1"]
 
 
 def test_add_refuses_other_data(tree, tmp_path):
