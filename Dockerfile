@@ -9,8 +9,8 @@ FROM python:3.11-slim
 WORKDIR /app
 
 # The torch wheel brings its CUDA libraries; from the host comes only the driver.
-COPY requirements.lock ./
-RUN pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY requirements/lock.txt ./
+RUN pip install --no-cache-dir --require-hashes -r requirements/lock.txt
 
 # Any user of the host may be given with --user: everything is readable, results and caches are writable for all.
 RUN useradd --uid 1000 --create-home lntl && mkdir -m 1777 checkpoint

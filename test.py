@@ -7,14 +7,15 @@ python test.py -e official --method baseline --color_var 0.02 --checkpoint pretr
 import sys
 from pathlib import Path
 
+import methods
 import option as options
-from dataset.load import load_data
+from dataset import data_sets
 from errors import UserError, exits
-from evaluate import report
 from models import FeatureExtractor, LabelClassifier
 from models.checkpoint import load_weights
-from run_folder import read_options
-from train import choose_device
+from run.device import choose_device
+from run.evaluate import report
+from run.folder import read_options
 
 
 def adopt_recorded(option, run):
@@ -49,9 +50,10 @@ def main(arguments=None):
     f, g = FeatureExtractor(), LabelClassifier()
     load_weights(weights, f, g)
     f.to(device), g.to(device)
-    data = load_data(option, device)
+    data = data_sets()[option.dataset](option, device, grey=methods.METHODS[option.method].grey)
     run.mkdir(parents=True, exist_ok=True)
-    report(option, run, f, g, data.test if option.data_split == "test" else {"train": data.train}, weights)
+    tests = data.test if option.data_split == "test" else {"train": data.train}
+    report(option, run, f, g, data, weights, tests=tests)
     return 0
 
 

@@ -96,9 +96,9 @@ def sha256(data):
 
 def main(arguments=None):
     """Writes the data of one variance as the authors released it, and a picture of it."""
+    from common import Parser, number, seed
     from dataset.released import ReleasedFile, released_name, write_released
     from dataset.sample_sheet import draw_samples
-    from option import Parser, number, seed
 
     parser = Parser(prog="-m dataset.colored_mnist", description=main.__doc__)
     sigma = number(float, 0, 1, open_low=True)

@@ -13,12 +13,11 @@ import numpy as np
 
 from errors import UserError, one_line
 from files import replacing
-from pickle_interpreter import PROTOCOL_2, Callee, LongText, Refused, StandIn, read_pickle, read_whole
+from strangers.pickle_interpreter import PROTOCOL_2, Callee, LongText, Refused, StandIn, read_pickle, read_whole
 
 MAX_BYTES = 320 << 20  # Python 2 writes 173 MB; as text (protocol 2 on Python 3) it takes up to 260 MB
 HEADER = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }"  # what np.save writes for a dictionary
 PYTHON_2_ORDER = ("test_image", "test_label", "test_gray", "train_label", "train_image")  # of this dictionary
-OWN = 1.0  # the "variance" of data that is not Colored-MNIST: no shipped weights are for it, so no run starts from them
 LABEL_TYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
 PROTOCOL_5 = PROTOCOL_2 | {
     "BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8", "SHORT_BINUNICODE", "BINUNICODE8",

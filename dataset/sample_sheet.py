@@ -1,19 +1,19 @@
 """A picture of the benchmark: the first training and test images of every digit."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 
-from figures import save
+from common.picture import plain, save, subplots
 
 PER_DIGIT = 8
 
 
+@plain
 def draw_samples(path, data, title):
     """Writes a PNG with the first 8 images of each digit, training at the left and test at the right.
 
     data: ColoredMnist.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 6), layout="constrained")
+    figure, axes = subplots(1, 2, (9, 6))
     figure.suptitle(title)
     parts = (
         (data.train, "training: the colour follows the digit"),

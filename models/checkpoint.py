@@ -14,7 +14,7 @@ from errors import UserError, exits
 from files import replacing
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
-from safe_pickle import check_torch_file
+from strangers.safe_pickle import check_torch_file
 
 F_NAMES = ("bn0", "conv1", "conv2")
 G_NAMES = ("conv3", "conv4", "fc")

@@ -4,7 +4,7 @@
 #
 #   LNTL_RUNTIME=local|docker   where to run; unset: docker where it works and has the NVIDIA runtime, else local
 #   LNTL_PYTHON=/path/python    a Python that has the packages of requirements.txt: nothing is installed, no docker
-#   LNTL_LOCKED=1               install from requirements.lock, every file checked against its SHA-256
+#   LNTL_LOCKED=1               install from requirements/lock.txt, every file checked against its SHA-256
 #
 # Without LNTL_PYTHON, an active virtual environment that has the packages is used, else ./.venv, made when missing.
 
@@ -153,12 +153,14 @@ find_python() {
   die "Python 3.11 to 3.14 is needed, found: $(python3 --version 2>/dev/null || echo none); install one, or set LNTL_PYTHON"
 }
 
-installed() { cmp -s "$1" ".venv/installed-$1"; } # the file as it was when its installation was complete
+copy_of() { printf '.venv/installed-%s' "${1##*/}"; } # the file as it was when its installation was complete
+
+installed() { cmp -s "$1" "$(copy_of "$1")"; }
 
 complete() { # complete base|dev: whether .venv holds what is asked for
   [ ! -e .venv/unfinished ] && [ -x .venv/bin/python ] && installed requirements.txt &&
-    { [ "${LNTL_LOCKED:-}" != 1 ] || installed requirements.lock; } &&
-    { [ "$1" != dev ] || installed requirements-dev.txt; }
+    { [ "${LNTL_LOCKED:-}" != 1 ] || installed requirements/lock.txt; } &&
+    { [ "$1" != dev ] || installed requirements/dev.txt; }
 }
 
 # install FILE PIP_ARGUMENTS...: installs FILE into .venv, and keeps a copy of it as the mark of completion.
@@ -169,7 +171,7 @@ install() {
   PIP_USER=0 .venv/bin/python -m pip install --disable-pip-version-check --no-input $quiet "${@:2}" -r "$1" >&2 ||
     die "pip could not install $1 (its message is above); give the same command again to go on"
   cp "$1" .venv/installing
-  mv .venv/installing ".venv/installed-$1"
+  mv .venv/installing "$(copy_of "$1")"
 }
 
 # make_venv base|dev: makes .venv, or brings it up to date. One whose making was interrupted is made anew, under a lock.
@@ -196,25 +198,25 @@ fill_venv() {
     "$BASE_PYTHON" -m venv .venv >&2 || die "$BASE_PYTHON could not make .venv (its message is above)"
   elif ! .venv/bin/python -c '' 2>/dev/null; then
     die ".venv holds no Python that runs; delete .venv to have it made anew"
-  elif [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements.lock; then
-    die "LNTL_LOCKED=1, but .venv was not installed from this requirements.lock; delete .venv to have it made anew"
+  elif [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements/lock.txt; then
+    die "LNTL_LOCKED=1, but .venv was not installed from this requirements/lock.txt; delete .venv to have it made anew"
   fi
-  if [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements.lock; then
-    install requirements.lock --require-hashes
-    cp requirements.txt .venv/installed-requirements.txt
+  if [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements/lock.txt; then
+    install requirements/lock.txt --require-hashes
+    cp requirements.txt "$(copy_of requirements.txt)"
   elif ! installed requirements.txt; then
-    rm -f .venv/installed-requirements.lock
+    rm -f "$(copy_of requirements/lock.txt)"
     install requirements.txt
   fi
   rm -f .venv/unfinished
-  if [ "$1" = dev ] && ! installed requirements-dev.txt; then install requirements-dev.txt; fi
+  if [ "$1" = dev ] && ! installed requirements/dev.txt; then install requirements/dev.txt; fi
   say "environment: .venv is ready"
 }
 
 # use_python base|dev: sets PYTHON to a Python that has the packages; with `dev`, those of the tests too.
 use_python() {
   local modules=$PACKAGES file=requirements.txt missing active=${VIRTUAL_ENV:-}
-  if [ "$1" = dev ]; then modules="$modules $DEV_PACKAGES" file=requirements-dev.txt; fi
+  if [ "$1" = dev ]; then modules="$modules $DEV_PACKAGES" file=requirements/dev.txt; fi
   case ${LNTL_LOCKED:-0} in 0 | 1) ;; *) die "LNTL_LOCKED=$LNTL_LOCKED is neither 0 nor 1" ;; esac
   if [ -n "${LNTL_PYTHON:-}" ]; then
     PYTHON=$LNTL_PYTHON

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import records
+from evidence import records
 from tests import processes
-from tests.clone import Clone
+from tests.scripts.clone import Clone
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -62,8 +62,7 @@ def tree(tmp_path):
     runs |= {records.run_of(path) for path in (records.ROOT / "checkpoints").glob("*.pth")}
     for name in ("results/health", "results/authors_network", "checkpoints", *(f"results/runs/{run}" for run in runs)):
         shutil.copytree(records.ROOT / name, tmp_path / name)
-    for path in (
-        p for files in ("RE*.md", "results/bench_*.json", "results/SPEED.md") for p in records.ROOT.glob(files)
-    ):
+    (tmp_path / "docs").mkdir()
+    for path in (p for files in ("README.md", "docs/*.md", "results/bench_*.json") for p in records.ROOT.glob(files)):
         shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
     return tmp_path

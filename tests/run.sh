@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the style and runs the tests, in the environment of train.sh with requirements-dev.txt on top.
+# Checks the style and runs the tests, in the environment of train.sh with requirements/dev.txt on top.
 #
 #   bash tests/run.sh                     the fast tests
 #   bash tests/run.sh -m slow             the long ones

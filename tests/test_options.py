@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import option as options
-import records
 import test as evaluation
 import train
+from evidence import records
+from tests.models.test_models import weights_file
 from tests.processes import write_small
-from tests.test_models import weights_file
 
 
 def refused(capsys, program, *arguments):
@@ -110,7 +110,7 @@ def test_no_flag_is_left_out():
 
 def test_reliability_says_how_many():
     inside, beyond = (sum(map(len, values.values())) for values in (AT_BOUNDS, BOUNDS))
-    text = (records.ROOT / "RELIABILITY.md").read_text()
+    text = (records.ROOT / "docs" / "RELIABILITY.md").read_text()
     assert f"| {inside} values at the bounds, {beyond} beyond," in text
 
 

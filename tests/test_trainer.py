@@ -6,19 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from blindeye import confusion_loss
+from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData, on_device
-from dataset.load import hold_out
 from errors import UserError
 from methods import METHODS
+from methods.blindeye import confusion_loss
+from methods.lntl import GradientReversal, bias_cross_entropy, negative_entropy
 from models.checkpoint import join_net
 from tests.reference import Reference
-from trainer import (
-    GradientReversal,
-    Trainer,
-    bias_cross_entropy,
-    negative_entropy,
-)
+from trainer import Trainer
 
 STEPS, BATCH = 4, 6
 
@@ -149,7 +145,7 @@ class Run:
 def test_divergence_stops_with_the_losses_and_saves_nothing():
     images, labels = digits(4 * BATCH)
     run = Run()
-    trainer = Trainer(options(lr=1e9), on_device(images, labels), run, torch.device("cpu"), {})
+    trainer = Trainer(options(lr=1e9), DataSet.of(on_device(images, labels)), run, torch.device("cpu"))
     with pytest.raises(UserError, match=r"diverged in epoch 1.*cls_loss.*last\.pt.*--detach_h"):
         trainer.fit()
     assert run.states == []
@@ -160,7 +156,7 @@ def test_learning_rate_follows_the_schedule():
     images, labels = digits(BATCH)
     run = Run()
     option = options(max_step=5, lr_decay_period=2, lr=0.01, method="baseline")
-    trainer = Trainer(option, on_device(images, labels), run, torch.device("cpu"), {})
+    trainer = Trainer(option, DataSet.of(on_device(images, labels)), run, torch.device("cpu"))
     trainer.save = lambda: None
     trainer.fit()
     assert [r["lr"] for r in run.records] == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001])

@@ -1,0 +1,213 @@
+"""Measures the speed of the project's trainer against a straightforward rewrite of the original, side by side.
+
+    python -m bench                                     # prints a table
+    python -m bench --quick --json results/bench_X.json # at most three minutes; keeps the figures
+    python -m bench --device cuda
+
+All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
+over the rounds of the time of one iteration at batch 128, data loading included; every round begins with iterations
+that are not counted. The matrix product is this machine's own yardstick: the best rate that it reaches is its peak.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import option as options
+from bench.straightforward import Straightforward, loader
+from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, table
+from common import Parser, number
+from dataset.base import DataSet
+from dataset.batches import FactoredData, ImageData
+from dataset.colored_mnist import build
+from errors import UserError, exits
+from files import write_json
+from run.device import choose_device
+from run.folder import environment
+from trainer import Trainer
+
+COLOR_VAR = 0.02
+UNCOUNTED = 10  # iterations at the start of a round: in the first ones, loader queues and caches fill
+
+
+def settings(method, precision="float32", *more):
+    """The options of train.py for one variant."""
+    flags = f"-e bench --method {method} --color_var {COLOR_VAR} --random_seed 1 --precision {precision}"
+    return options.resolve_training(options.train_parser().parse_args([*flags.split(), *more]))
+
+
+class Reference:
+    """The straightforward version of a method."""
+
+    def __init__(self, method, images, label, device):
+        self.update = getattr(Straightforward(settings(method), device), method)
+        self.loader, self.device = loader(images, label, BATCH), device
+
+    def seconds(self, iterations):
+        """Of one iteration, on the average of `iterations`."""
+        batches = iter(self.loader)
+        for i in range(UNCOUNTED + iterations):
+            if i == UNCOUNTED:
+                start = time.perf_counter()
+            x, y, b = next(batches)
+            self.update(x.to(self.device), y.to(self.device), b.to(self.device))  # ends with reading the losses
+        return (time.perf_counter() - start) / iterations
+
+
+class Ours:
+    """The trainer itself, in one precision."""
+
+    def __init__(self, method, precision, data, device):
+        option = settings(method, precision)
+        self.tf32 = precision == "tf32"
+        self.trainer = Trainer(option, DataSet.of(data), None, device)
+        self.trainer.method.start_epoch(0)
+
+    def seconds(self, iterations):
+        """Of one iteration, on the average of `iterations`."""
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        order = torch.randperm(len(self.trainer.train)).to(self.trainer.device)
+        batches = order[: (UNCOUNTED + iterations) * BATCH].split(BATCH)
+        for part in batches[:UNCOUNTED], batches[UNCOUNTED:]:
+            start = time.perf_counter()
+            with self.trainer.step as step:  # waits for a GPU at its end
+                for index in part:
+                    step(index)
+        return (time.perf_counter() - start) / iterations
+
+
+def matrix_rate(dtype, device, size=MATRIX):
+    """Best rate of a square matrix product, GFLOP/s."""
+    a = torch.randn(size, size, device=device).to(dtype)
+    best = 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def needed_gflop(method, data):
+    """GFLOP that the convolutions and the matrix product of one iteration need on plain images."""
+    trainer = Trainer(settings(method), DataSet.of(data), None, torch.device("cpu"))
+    trainer.method.start_epoch(0)
+    with FlopCounterMode(display=False) as counter:
+        trainer.iterate(torch.arange(BATCH))
+    return counter.get_total_flops() / 1e9
+
+
+def measure(device, rounds, iterations):
+    """Runs all variants in turns. Returns the figures as plain values."""
+    start = time.perf_counter()
+    data = build(COLOR_VAR).train
+    figures = {"data_seconds": time.perf_counter() - start}
+    images = data.mask[..., None] * data.color[:, None, None, :]
+    precisions = [p for p in PRECISIONS if device.type == "cuda" or p != "tf32"]
+    if device.type == "cpu":
+        rates = [matrix_rate(dtype, device, 256) for dtype in (torch.float32, torch.bfloat16)]
+        if rates[1] < rates[0] / 4:  # emulated: an iteration would take a minute
+            precisions.remove("bfloat16")
+            figures["bfloat16"] = f"not measured: without hardware for it here ({rates[1]:.1f} GFLOP/s)"
+
+    variants = {}
+    for method in METHODS:
+        variants[method, "reference"] = Reference(method, images, data.label, device)
+        for precision in precisions:
+            mask_dtype = torch.bfloat16 if precision == "bfloat16" else None
+            ours = FactoredData(data.mask, data.color, data.label, device, mask_dtype=mask_dtype)
+            variants[method, precision] = Ours(method, precision, ours, device)
+    times = {name: [] for name in variants}
+    peak = dict.fromkeys(("float32", "bfloat16"), 0.0)
+    for turn in range(rounds):
+        for kind in peak:
+            if kind in precisions:
+                peak[kind] = max(peak[kind], matrix_rate(getattr(torch, kind), device))
+        for name, variant in variants.items():
+            times[name].append(variant.seconds(iterations))
+        print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
+
+    figures["matrix_gflops"] = {kind: rate or None for kind, rate in peak.items()}
+    for method in METHODS:
+        medians = {p: statistics.median(times[method, p]) * 1e3 for p in ("reference", *precisions)}
+        figures[method] = {f"{p}_ms": medians.get(p) for p in ("reference", *PRECISIONS)}
+        figures[method]["rounds_ms"] = {p: [t * 1e3 for t in times[method, p]] for p in medians}
+        figures[method]["gflop"] = needed_gflop(method, ImageData(images[:BATCH], data.label[:BATCH]))
+    return figures
+
+
+# Runs train.py as it is; says when the first iteration is over, and stops after an evaluation behind the twentieth.
+FIRST = """
+import json, resource, signal, sys, time
+import torch
+import train, trainer
+from run import progress
+from run.evaluate import evaluate
+trainers, done = [], []
+class Watched(trainer.Trainer):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        trainers.append(self)
+def watch(self, epoch, iteration, names, measured):
+    if measured[0].is_cuda:
+        torch.cuda.synchronize()
+    done.append(time.time())
+    if len(done) == 20:
+        evaluate(trainers[0].method.f, trainers[0].method.g, trainers[0].test["test_accuracy"])
+        trainers[0].stop = signal.SIGTERM
+train.Trainer, progress.Progress.iteration = Watched, watch
+train.main()
+megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform == "linux" else 1e6)
+print(json.dumps({"first": done[0], "megabytes": megabytes}))
+"""
+
+
+def start_up(device):
+    """{"start_seconds": from the command to the end of the first LNTL iteration, "peak_memory_mb"}."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = f"-e bench --color_var {COLOR_VAR} --random_seed 1 --device {device.type} --from_scratch --save_dir"
+        start = time.time()
+        line = [sys.executable, "-c", FIRST, *flags.split(), folder]
+        child = subprocess.run(line, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True)
+    if child.returncode != 0:
+        raise UserError(f"train.py does not run here: {child.stderr.strip().splitlines()[-1]}")
+    last = json.loads(child.stdout.splitlines()[-1])
+    return {"start_seconds": last["first"] - start, "peak_memory_mb": last["megabytes"]}
+
+
+@exits
+def main(arguments=None):
+    parser = Parser(prog="-m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most three minutes")
+    parser.add_argument("--json", metavar="FILE", help="writes the figures")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads")
+    chosen = parser.parse_args(arguments)
+    if chosen.json and not Path(chosen.json).parent.is_dir():
+        raise UserError(f"--json {chosen.json}: its folder does not exist; make it, or give another file")
+    warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
+    flags = ["--device", chosen.device, *(["--threads", str(chosen.threads)] if chosen.threads else [])]
+    device = choose_device(settings("lntl", "float32", *flags))
+    rounds, iterations = (3, 10) if chosen.quick else (7, 20)
+    if device.type == "cuda":
+        iterations *= 10
+    figures = {"environment": environment(), "device": device.type, "rounds": rounds, "iterations": iterations}
+    figures |= measure(device, rounds, iterations) | start_up(device)
+    print(table(figures))
+    if chosen.json:
+        write_json(chosen.json, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

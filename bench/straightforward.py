@@ -1,0 +1,134 @@
+"""What the benchmark measures against: a straightforward rewrite of the original, as one would write it by its README.
+
+float32 in NCHW, PIL transforms in a data loader with four workers, three separate bias predictors, two full forward
+passes an iteration, gradients of everything. It computes what methods/ computes (tests/bench/test_bench.py), and is
+used for nothing but timing.
+"""
+
+import multiprocessing
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from dataset.batches import IGNORED, MEAN, STD
+from methods.lntl import GradientReversal
+
+WORKERS = 4
+
+
+class Images(Dataset):
+    """Colored-MNIST, image by image: normalised image (3, 28, 28), label, bias labels (3, 14, 14)."""
+
+    def __init__(self, images, label):
+        """images: uint8 (N, 28, 28, 3); label: int64 (N,). NumPy arrays."""
+        self.images, self.label = images, label
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+
+    def __len__(self):
+        return len(self.label)
+
+    def __getitem__(self, i):
+        image = Image.fromarray(self.images[i])
+        small = np.asarray(image.resize((14, 14), Image.NEAREST)).transpose(2, 0, 1)
+        bias = np.where(small > 0, small // 32, IGNORED)
+        return self.transform(image), int(self.label[i]), torch.from_numpy(bias).long()
+
+
+def loader(images, label, batch_size):
+    """The data loader of the original."""
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    context = "fork" if forks else None  # the other ways would send the images to every worker again
+    data = Images(images, label)
+    return DataLoader(data, batch_size, shuffle=True, num_workers=WORKERS, multiprocessing_context=context)
+
+
+class Network(nn.Module):
+    """f and g in one, as in the original: returns (features, logits)."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn0 = nn.BatchNorm2d(3)
+        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
+        self.conv3 = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv2d(64, 64, 3, padding=1)
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu_(self.conv1(self.bn0(x))), 3, 2, 1)
+        features = F.relu_(self.conv2(x))
+        x = F.relu_(self.conv4(F.relu_(self.conv3(features))))
+        return features, self.fc(F.avg_pool2d(x, 7).flatten(1))
+
+
+class Predictor(nn.Module):
+    """The bias predictor of one colour channel: logits (B, 8, 14, 14)."""
+
+    def __init__(self):
+        super().__init__()
+        self.pred_conv1 = nn.Conv2d(32, 32, 3, padding=1)
+        self.pred_bn1 = nn.BatchNorm2d(32)
+        self.pred_conv2 = nn.Conv2d(32, 8, 3, padding=1)
+
+    def forward(self, features):
+        return self.pred_conv2(F.relu_(self.pred_bn1(self.pred_conv1(features))))
+
+
+class Straightforward:
+    """The baseline and LNTL in the plainest form."""
+
+    def __init__(self, option, device="cpu"):
+        """option: lr, momentum, weight_decay, lambda_, mu, as for trainer.py's methods."""
+        self.option, self.device = option, device
+        self.net = Network().to(device)
+        self.predictors = [Predictor().to(device) for _ in "rgb"]
+        self.optimizers = [
+            torch.optim.SGD(m.parameters(), option.lr, option.momentum, weight_decay=option.weight_decay)
+            for m in (self.net, *self.predictors)
+        ]
+
+    def zero_grad(self):
+        """Zeros, as PyTorch 0.4 left them."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=False)
+
+    def baseline(self, x, y, b):
+        """One iteration of the baseline. Returns its loss."""
+        _, logits = self.net(x)
+        loss = F.cross_entropy(logits, y)
+        self.zero_grad()
+        loss.backward()
+        self.optimizers[0].step()
+        return loss.item()
+
+    def lntl(self, x, y, b):
+        """Updates A and B. Returns the losses of classification and bias, and the entropy term."""
+        features, logits = self.net(x)
+        cls_loss = F.cross_entropy(logits, y)
+        terms = []
+        for predictor in self.predictors:
+            log_p = F.log_softmax(predictor(features), dim=1)
+            terms.append((log_p.exp() * log_p).sum(1).mean())
+        term = sum(terms) / 3
+        loss = cls_loss + self.option.lambda_ * term
+        self.zero_grad()
+        loss.backward()
+        self.optimizers[0].step()
+
+        features, _ = self.net(x)
+        features = GradientReversal.apply(features, self.option.mu)
+        losses = [
+            F.cross_entropy(predictor(features), b[:, channel], ignore_index=IGNORED)
+            for channel, predictor in enumerate(self.predictors)
+        ]
+        bias_loss = sum(losses)
+        self.zero_grad()
+        bias_loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return cls_loss.item(), bias_loss.item(), term.item()

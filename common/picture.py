@@ -1,0 +1,75 @@
+"""Pictures by matplotlib with a style and a backend of their own: no setting of a user, notebook or folder matters."""
+
+import functools
+import os
+
+import numpy as np
+
+from errors import UserError
+from files import replacing
+
+try:  # a notebook's MPLBACKEND may name what is not installed; Figure below needs none
+    backend = os.environ.pop("MPLBACKEND", None)
+    from matplotlib import style
+    from matplotlib.figure import Figure
+except Exception as error:  # an unreadable matplotlibrc, a broken installation: whatever it is, a picture is no result
+    raise UserError(f"matplotlib cannot be loaded ({type(error).__name__}: {error}); see to its settings") from None
+finally:
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
+
+
+def plain(draw):
+    """Decorator of a function that draws: in it, matplotlib has its default style, such as no LaTeX."""
+
+    @functools.wraps(draw)
+    def drawing(*arguments, **how):
+        with style.context("default"):
+            return draw(*arguments, **how)
+
+    return drawing
+
+
+def subplots(rows, columns, figsize, **how):
+    """(figure, axes) as of pyplot.subplots, but with a figure that belongs to no window."""
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(rows, columns, **how)
+
+
+@plain
+def save(figure, path):
+    """Writes a figure as PNG, whole or not at all, without the date and version that would change its bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+
+
+@plain
+def draw_confusion(path, matrices, of="digit", colors=None, names=None):
+    """Draws confusion matrices side by side.
+
+    matrices: list of (title, K x K counts: row = true class, column = predicted class). of: what a class is called.
+    colors: uint8 (K, 3), a row of mean colours in training above each. names: of the classes [0 to K - 1].
+    """
+    heights = (0.01 if colors is None else 1, 10)
+    figure, axes = subplots(2, len(matrices), (4.6 * len(matrices), 5.1), squeeze=False, height_ratios=heights)
+    for (bar, matrix), (title, counts) in zip(axes.T, matrices, strict=True):
+        if colors is not None:
+            bar.set(title=title, xticks=[], yticks=[0], yticklabels=["mean\ncolour"])
+            bar.imshow(colors[None], aspect="auto")
+        else:
+            bar.axis("off")
+            matrix.set_title(title)
+        counts = np.asarray(counts)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        matrix.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+        for (row, column), value in np.ndenumerate(share):
+            if value >= 0.005 and len(counts) <= 20:
+                matrix.text(
+                    column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7,
+                    color="white" if value > 0.5 else "black",
+                )  # fmt: skip
+        matrix.set(xlabel=f"predicted {of}", ylabel=f"true {of} (rows in %)")
+        place = range(len(counts))
+        matrix.set_xticks(place, names or place, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
+        matrix.set_yticks(place, names or place)
+    save(figure, path)

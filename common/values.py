@@ -1,0 +1,48 @@
+"""What the value of a flag may be: types for argparse that take a value as it is meant, or say what it should be."""
+
+import argparse
+import math
+import re
+
+
+def number(kind, low, high, *, open_low=False):
+    """An argparse type: a finite number of `kind` within [low, high], or (low, high] with `open_low`."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value if open_low else low <= value) or not value <= high:
+            what = "a whole number" if kind is int else "a number"
+            bound = f"above {low}" if open_low else f"from {low}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bound} to {high}")
+        return value
+
+    return parse
+
+
+def pattern(regex, what):
+    """An argparse type: a text that matches; `what`, in an error, is what it should have been."""
+
+    def parse(text):
+        if not re.fullmatch(regex, text):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+        return text
+
+    return parse
+
+
+def switch(text):
+    """An argparse type: true or false."""
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in ("true", "1")
+
+
+count = number(int, 1, 10**6)
+seed = number(int, 0, 2**32 - 1)
+name = pattern(
+    r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}",
+    "experiment name; use up to 100 letters, digits and _ . + = - (no path)",
+)

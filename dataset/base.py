@@ -1,0 +1,58 @@
+"""What a data set is to the trainer: its flags, its names, its batches, and what its settings are called."""
+
+import torch
+
+from errors import UserError
+
+
+class DataSet:
+    """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
+
+    train: data as of dataset.batches, with `batch(index)` -> (x, y, b).
+    test: {name of its accuracy in records: data}, the first of which is the one that is reported.
+    """
+
+    name = ""
+    help = ""  # for train.py --help
+    flags = ()  # common.Flag; unset and not its own, a flag's value is None
+    networks = ("paper",)  # values of --network that fit; the first is the default
+    classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...
+    class_word = "digit"  # in figures
+    mean_colors = None  # uint8 (K, 3): of the classes in training, where they have one
+
+    @classmethod
+    def resolve(cls, option):
+        """Fills in its own flags, and refuses what cannot go together. Raises UserError."""
+
+    @classmethod
+    def setting(cls, option):
+        """The data set and its setting in words, for the log and the title of a figure."""
+        return cls.name
+
+    def __init__(self, option, device, grey=False):
+        """Loads it by resolved options. grey: for the method that sees no colour. Raises UserError."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, train, test=None):
+        """A data set of data that is there already. test: {name: data}."""
+        made = object.__new__(cls)
+        made.train, made.test = train, test or {}
+        return made
+
+    def class_names(self):
+        """Names of the classes for a figure; None where they are 0 to K - 1."""
+        return None if self.classes == tuple(map(str, range(len(self.classes)))) else self.classes
+
+    def recolored(self, held_out, option):
+        """Held-out images whose bias is made as that of the test, to choose settings by; None where that cannot be."""
+
+
+def hold_out(data, option):
+    """(data without `option.holdout` images, those alone or None): the same ones for every run on this data seed."""
+    if not option.holdout:
+        return data, None
+    if option.holdout >= len(data):
+        raise UserError(f"--holdout {option.holdout} leaves none of the {len(data)} training images; give less")
+    shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed or 0))
+    return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])

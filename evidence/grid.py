@@ -1,0 +1,175 @@
+"""The grid: methods x variances x seeds, or the named settings of studies.py; a cell is a run folder of train.py."""
+
+import copy
+import os
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+import option as options
+from errors import Busy, UserError
+from evidence import studies
+from evidence.records import PUBLISHED
+from files import read_json_lines
+from methods import METHODS, kind
+from models.shipped import cell_name, weights_of
+from run.folder import RunFolder, read_options
+
+PAPER = tuple(PUBLISHED)  # the methods of the paper's table
+SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
+FIXED = ("method", "color_var", "random_seed", "data_dir", "lr", "lr_decay_period", "max_step")
+
+
+class Progress(NamedTuple):
+    """How far a cell is."""
+
+    state: str  # "to do", "begun", "finished", or what is wrong
+    epoch: int  # finished ones
+    seconds: float | None  # of training an epoch, the mean; None before the first
+
+
+class Cell:
+    """One run of the grid."""
+
+    def __init__(self, option, start, baseline):
+        """option: as train.py resolved it. start: the run whose weights it begins with, or None for random ones.
+
+        baseline: the cell of that run where it belongs to the grid; else its weights are shipped.
+        """
+        self.option, self.start, self.baseline = option, start, baseline
+        self.name, self.path = option.exp_name, Path(option.save_dir, option.exp_name)
+
+    def progress(self):
+        """Reads how far the cell is, whoever runs it."""
+        try:
+            recorded = read_options(self.path)
+            log = read_json_lines(self.path / "log.jsonl")
+            seconds = statistics.fmean(r["seconds"] for r in log) if log else None
+        except (UserError, ValueError, KeyError, TypeError):
+            return Progress("damaged", 0, None)
+        for name in FIXED:
+            value = getattr(self.option, name)
+            if recorded and recorded.get(name) != value:
+                return Progress(f"was begun with --{name} {recorded.get(name)}, not {value}", len(log), seconds)
+        if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
+            return Progress("finished", len(log), seconds)
+        return Progress("begun" if log else "to do", len(log), seconds)
+
+    def finished(self):
+        return self.progress().state == "finished"
+
+    def busy(self):
+        """Whether a process has the cell at this moment."""
+        if not self.path.exists():
+            return False
+        try:
+            RunFolder(self.option.save_dir, self.name).lock.close()
+        except Busy:
+            return True
+        return False
+
+    def run(self, train):
+        """Trains it by `train(option)`, or goes on with it. Returns the exit status; raises Busy, or UserError."""
+        progress = self.progress()
+        if progress.state.startswith("was begun with"):
+            raise UserError(f"{self.path} {progress.state}; choose another --save_dir, or delete it")
+        option = copy.copy(self.option)
+        if any((self.path / name).exists() for name in ("last.pt", "previous.pt")):
+            option.checkpoint = read_options(self.path).get("checkpoint")
+        elif self.start:
+            own, shipped = Path(option.save_dir, self.start, "final.pth"), weights_of(self.start)
+            option.checkpoint = os.path.relpath(shipped) if shipped.exists() and not own.exists() else str(own)
+            if not Path(option.checkpoint).exists():
+                raise UserError(f"{option.checkpoint} is missing; put it back, or delete the rest of its folder")
+        return train(option)
+
+
+def make_grid(option):
+    """The cells that the flags ask for, and the baselines that they need and are not shipped. Raises UserError.
+
+    A run of seed s starts from the baseline of seed s, unless its setting names another start.
+    """
+    device = "cuda" if option.device == "cuda" or (option.device == "auto" and torch.cuda.is_available()) else "cpu"
+    cells = {}
+
+    def add(method, color_var, seed, setting=None):
+        name = cell_name(method, color_var, seed, setting and setting.name)
+        if name not in cells:
+            epochs, period = METHODS[method].schedule[device]
+            if setting:
+                epochs, period = setting.epochs, setting.period
+            elif option.epochs:
+                epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
+            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
+            flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
+            flags += setting.flags.split() if setting else []
+            if METHODS[method].averages and not setting:
+                flags += ["--average", str(min(METHODS[method].averages, epochs))]
+            for flag in ("save_dir", "data_dir", "device", "threads"):
+                if (value := getattr(option, flag)) is not None:
+                    flags.append(f"--{flag}={value}")
+            resolved = options.resolve_training(options.train_parser().parse_args(flags))
+            start, baseline = None, None
+            if kind(resolved).starts_trained(resolved):
+                first = studies.STARTS[setting.start] if setting and setting.start else studies.baseline(seed)
+                start = cell_name(first.method, color_var, first.seed, first.name)
+                own = Path(option.save_dir, start, "final.pth")
+                if start in cells or own.exists() or not weights_of(start).exists():
+                    baseline = add(first.method, color_var, first.seed, first if first.name else None)
+            cells[name] = Cell(resolved, start, baseline)
+        return cells[name]
+
+    for setting in (s for name in option.studies or [] for s in studies.STUDIES[name]):
+        for seed in option.seeds or [setting.seed]:
+            add(setting.method, setting.color_var, seed, setting)
+    for seed in [] if option.studies else option.seeds or SEEDS[device]:
+        for method in sorted(option.methods, key=lambda m: (m != "baseline", m != "lntl")):  # in the order of need
+            for color_var in option.color_vars:
+                add(method, color_var, seed)
+    return [*cells.values()]
+
+
+def time_left(cells, progress):
+    """Seconds of training of all that is not finished, by the epochs measured so far: of the same method, else of any.
+
+    progress: {name: Progress}. Returns None where no epoch has been measured.
+    """
+    measured = {}
+    for cell in cells:
+        if seconds := progress[cell.name].seconds:
+            measured.setdefault(cell.option.method, []).append(seconds)
+    if not measured:
+        return None
+    mean = {method: statistics.fmean(values) for method, values in measured.items()}
+    any_method = statistics.fmean(mean.values())
+    left = 0
+    for cell in cells:
+        epochs = max(0, cell.option.max_step - progress[cell.name].epoch)
+        left += epochs * mean.get(cell.option.method, any_method)
+    return left
+
+
+def overview(cells, workers):
+    """A line: how many cells are finished, and the time left for the grid with so many workers."""
+    progress = {cell.name: cell.progress() for cell in cells}
+    finished = sum(p.state == "finished" for p in progress.values())
+    seconds = time_left(cells, progress)
+    left = "not known before the first epoch" if seconds is None else tqdm.format_interval(seconds / workers)
+    return f"{finished} of {len(cells)} cells finished; time left with {workers} at work: {left}"
+
+
+def print_plan(cells):
+    """Prints every cell with its schedule and state, and the time left."""
+    running = 0
+    for cell in cells:
+        progress, option = cell.progress(), cell.option
+        state = f"begun at epoch {progress.epoch}" if progress.state == "begun" else progress.state
+        if progress.state in ("begun", "to do") and cell.busy():
+            running += 1
+            state = f"running elsewhere, at epoch {progress.epoch}"
+        start = f", after {cell.baseline.name}" if cell.baseline else ""
+        print(f"{cell.name:38}{option.max_step:5} epochs, cut every {option.lr_decay_period}{start}: {state}")
+    print(overview(cells, max(1, running)))

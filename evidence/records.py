@@ -1,0 +1,208 @@
+"""The records of finished runs, and what they say cell by cell: results/runs/NAME to the entries of results.json.
+
+Records are the small files of a run folder (RECORDS). NAME is METHOD_varV.VVV_seedS for a cell of the paper's table,
+and METHOD_varV.VVV_SETTING or METHOD_varV.VVV_SETTING_seedS for a named setting outside of it.
+"""
+
+import filecmp
+import json
+import re
+import shutil
+import statistics
+from pathlib import Path
+from types import SimpleNamespace
+
+from dataset.colored_mnist import COLOR_VARS
+from errors import UserError
+from files import read_json_lines, replacing
+from methods import METHODS
+from run.folder import RESULT_FREE
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
+PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the paper
+    "baseline": (0.4055, 0.4813, 0.5996, 0.6626, 0.7333, 0.7973, 0.8450),
+    "blindeye": (0.6741, 0.7123, 0.7883, 0.8203, 0.8638, 0.8927, 0.9159),
+    "gray": (0.8374, 0.8751, 0.8996, 0.9166, 0.9325, 0.9472, 0.9596),
+    "lntl": (0.8185, 0.8854, 0.9137, 0.9306, 0.9406, 0.9555, 0.9618),
+}
+PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
+LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
+AVERAGED = "lntl_averaged"  # the same runs as "lntl", the weights of their last epochs averaged
+BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
+    LUMA: "Gray, on luma",
+    AVERAGED: "LNTL, mean weights of the last 5 epochs",
+    "lntl_official": "LNTL, from the authors' network",
+    "lntl_baseline1": "LNTL, seed 2 from the baseline of seed 1",
+    "lntl_baseline2": "LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
+    "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
+    "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
+}
+TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
+AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
+NAME = re.compile(rf"({'|'.join(sorted(METHODS, reverse=True))})_var(\d\.\d{{3}})_(?:(?:([\w.]+)_)?seed(\d+)|([\w.]+))")
+
+
+def in_table(cells):
+    """Those of `make_cells` that belong beside the paper's table; the others are the studies'."""
+    return [c for c in cells if c["method"] in TITLES]
+
+
+def title(method):
+    """The method, or METHOD_SETTING, in words."""
+    return TITLES.get(method) or TITLES[method.split("_")[0]] + f" ({method.split('_', 1)[1]})"
+
+
+# ------------------------------------------------------------------------------------------------ records
+
+
+def read_run(folder):
+    """{"method": METHOD or METHOD_SETTING, "options", "environment", "metrics": dict, "log": list} of a run folder.
+
+    Raises UserError where the records are missing, or contradict each other or their folder's name.
+    """
+    folder = Path(folder)
+    if not (match := NAME.fullmatch(folder.name)):
+        raise UserError(f"{folder}: the name of a record is METHOD_varV.VVV_seedS or METHOD_varV.VVV_SETTING")
+    try:
+        run = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment", "metrics")}
+        run["log"] = read_json_lines(folder / "log.jsonl")
+        wrong = contradiction(run, match)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} has no {Path(error.filename).name}; the run is not finished") from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        wrong = f"they are damaged ({type(error).__name__}: {error})"
+    if wrong:
+        raise UserError(f"the records in {folder} are not those of a finished run: {wrong}")
+    setting = match[3] or match[5]
+    return run | {"method": match[1] + (f"_{setting}" if setting else "")}
+
+
+def contradiction(run, match):
+    """What in a run's records does not fit together or to its name (a match of NAME), or None."""
+    option, metrics, log = run["options"], run["metrics"], run["log"]
+    named = (match[1], float(match[2]), int(match[4]) if match[4] else option["random_seed"])
+    if named != (option["method"], option["color_var"], option["random_seed"]):
+        return "method, variance or seed are not those of the name"
+    if option.get("deviation") and not (match[3] or match[5]):
+        return f"a run with --deviation {option['deviation']} needs a name of its own"
+    if [r["epoch"] for r in log] != list(range(1, option["max_step"] + 1)):
+        return f"log.jsonl does not hold each of the {option['max_step']} epochs once"
+    confusion = metrics["confusion"]
+    correct, n = sum(confusion[i][i] for i in range(10)), sum(map(sum, confusion))
+    if (metrics["correct"], metrics["n"], metrics["accuracy"]) != (correct, n, correct / n):
+        return "metrics.json does not agree with its confusion matrix"
+    if log[-1]["test_accuracy"] != metrics["accuracy"]:
+        return "accuracy in metrics.json and in the last epoch of log.jsonl differ"
+    if option["data_dir"] is None and n != 10_000:
+        return f"tested on {n} images, not 10000"
+    return None
+
+
+def load_runs(root=ROOT):
+    """{name: run} (see `read_run`) of all committed records."""
+    return {path.name: read_run(path) for path in sorted((root / "results" / "runs").iterdir()) if path.is_dir()}
+
+
+def add(save_dir, root=ROOT):
+    """Copies the records of every finished run in `save_dir`. Returns the names of those that were new or changed."""
+    names = []
+    for folder in sorted(Path(save_dir).glob("*_var*_seed*")):
+        if not NAME.fullmatch(folder.name) or not (folder / "metrics.json").exists():
+            continue
+        if read_run(folder)["options"]["data_dir"] is not None:
+            raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
+        target = root / "results" / "runs" / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
+            continue
+        for name in RECORDS:
+            with replacing(target / name) as temporary:
+                shutil.copyfile(folder / name, temporary)
+        names.append(folder.name)
+    return names
+
+
+# -------------------------------------------------------------------------------------------------- cells
+
+
+def start(option):
+    """The run whose weights a run began with: a name, AUTHORS_NETWORK, or None for random weights."""
+    if not METHODS[option["method"]].starts_trained(SimpleNamespace(**option)):
+        return None
+    path = Path(option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth")
+    if path.name.startswith("pretrained_var"):
+        return AUTHORS_NETWORK
+    return path.parent.name if path.name == "final.pth" else run_of(path)
+
+
+def run_of(weights):
+    """The name of the run that made a file of checkpoints/: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
+    return weights.stem if NAME.fullmatch(weights.stem) else f"{weights.stem}_seed1"
+
+
+def hardware(run):
+    """The GPU, or the processor and the number of threads."""
+    option, environment = run["options"], run["environment"]
+    if environment["gpu"] and option["device"] != "cpu":
+        return environment["gpu"]
+    threads = option["threads"] or environment["threads"]
+    return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def start_but_seed(run):
+    """`start`, without the seed where it is the run's own: what the seeds of one setting have in common."""
+    began = start(run["options"])
+    return began and began.removesuffix(f"_seed{run['options']['random_seed']}")
+
+
+def make_cell(method, runs, everything, key="test_accuracy"):
+    """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
+    option = runs[0]["options"]
+    pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
+    pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
+    began = [(start_but_seed(r), pretrained.get(start(r["options"]))) for r in runs]
+    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "average", "checkpoint", "checkpoint_sha256"}
+    for other, its in zip((r["options"] for r in runs), began, strict=True):
+        differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
+        if differ or its != began[0]:
+            raise UserError(
+                f"the seeds of {method} at {option['color_var']} were run with different options "
+                f"({', '.join(sorted(differ)) or 'start'}); give one setting a name of its own"
+            )
+    accuracy = [r["log"][-1][key] for r in runs]
+    return {
+        "method": method,
+        "color_var": option["color_var"],
+        "seeds": [r["options"]["random_seed"] for r in runs],
+        "accuracy": accuracy,
+        "mean": round(statistics.fmean(accuracy), 6),
+        "std": round(statistics.stdev(accuracy), 6) if len(runs) > 1 else None,
+        "n": len(runs),
+        "epochs": option["max_step"],
+        "starts": [start(r["options"]) for r in runs],
+        "pretrain_epochs": began[0][1],
+        "minutes": round(statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in runs), 1),
+        "precision": option["precision"],
+        "hardware": "; ".join(sorted({hardware(r) for r in runs})),
+    }
+
+
+def make_cells(runs):
+    """All entries of results.json: the paper's methods and other readings of the same runs, then the named settings.
+
+    minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one seed.
+    """
+    groups = {}
+    for run in sorted(runs.values(), key=lambda r: r["options"]["random_seed"]):
+        groups.setdefault((run["method"], run["options"]["color_var"]), []).append(run)
+    cells = [make_cell(method, group, runs) for (method, _), group in groups.items()]
+    lumas = [group for (method, _), group in groups.items() if method == "gray"]
+    cells += [make_cell(LUMA, group, runs, "test_luma_accuracy") for group in lumas]
+    averaged = [
+        [r for r in g if "averaged_test_accuracy" in r["log"][-1]] for (m, _), g in groups.items() if m == "lntl"
+    ]
+    cells += [make_cell(AVERAGED, group, runs, "averaged_test_accuracy") for group in averaged if group]
+    order = list(TITLES)
+    place = {m: order.index(m) if m in order else len(order) for m in (c["method"] for c in cells)}
+    return sorted(cells, key=lambda c: (place[c["method"]], c["method"], c["color_var"]))

@@ -1,0 +1,217 @@
+"""The report: results/ and the tables of the Markdown files, rebuilt from the committed records alone.
+
+`python reproduce.py --report` calls `rebuild`.
+"""
+
+import hashlib
+import json
+
+from bench import tables
+from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
+from errors import UserError
+from evidence import studies
+from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
+from files import replacing
+from models.shipped import cell_name
+from run import health
+
+# ------------------------------------------------------------------------------------------------- tables
+
+
+def number(value):
+    """An accuracy or a difference of two with four decimals; a dash for None."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def measured(cell):
+    """mean, or mean ± std."""
+    return number(cell["mean"]) + (f" ± {cell['std']:.4f}" if cell["std"] is not None else "")
+
+
+def full_table(cells, runs):
+    """A row a cell, in Markdown: the published figure, ours, the schedule, and what it cost."""
+    rows = [
+        "| method | σ² | published | ours (mean ± std) | difference | n | epochs | lr, cut to a tenth every | start "
+        "| minutes | hardware |",
+        "|" + "---|" * 11,
+    ]
+    found = {(c["method"], c["color_var"]): c for c in cells}
+    options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
+    for method, color_var in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **found}:
+        published = PUBLISHED[method.split("_")[0]].get(color_var)
+        head = f"| {title(method)} | {color_var} | {number(published)} |"
+        if not (cell := found.get((method, color_var))):
+            rows.append(f"{head} not yet run |" + " |" * 7)
+            continue
+        option = options[method.removesuffix("_luma").removesuffix("_averaged"), color_var]
+        difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
+        seeds = "".join(f", seed{s}" for s in cell["seeds"][1:]) if cell["starts"][0] != cell["starts"][-1] else ""
+        began = f"{cell['starts'][0]}{seeds}, {cell['pretrain_epochs']} epochs" if cell["starts"][0] else "random"
+        rows.append(
+            f"{head} **{measured(cell)}** | {difference} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
+            f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"
+        )
+    return "\n".join(rows)
+
+
+def summary(cells):
+    """How many cells have been run, and how many came out as published, in two sentences."""
+    table = [c for c in cells if c["method"] in PUBLISHED]
+    differences = [(c["method"], c["mean"] - PUBLISHED[c["method"]][c["color_var"]]) for c in table]
+    lntl = [d for m, d in differences if m == "lntl"]
+    others = [d for m, d in differences if m != "lntl"]
+    return (
+        f"{len(table)} of the 28 cells have been run. LNTL is at or above the published figure in "
+        f"{sum(d >= 0 for d in lntl)} of {len(lntl)}; the other methods are within .02 of theirs in "
+        f"{sum(abs(d) <= 0.02 for d in others)} of {len(others)}."
+    )
+
+
+def matrix(cells):
+    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary."""
+    found = {
+        (c["method"], c["color_var"]): f"**{measured(c)}**" + (f" ({c['n']})" if c["n"] > 1 else "") for c in cells
+    }
+    rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
+    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells)}:
+        name = title(method)
+        if method in PUBLISHED:
+            rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
+            name = ""
+        ours = [found.get((method, v), "-") for v in COLOR_VARS]
+        rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
+    legend = "One seed each; where there are several, mean ± std of a sample (number of seeds). -: not yet run."
+    return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
+
+
+def last_epochs(runs):
+    """What the choice of an epoch is worth, in Markdown: every LNTL run's last epoch, last five, and best on test."""
+    rows = [
+        "| run | last epoch | lowest and highest of the last five | best epoch, chosen on test |",
+        "|---|---|---|---|",
+    ]
+    for name, run in runs.items():
+        if run["options"]["method"] == "lntl" and in_table([run]):
+            accuracy = [r["test_accuracy"] for r in run["log"]]
+            few, best = accuracy[-5:], max(accuracy)
+            rows.append(
+                f"| {name} | {accuracy[-1]:.4f} | {min(few):.4f} to {max(few):.4f} "
+                f"| {best:.4f} (epoch {accuracy.index(best) + 1} of {len(accuracy)}) |"
+            )
+    return "\n".join(rows)
+
+
+def speed(root=ROOT):
+    """(all records of `python -m bench`, results/bench_*.json, side by side; their tables one by one)."""
+    paths = sorted((root / "results").glob("bench_*.json"))
+    found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
+    one_by_one = [f"**{name}**: {tables.table(figures)}" for name, figures in found.items()]
+    return tables.comparison(found), "\n\n".join(one_by_one)
+
+
+def cost(runs):
+    """Training time of all runs, in Markdown, by hardware."""
+    hours = {}
+    for run in runs.values():
+        hours.setdefault(hardware(run), []).append(sum(r["seconds"] for r in run["log"]) / 3600)
+    rows = [f"| {name} | {len(h)} | {sum(h):.1f} |" for name, h in sorted(hours.items())]
+    return "\n".join(["| hardware | runs | hours of training |", "|---|---|---|", *rows])
+
+
+def weights_table(runs, root=ROOT):
+    """One row a file of checkpoints/: the run that made it, its accuracy, and its SHA-256."""
+    rows = ["| file | run | accuracy | SHA-256 |", "|---|---|---|---|"]
+    for path in sorted((root / "checkpoints").glob("*.pth")):
+        if (name := run_of(path)) not in runs:
+            raise UserError(f"checkpoints/{path.name} has no records in results/runs/{name}; add them, or remove it")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append(f"| {path.name} | {name} | {runs[name]['metrics']['accuracy']:.4f} | `{digest}` |")
+    return "\n".join(rows)
+
+
+# ------------------------------------------------------------------------------------------------ rebuild
+
+
+def authors_network(root=ROOT):
+    """What the authors' own pretrained network scores on our data, a line of Markdown, from its metrics.json."""
+    metrics = json.loads((root / "results" / "authors_network" / "metrics.json").read_text("utf-8"))
+    return (
+        f"- The authors' own pretrained network scores {metrics['accuracy']:.4f} on our data at σ² = 0.02 (published "
+        f"{PUBLISHED['baseline'][0.02]:.4f}): data, networks and evaluation agree (`python test.py -e authors_network "
+        "--method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth`)."
+    )
+
+
+def fill(path, parts):
+    """The text of a Markdown file with what lies between its generated markers replaced; parts: {name: text}."""
+    text = path.read_text("utf-8")
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: generated by reproduce.py --report -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise UserError(f"{path.name} has lost its marker {begin!r}; put it back, with {end!r} behind it")
+        text = f"{before}{begin}\n{part}\n{end}{after}"
+    return text
+
+
+def texts(root=ROOT):
+    """{path: text} of every generated text: results.json, table.md and the Markdown files with markers."""
+    runs = load_runs(root)
+    cells = make_cells(runs)
+    main = in_table(cells)
+    table = full_table(main, runs)
+    side_by_side, one_by_one = speed(root)
+    docs = root / "docs"
+    lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
+    return {
+        root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
+        root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
+        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": side_by_side}),
+        docs / "SPEED.md": fill(docs / "SPEED.md", {"speed": one_by_one}),
+        root / "checkpoints" / "README.md": fill(
+            root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
+        ),
+        docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
+        docs / "REPRODUCTION.md": fill(
+            docs / "REPRODUCTION.md",
+            {
+                "results": f"{table}\n\n{summary(main)}",
+                "authors' network": authors_network(root),
+                "last epochs": last_epochs(runs),
+                "deviations": studies.deviations_table(runs),
+                "selection": studies.selection_table(runs),
+                "sensitivity": studies.sensitivity_table(runs),
+                "cost": cost(runs),
+            },
+        ),
+    }
+
+
+def draw(folder, root=ROOT):
+    """Draws accuracy.png, confusion.png, curves.png, selection.png, sensitivity.png and sketch.png in `folder`."""
+    from common.picture import draw_confusion  # matplotlib is slow to import
+    from evidence import figures
+
+    runs = load_runs(root)
+    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, in_table(make_cells(runs)), title)
+    shown = [runs[n] for n in (cell_name("baseline", 0.02, 1), cell_name("lntl", 0.02, 1)) if n in runs]
+    matrices = [(f"{title(r['method'])}: {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown]
+    draw_confusion(folder / "confusion.png", matrices, colors=MEAN_COLORS)
+    shown = {name: r for name, r in runs.items() if in_table([r])}
+    figures.draw_curves(folder / "curves.png", shown, {n: start(r["options"]) for n, r in shown.items()}, title)
+    figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
+    logs = {
+        "{}, μ {}, lr {}, λ {}, smoothing {}\nstart: {}".format(*setting): logs
+        for setting, logs in studies.selection(runs).items()
+    }
+    figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
+    figures.draw_sketch(folder / "sketch.png")
+
+
+def rebuild(root=ROOT):
+    """Writes all texts and figures anew; the same records give the same bytes."""
+    for path, text in texts(root).items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
+    draw(root / "results", root)

@@ -1,0 +1,37 @@
+"""The methods, a file each: every class in this folder that has a `name` is one, found by it."""
+
+import torch
+
+from common import Flag
+from dataset.mistakes import BUILD
+from files import classes_in
+from methods.baseline import Baseline
+from methods.lntl import LNTL
+
+CLASSES = [c for c in classes_in(__name__) if issubclass(c, Baseline)]
+METHODS = {c.name: c for c in CLASSES if "name" in vars(c)}
+DEVIATIONS = {c.deviation: c for c in CLASSES if "deviation" in vars(c)}  # of LNTL; those of its data: dataset.mistakes
+DEVIATION = Flag(
+    "deviation",
+    choices=(*DEVIATIONS, *BUILD),
+    help="one thing done otherwise on purpose, to measure it: docs/REPRODUCTION.md",
+)
+
+
+def owners():
+    """{flag's name: {name of each method that has it: Flag}}, in the order in which the methods are found."""
+    found = {}
+    for method in METHODS.values():
+        for flag in method.flags:
+            found.setdefault(flag.name, {})[method.name] = flag
+    return found | {DEVIATION.name: {LNTL.name: DEVIATION}}
+
+
+def kind(option):
+    """The class of the method that the options name, or of its deviation if they have one."""
+    return DEVIATIONS.get(getattr(option, "deviation", None), METHODS[option.method])
+
+
+def make_method(option, device="cpu", dtype=torch.float32, networks=None):
+    """The method that the options name, with its deviation if they have one. networks: as of `Baseline`."""
+    return kind(option)(option, device, dtype, networks)

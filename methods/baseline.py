@@ -1,0 +1,93 @@
+"""The baseline, f and g alone, and what every method has in common with it."""
+
+import torch
+from torch.nn import functional as F
+
+from models import BiasPredictor, FeatureExtractor, LabelClassifier
+
+
+def label_accuracy(logits, y):
+    """Share of the batch that is classified right, 0-dimensional."""
+    return (logits.argmax(1) == y).float().mean()
+
+
+class Baseline:
+    """f and g learn the labels, and with them the bias. It is the pretraining of the others too.
+
+    A method is a subclass with a `name`, in a file of this folder. What it says of itself:
+    """
+
+    name = "baseline"
+    title = "Baseline"  # in tables and figures
+    help = "f and g alone; the start of lntl and blindeye"  # for train.py --help
+    flags = ()  # common.Flag; a flag that has them is refused for methods that have not
+    lr = 0.01  # default of --lr
+    from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
+    schedule = {"cpu": (100, 40), "cuda": (100, 40)}  # noqa: RUF012  in the grid: epochs, epochs between two cuts of lr
+    averages = 0  # in the grid: epochs whose mean weights are evaluated beside the last ones
+    trains_h = False
+    grey = False  # whether it sees the luma of the images
+    metrics = ("cls_loss", "accuracy")  # what `update` returns
+
+    def __init__(self, option, device="cpu", dtype=torch.float32, networks=None):
+        """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's own flags.
+
+        networks: (f, g, h), torch modules [the paper's].
+        """
+        self.option = option
+        self.device = torch.device(device)
+        self.f, self.g, self.h = networks or (FeatureExtractor(), LabelClassifier(), BiasPredictor())
+        for network in self.networks().values():
+            network.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
+        sgd = {"lr": option.lr, "momentum": option.momentum, "weight_decay": option.weight_decay}
+        sgd["fused"] = self.device.type == "cuda"  # one kernel a step; on the CPU it saves nothing
+        self.optim_fg = torch.optim.SGD([*self.f.parameters(), *self.g.parameters()], **sgd)
+        self.optim_h = torch.optim.SGD(self.h.parameters(), **sgd)
+        self.optimizers = [self.optim_fg, self.optim_h] if self.trains_h else [self.optim_fg]
+        decay = {"step_size": option.lr_decay_period, "gamma": option.lr_decay_rate}
+        self.schedulers = [torch.optim.lr_scheduler.StepLR(optim, **decay) for optim in self.optimizers]
+
+    @classmethod
+    def resolve(cls, option):
+        """Refuses flags of its own that cannot go together. Raises UserError."""
+
+    @classmethod
+    def starts_trained(cls, option):
+        """Whether a run with these options begins with trained weights of f and g; if not, with random ones."""
+        return bool(option.checkpoint) or (cls.from_baseline and not option.from_scratch)
+
+    def networks(self):
+        """{"f": f, "g": g, "h": h}."""
+        return {"f": self.f, "g": self.g, "h": self.h}
+
+    def autocast(self):
+        """The precision of the arithmetic: bfloat16 where asked for, else that of the weights."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.option.precision == "bfloat16")
+
+    def prepare(self, train):
+        """Called with the training data (dataset.batches), before anything else."""
+
+    def start_from(self, content):
+        """Called with the content of the weights file from which f and g were loaded."""
+
+    def start_epoch(self, epoch):
+        """Called before each epoch, counted from 0."""
+
+    def constants(self):
+        """The numbers of an update that change from epoch to epoch."""
+        return self.schedulers[0].get_last_lr()
+
+    def end_epoch(self):
+        """Called after each epoch: the learning rates' schedule."""
+        for scheduler in self.schedulers:
+            scheduler.step()
+
+    def update(self, x, y, b):
+        """One iteration on one batch. Returns the means over the batch named in `metrics`, 0-dimensional tensors."""
+        with self.autocast():
+            logits = self.g(self.f(x))
+            loss = F.cross_entropy(logits, y)
+        self.optim_fg.zero_grad()
+        loss.backward()
+        self.optim_fg.step()
+        return loss, label_accuracy(logits, y)

@@ -1,0 +1,1 @@
+"""What a run is made of: its folder, options from a record, start, progress, health, averaging, evaluation."""

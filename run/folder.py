@@ -1,0 +1,204 @@
+"""The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import torch
+
+from errors import Busy, UserError
+from files import read_json_lines, replacing, write_json
+from models.checkpoint import read_torch_file, save_torch_file
+
+RESULT_FREE = {  # options that may differ between the parts of a run
+    "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
+    "train_baseline", "use_pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
+    "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
+}  # fmt: skip
+
+
+class RunFolder:
+    """SAVE_DIR/NAME.
+
+    options.json      every option, as resolved        log.jsonl   one record an epoch
+    environment.json  versions and hardware            log.txt     what was printed
+    last.pt           everything needed to resume      previous.pt the one before it
+    checkpoint_step_0010.pth ... and final.pth         weights
+    metrics.json      the evaluation at the end        confusion_matrix.png
+    """
+
+    def __init__(self, save_dir, name):
+        self.path = Path(save_dir, name)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"{self.path} is not a folder; choose another --save_dir or -e") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._lock()
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lock.close()
+
+    def _unwritable(self, error):
+        return UserError(f"cannot write to {self.path} ({error.strerror}); choose another --save_dir")
+
+    def _lock(self):
+        """Holds a lock until `__exit__`, or for as long as this process lives, however that ends."""
+        try:
+            self.lock = open(self / ".lock", "w")  # noqa: SIM115 (held as long as the process lives)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            import fcntl
+
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ModuleNotFoundError:
+            pass  # Windows has no flock; there the user takes care
+        except BlockingIOError:
+            raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be locked ({error.strerror}); choose another --save_dir") from None
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink()
+
+    def begun(self):
+        """Whether there is something to resume here."""
+        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+
+    def save(self, state):
+        """Writes a checkpoint; the one before it stays as previous.pt."""
+        last, previous = self / "last.pt", self / "previous.pt"
+        if last.exists():
+            with replacing(previous) as kept:
+                shutil.copyfile(last, kept)
+        save_torch_file(last, state)
+
+    def load(self):
+        """The newest checkpoint that can be read; says so where that is not the last one."""
+        try:
+            return read_torch_file(self / "last.pt")
+        except UserError as error:
+            if not (self / "previous.pt").exists():
+                raise
+            state = read_torch_file(self / "previous.pt")
+            self.say(f"warning: {error}; going on from previous.pt")
+            with replacing(self / "last.pt") as good:  # or the next save would keep the damaged one as the previous
+                shutil.copyfile(self / "previous.pt", good)
+            return state
+
+    def write_options(self, option):
+        """Records the options and the environment."""
+        write_json(self / "options.json", vars(option))
+        write_json(self / "environment.json", environment())
+
+    def check_options(self, option, defaults):
+        """Refuses to resume with options that would change the result; an unset seed becomes the recorded one.
+
+        defaults: {option: value} of flags that are younger than the run.
+        """
+        recorded = read_options(self.path)
+        if not recorded:
+            raise UserError(
+                f"{self / 'options.json'} is missing, so nobody can tell how the run was begun; "
+                "put it back, or choose another -e"
+            )
+        if option.random_seed is None:
+            option.random_seed = recorded.get("random_seed")
+        recorded = defaults | recorded
+        for name, value in vars(option).items():
+            if name not in RESULT_FREE and comparable(name, recorded.get(name)) != comparable(name, value):
+                raise UserError(
+                    f"{self.path} was begun with --{name} {recorded.get(name)}, not {value}; "
+                    "resume with the same options, or choose another -e"
+                )
+
+    def extend(self, max_step):
+        """Records the number of epochs of a run that goes on, where it is another one now."""
+        recorded = read_options(self.path)
+        if recorded["max_step"] != max_step:
+            write_json(self / "options.json", recorded | {"max_step": max_step})
+
+    def say(self, line):
+        """Prints a line, and keeps it in log.txt with the time."""
+        from tqdm import tqdm
+
+        with contextlib.suppress(BrokenPipeError):  # whoever read the output has gone; the run goes on
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+        with open(self / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    def record(self, values):
+        """Appends one epoch's record to log.jsonl."""
+        with open(self / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def trim_log(self, epochs):
+        """Keeps the records of the first `epochs` epochs: a crash may have come between a record and its checkpoint."""
+        try:
+            records = [r for r in read_json_lines(self / "log.jsonl") if r["epoch"] <= epochs]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{self / 'log.jsonl'} is damaged; delete its damaged lines") from None
+        with replacing(self / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+
+
+def comparable(name, value):
+    """The value of an option as it is compared: `x` and `/here/x` are the same file."""
+    return os.path.abspath(value) if value and name in ("checkpoint", "data_dir") else value
+
+
+def read_options(folder):
+    """The options that are recorded in the folder of an experiment, {} where there are none. Raises UserError."""
+    path = Path(folder, "options.json")
+    return read_record(path) if path.exists() else {}
+
+
+def read_record(path):
+    """The dictionary in a JSON file of a run folder. Raises UserError."""
+    try:
+        record = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the options.json of a run") from None
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is damaged; restore it from a copy, or choose another -e")
+    return record
+
+
+def environment():
+    """Versions and hardware, as plain values."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor():
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,69 @@
+"""Numerical health: what is wrong with a finished epoch, seen from its record and the last gradients.
+
+Nothing here costs anything within an epoch. docs/RELIABILITY.md has the runs by which the limits were set.
+"""
+
+import json
+
+import torch
+
+from files import read_json_lines
+
+CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
+FALL = 0.1  # of the label accuracy, below that of the best epoch
+LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
+VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
+ADVICE = "a smaller --mu, --lr or --lambda_ may help, or --detach_h: docs/RELIABILITY.md, Numerical health"
+
+
+def warnings(record, earlier, method):
+    """One line for everything that is wrong with the epoch that has just ended.
+
+    record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
+    iteration (of f: of the last update that reached it). There are none right after a resume.
+    """
+    # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
+    trained = method.trains_h and method.starts_trained(method.option)
+    accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
+    found = []
+    if accuracy < CHANCE and (earlier or trained):
+        found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
+    elif accuracy < best - FALL:
+        found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
+    if (loss := record.get("bias_loss", 0.0)) > LOSS_OF_A_GUESS:
+        found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, log 8 = 2.0794")
+    for name, norm in gradient_norms(method).items():
+        if not VANISHED < norm < EXPLODED:
+            found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
+    return [f"epoch {record['epoch']}: {line} ({ADVICE})" for line in found]
+
+
+def gradient_norms(method):
+    """{"f": Euclidean norm, "h": norm} of the gradients that the last iteration left, where there are any.
+
+    An exact zero of f is left out: an update that does not reach f leaves it (a dead f shows in the label accuracy).
+    """
+    norms = {}
+    for name in ("f", "h"):
+        gradients = [p.grad for p in method.networks()[name].parameters() if p.grad is not None]
+        if gradients:
+            norms[name] = torch.nn.utils.get_total_norm(gradients).item()
+    if not norms.get("f"):
+        norms.pop("f", None)
+    return norms
+
+
+def table(folder):
+    """The runs by which the limits were set, in Markdown; of each, `folder` has options.json, log.jsonl and log.txt."""
+    rows = ["| flags | label accuracy on the training batches, by epoch | loss of h | warnings |", "|---|---|---|---|"]
+    for run in sorted(folder.iterdir()):
+        option, log = json.loads((run / "options.json").read_text("utf-8")), read_json_lines(run / "log.jsonl")
+        defaults = {"lambda_": 0.01, "mu": 0.1, "lr": 0.001, "detach_h": 0}
+        flags = " ".join(f"--{k} {option[k]:g}" for k, v in defaults.items() if option[k] != v)
+        said = [line.partition("WARNING: ")[2] for line in (run / "log.txt").read_text("utf-8").splitlines()]
+        said = "; ".join(": ".join(line.split(": ")[:2]) for line in said if line)
+        if len(log) < option["max_step"]:
+            said += f"stopped in epoch {len(log) + 1}: not finite"
+        accuracy, loss = (" ".join(f"{r[k]:.3f}" for r in log) for k in ("accuracy", "bias_loss"))
+        rows.append(f"| {f'`{flags}`' if flags else 'none'} | {accuracy} | {loss} | {said} |")
+    return "\n".join(rows)

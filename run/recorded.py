@@ -1,0 +1,91 @@
+"""Options from a record: `--from options.json` repeats a run, `--resume` goes on with one without its flags again."""
+
+import argparse
+from pathlib import Path
+
+from errors import UserError
+from run.folder import environment, read_options, read_record
+
+NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `method` too
+OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
+    "checkpoint": ("from_scratch", "checkpoint_sha256"),
+    "from_scratch": ("checkpoint", "checkpoint_sha256"),
+    "color_var": ("checkpoint_sha256",),
+    "train_baseline": ("method",),
+    "data_dir": ("data_seed",),
+    "data_seed": ("data_dir",),
+    "device": ("cuda",),
+    "cuda": ("device",),
+}
+
+
+def parse(make_parser, arguments=None):
+    """The options of train.py: those given, else those of the record (--from, --resume), else the defaults.
+
+    make_parser(): the parser of train.py. Raises UserError where a flag or the record is wrong.
+    """
+    defaults = vars(make_parser().parse_args([]))
+    given = parse_alone(make_parser, arguments)
+    recorded = {}
+    if (source := given.pop("from_", None)) is not None:
+        recorded = repeated(make_parser, Path(source))
+    elif given.get("resume") and "exp_name" in given:
+        folder = Path(given.get("save_dir", defaults["save_dir"]), given["exp_name"])
+        recorded = from_record(make_parser, read_options(folder), folder / "options.json")
+        recorded.pop("save_dir", None)  # the folder may have been moved
+    for flag in given:
+        for name in OVERRIDDEN.get(flag, ()):
+            recorded.pop(name, None)
+    option = argparse.Namespace(**defaults | recorded | given)
+    if recorded.get("data_dir") == option.data_dir is not None and not Path(option.data_dir).is_dir():
+        raise UserError(f"the run was begun with --data_dir {option.data_dir}, which is not here; give where it is now")
+    return option
+
+
+def parse_alone(make_parser, arguments):
+    """The options that `arguments` name, without defaults, as a dict."""
+    parser = make_parser()
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return vars(parser.parse_args(arguments))
+
+
+def repeated(make_parser, path):
+    """The options with which the run of the record `path` is repeated. Prints what differs between there and here."""
+    record = read_record(path)
+    if not (beside := path.with_name("environment.json")).exists():
+        print(f"note: there is no {beside}; threads and device are chosen here")
+        return from_record(make_parser, record, path)
+    here, there = environment(), read_record(beside)
+    if record.get("threads") is None:
+        record["threads"] = there.get("threads")  # what PyTorch chose there
+    if record.get("device") == "auto":
+        record["device"] = "cuda" if there.get("gpu") else "cpu"
+    for name in ("torch", "gpu" if record["device"] == "cuda" else "processor"):
+        if there.get(name) != here[name]:
+            print(f"note: {name} was {there.get(name)}, here it is {here[name]}; the last bits of weights may differ")
+    return from_record(make_parser, record, path)
+
+
+def from_record(make_parser, record, path):
+    """The options of a record, checked as if they had been given as flags."""
+    flags = []
+    actions = {action.dest: action for action in make_parser()._actions}
+    for name, value in record.items():
+        if name in NOT_REPEATED or value is None:
+            continue
+        action = actions.get(name)
+        if not action or not isinstance(value, bool if action.nargs == 0 else (str, int, float)):
+            raise UserError(f"{path} is damaged, or of another version: {name} = {value!r}")
+        flag = max(action.option_strings, key=len)
+        if action.nargs != 0:
+            flags.append(f"{flag}={value}")
+        elif value:
+            flags.append(flag)
+    try:
+        checked = parse_alone(make_parser, flags)
+    except UserError as error:
+        raise UserError(f"{path} is damaged, or of another version: {error}") from None
+    if "data_dir" in checked:
+        checked.pop("data_seed", None)  # recorded, but not used
+    return checked

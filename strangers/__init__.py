@@ -1,0 +1,1 @@
+"""Files from strangers: pickles, read without running them."""

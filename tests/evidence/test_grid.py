@@ -1,0 +1,122 @@
+"""What the grid consists of: its cells, their starts and schedules, and flags that cannot be."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import option as options
+import reproduce
+import train
+from errors import UserError
+from evidence import grid
+from models.shipped import weights_of
+from tests.test_options import refused
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_seed_starts_from_its_own_baseline(tmp_path):
+    """Which is trained where it is asked for or not shipped."""
+
+    def starts(*arguments):
+        arguments = ["--color_vars", "0.02", "--device", "cpu", "--save_dir", str(tmp_path), *arguments]
+        cells = grid.make_grid(reproduce.parser().parse_args(arguments))
+        return {c.name: (c.start, c.baseline and c.baseline.name) for c in cells}
+
+    first, second, fifth = (f"baseline_var0.020_seed{seed}" for seed in (1, 2, 5))
+    assert weights_of(first) == ROOT / "checkpoints" / "baseline_var0.020.pth"
+    assert weights_of(first).exists()
+    assert weights_of(second).exists()
+    assert not weights_of(fifth).exists()
+    assert starts("--methods", "lntl", "blindeye", "--seeds", "1", "2", "5") == {
+        "lntl_var0.020_seed1": (first, None),
+        "blindeye_var0.020_seed1": (first, None),
+        "lntl_var0.020_seed2": (second, None),
+        "blindeye_var0.020_seed2": (second, None),
+        fifth: (None, None),
+        "lntl_var0.020_seed5": (fifth, fifth),
+        "blindeye_var0.020_seed5": (fifth, fifth),
+    }
+    asked = starts("--methods", "baseline", "lntl", "lntl_plus")
+    assert asked["lntl_var0.020_seed1"] == (first, first)
+    assert asked["lntl_plus_var0.020_seed1"] == (None, None)
+    (tmp_path / first).mkdir()
+    (tmp_path / first / "final.pth").touch()
+    assert starts("--methods", "lntl")["lntl_var0.020_seed1"] == (first, first)
+
+
+def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path):
+    taken = []
+    monkeypatch.setattr(train, "train", lambda option: taken.append(Path(option.checkpoint).resolve()))
+    arguments = f"--methods lntl --color_vars 0.02 --seeds 2 5 --device cpu --save_dir {tmp_path}".split()
+    second, fifth_start, fifth = grid.make_grid(reproduce.parser().parse_args(arguments))
+    second.run()
+    with pytest.raises(UserError, match=r"baseline_var0\.020_seed5/final\.pth is missing"):
+        fifth.run()
+    fifth_start.path.mkdir()
+    (fifth_start.path / "final.pth").touch()
+    fifth.run()
+    assert taken == [weights_of("baseline_var0.020_seed2"), fifth_start.path / "final.pth"]
+
+
+def test_the_whole_grid_without_repetition():
+    def names(*arguments):
+        return [c.name for c in grid.make_grid(reproduce.parser().parse_args([*arguments, "--device", "cpu"]))]
+
+    assert len(names()) == len(set(names())) == 28
+    assert len(set(names("--seeds", "2", "3"))) == len(names("--seeds", "2", "3")) == 56
+
+
+def test_schedules():
+    def schedule(*arguments):
+        cells = grid.make_grid(reproduce.parser().parse_args([*arguments, "--color_vars", "0.02"]))
+        seeds = {c.option.random_seed for c in cells}
+        return {c.option.method: (c.option.max_step, c.option.lr_decay_period, c.option.lr) for c in cells}, seeds
+
+    expected = {"baseline": (100, 40, 0.01), "gray": (40, 16, 0.01), "lntl": (20, 40, 1e-3), "blindeye": (20, 40, 1e-3)}
+    assert schedule("--device", "cpu") == (expected, {1})
+    official, seeds = schedule("--device", "cuda")
+    assert {s[:2] for s in official.values()} == {(100, 40)}
+    assert seeds == {1, 2, 3}
+    assert {s[:2] for s in schedule("--epochs", "30")[0].values()} == {(30, 12)}
+
+
+def test_options_equal_those_of_the_train_command():
+    by_hand = "-e gray_var0.020_seed1 --method gray --color_var 0.02 --random_seed 1 --max_step 40 --lr_decay_period 16"
+    by_hand = options.resolve_training(options.train_parser().parse_args(by_hand.split()))
+    flags = ["--device", "cpu", "--methods", "gray", "--color_vars", "0.02"]
+    (cell,) = grid.make_grid(reproduce.parser().parse_args(flags))
+    differ = {k for k, v in vars(by_hand).items() if getattr(cell.option, k) != v}
+    assert differ == {"resume", "device"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--methods", "lnl"], "--methods"),
+        (["--color_vars", "0.021"], "0.021"),
+        (["--color_vars", "red"], "--color_vars"),
+        (["--seeds", "-1"], "--seeds"),
+        (["--epochs", "0"], "--epochs"),
+        (["--data_dir", "nowhere"], "nowhere"),
+        (["--workers", "2"], "--slurm"),
+        (["--slurm", "gpu"], "no SLURM here"),
+    ],
+)
+def test_wrong_flags_are_one_line(capsys, tmp_path, monkeypatch, arguments, what):
+    if "--slurm" in arguments:
+        pytest.importorskip("submitit", reason="submitit is not installed (requirements/slurm.txt)")
+        monkeypatch.setenv("PATH", "")
+    assert what in refused(capsys, reproduce, "--save_dir", tmp_path, *arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu_is_one_line(capsys, tmp_path):
+    assert "no GPU" in refused(capsys, reproduce, "--save_dir", tmp_path, "--device", "cuda")
+
+
+def test_slurm_without_submitit_is_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert "requirements/slurm.txt" in refused(capsys, reproduce, "--save_dir", tmp_path, "--slurm", "gpu")

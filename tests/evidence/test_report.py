@@ -1,0 +1,335 @@
+"""What is committed in results/ and in the Markdown files is what the committed records say."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import reproduce
+import test as evaluation
+from dataset.colored_mnist import COLOR_VARS
+from errors import UserError
+from evidence import records, report
+from files import read_json_lines
+
+SOME = "lntl_var0.020_seed1"
+
+
+def change(root, name, file, edit):
+    """Changes one JSON record of a run by `edit(value)`."""
+    path = root / "results" / "runs" / name / file
+    value = read_json_lines(path) if file.endswith("jsonl") else json.loads(path.read_text())
+    edit(value)
+    lines = "".join(json.dumps(v) + "\n" for v in value) if file.endswith("jsonl") else json.dumps(value)
+    path.write_text(lines)
+
+
+def another_seed(root, seed, correct):
+    """Makes up another seed of SOME, with so many images of 10000 right, and its baseline."""
+    runs, begun = root / "results/runs", f"baseline_var0.020_seed{seed}"
+    shutil.copytree(runs / "baseline_var0.020_seed1", runs / begun, dirs_exist_ok=True)
+    change(root, begun, "options.json", lambda o: o.update(random_seed=seed))
+    run = SOME.replace("seed1", f"seed{seed}")
+    shutil.copytree(runs / SOME, runs / run)
+    confusion = np.zeros((10, 10), int)
+    confusion[0, :2] = correct, 10_000 - correct
+    metrics = {"accuracy": correct / 10_000, "correct": correct, "confusion": confusion.tolist()}
+    change(root, run, "options.json", lambda o: o.update(random_seed=seed, checkpoint=f"runs/{begun}/final.pth"))
+    change(root, run, "metrics.json", lambda m: m.update(metrics))
+    change(root, run, "log.jsonl", lambda log: log[-1].update(test_accuracy=correct / 10_000))
+    return run
+
+
+def made_of(root):
+    """{path below the root: generated text}."""
+    return {path.relative_to(root).as_posix(): text for path, text in report.texts(root).items()}
+
+
+def cells_of(root):
+    return json.loads(made_of(root)["results/results.json"])["cells"]
+
+
+def test_committed_texts_equal_the_records():
+    for path, text in report.texts().items():
+        assert path.read_text("utf-8") == text, f"{path.name} is out of date: python reproduce.py --report"
+
+
+def test_committed_figures_equal_the_records(tmp_path):
+    report.draw(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(path.name for path in (records.ROOT / "results").glob("*.png"))
+    for name in names:  # pixels, as another processor or build of zlib gives slightly other bytes
+        drawn, kept = (np.asarray(Image.open(f / name)).astype(int) for f in (tmp_path, records.ROOT / "results"))
+        message = f"{name} is out of date: python reproduce.py --report"
+        assert drawn.shape == kept.shape, message
+        assert np.abs(drawn - kept).max() <= 2, message
+
+
+def test_report_twice_is_the_same_byte_for_byte(tree):
+    def everything():
+        return {p: p.read_bytes() for p in tree.rglob("*") if p.is_file()}
+
+    report.rebuild(tree)
+    first = everything()
+    report.rebuild(tree)
+    assert everything() == first
+    assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
+        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "selection.png",
+        "sensitivity.png", "sketch.png",
+    }  # fmt: skip
+
+
+def test_cells_hold_what_the_records_say():
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(records.ROOT)}
+    for folder in (records.ROOT / "results/runs").iterdir():
+        method, rest = folder.name.split("_var")
+        variance, *setting = rest.split("_")
+        setting = [s for s in setting if not s.startswith("seed")]
+        cell = cells["_".join([method, *setting]), float(variance)]
+        log, option = read_json_lines(folder / "log.jsonl"), json.loads((folder / "options.json").read_text())
+        index = cell["seeds"].index(option["random_seed"])
+        assert log[-1]["test_accuracy"] == cell["accuracy"][index]
+        assert log[-1]["epoch"] == cell["epochs"]
+        assert cell["n"] == len(cell["seeds"]) == len(cell["accuracy"])
+        assert cell["mean"] == pytest.approx(np.mean(cell["accuracy"]), abs=1e-6)
+
+
+def test_a_falsified_record_changes_the_texts(tree):
+    before = made_of(tree)
+    run = another_seed(tree, 2, 9000)
+    shutil.rmtree(tree / "results/runs" / SOME)
+    (tree / "results/runs" / run).rename(tree / "results/runs" / SOME)
+    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1, checkpoint=None))
+    after = made_of(tree)
+    for name in ("results/results.json", "results/table.md", "README.md", "docs/REPRODUCTION.md"):
+        assert before[name] != after[name], name
+
+
+def test_a_falsified_health_record_changes_its_table(tree):
+    before = made_of(tree)["docs/RELIABILITY.md"]
+    log = next((tree / "results/health").glob("*/log.jsonl"))
+    log.write_text(log.read_text().replace('"accuracy": 0.', '"accuracy": 0.0', 1))
+    assert made_of(tree)["docs/RELIABILITY.md"] != before
+
+
+FALSE = {
+    "accuracy": ("metrics.json", lambda m: m.update(accuracy=0.99)),
+    "correct": ("metrics.json", lambda m: m.update(correct=9900)),
+    "confusion": ("metrics.json", lambda m: m["confusion"][0].__setitem__(0, 1000)),
+    "last epoch": ("log.jsonl", lambda log: log[-1].update(test_accuracy=0.99)),
+    "an epoch left out": ("log.jsonl", lambda log: log.pop(3)),
+    "an epoch too many": ("log.jsonl", lambda log: log.append(log[-1] | {"epoch": len(log) + 1})),
+    "seed": ("options.json", lambda o: o.update(random_seed=2)),
+    "method": ("options.json", lambda o: o.update(method="blindeye")),
+    "variance": ("options.json", lambda o: o.update(color_var=0.03)),
+    "missing option": ("options.json", lambda o: o.pop("max_step")),
+}
+
+
+@pytest.mark.parametrize("what", FALSE)
+def test_records_that_contradict_each_other_are_refused(tree, what):
+    change(tree, SOME, *FALSE[what])
+    with pytest.raises(UserError, match=SOME):
+        report.texts(tree)
+
+
+@pytest.mark.parametrize("file", records.RECORDS)
+def test_missing_and_damaged_records_are_refused(tree, file):
+    path = tree / "results/runs" / SOME / file
+    path.write_text("?\n")
+    with pytest.raises(UserError, match=SOME):
+        records.load_runs(tree)
+    path.unlink()
+    with pytest.raises(UserError, match=SOME):
+        records.load_runs(tree)
+
+
+def test_foreign_names_are_refused(tree):
+    (tree / "results/runs" / SOME).rename(tree / "results/runs" / "my_run")
+    with pytest.raises(UserError, match="my_run"):
+        records.load_runs(tree)
+
+
+def test_seeds_become_one_cell_with_mean_and_std(tree):
+    first = records.load_runs(tree)[SOME]["metrics"]["accuracy"]
+    another_seed(tree, 2, 8000)
+    another_seed(tree, 3, 8400)
+    cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
+    assert cell["seeds"] == [1, 2, 3]
+    assert cell["accuracy"] == [first, 0.8, 0.84]
+    assert cell["mean"] == pytest.approx(np.mean([first, 0.8, 0.84]), abs=1e-6)
+    assert cell["std"] == pytest.approx(np.std([first, 0.8, 0.84], ddof=1), abs=1e-6)
+    assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
+    assert cell["starts"] == [f"baseline_var0.020_seed{seed}" for seed in (1, 2, 3)]
+    made = made_of(tree)
+    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made["README.md"]
+    assert "| baseline_var0.020_seed1, seed2, seed3, 100 epochs |" in made["results/table.md"]
+
+
+@pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
+def test_seeds_with_other_options_are_refused(tree, option):
+    run = another_seed(tree, 2, 8000)
+    change(tree, run, "options.json", lambda o: o.update(option))
+    with pytest.raises(UserError, match="different options"):
+        report.texts(tree)
+
+
+@pytest.mark.parametrize("checkpoint", ["runs/baseline_var0.020_seed1/final.pth", "pretrained_var0.020.pth"])
+def test_seeds_start_from_their_own_baselines_or_all_from_one(tree, checkpoint):
+    run = another_seed(tree, 2, 8000)
+    change(tree, run, "options.json", lambda o: o.update(checkpoint=checkpoint))
+    with pytest.raises(UserError, match=r"different options \(start\)"):
+        report.texts(tree)
+    if "pretrained" in checkpoint:
+        change(tree, SOME, "options.json", lambda o: o.update(checkpoint=checkpoint))
+        cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
+        assert (cell["n"], cell["starts"], cell["pretrain_epochs"]) == (2, [records.AUTHORS_NETWORK] * 2, 100)
+
+
+def test_seeds_from_baselines_of_different_length_are_refused(tree):
+    def shorten(log):
+        del log[0]
+        for number, record in enumerate(log, 1):
+            record["epoch"] = number
+
+    another_seed(tree, 2, 8000)
+    change(tree, "baseline_var0.020_seed2", "options.json", lambda o: o.update(max_step=99))
+    change(tree, "baseline_var0.020_seed2", "log.jsonl", shorten)
+    with pytest.raises(UserError, match="different options"):
+        report.texts(tree)
+
+
+def test_one_seed_has_no_std(tree):
+    cell = next(c for c in cells_of(tree) if c["method"] == "lntl_official")
+    assert (cell["n"], cell["std"]) == (1, None)
+
+
+def test_both_readings_of_gray(tree):
+    runs = tree / "results/runs"
+    shutil.copytree(runs / "baseline_var0.020_seed1", runs / "gray_var0.045_seed1")
+    change(tree, "gray_var0.045_seed1", "options.json", lambda o: o.update(method="gray", color_var=0.045))
+    change(tree, "gray_var0.045_seed1", "log.jsonl", lambda log: log[-1].update(test_luma_accuracy=0.25))
+    cells = {c["method"]: c for c in cells_of(tree) if c["method"].startswith("gray")}
+    assert cells["gray_luma"]["accuracy"] == [0.25]
+    assert cells["gray"]["accuracy"] != [0.25]
+    table = made_of(tree)["results/table.md"]
+    assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
+
+
+def test_averaged_weights_of_the_runs_that_have_them(tree):
+    another_seed(tree, 2, 8000)
+    another_seed(tree, 3, 8400)
+    change(tree, SOME, "log.jsonl", lambda log: log[-1].pop("averaged_test_accuracy", None))
+    for seed, value in ((2, 0.81), (3, 0.83)):
+        change(
+            tree,
+            f"lntl_var0.020_seed{seed}",
+            "log.jsonl",
+            lambda log, v=value: log[-1].update(averaged_test_accuracy=v),
+        )
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(tree)}
+    assert cells["lntl", 0.02]["n"] == 3
+    averaged = cells["lntl_averaged", 0.02]
+    assert (averaged["seeds"], averaged["accuracy"], averaged["mean"]) == ([2, 3], [0.81, 0.83], 0.82)
+    assert (
+        "mean weights of the last 5 epochs | 0.02 | 0.8185 | **0.8200 ± 0.0141**" in made_of(tree)["results/table.md"]
+    )
+
+
+def test_cells_that_were_not_run_are_named_as_such(tree):
+    runs = records.load_runs(tree)
+    done = {(r["method"], r["options"]["color_var"]) for r in runs.values()}
+    rows = [line.split("|") for line in made_of(tree)["results/table.md"].splitlines() if line.startswith("|")][2:]
+    shown = {(r[1].strip(), r[2].strip()): r for r in rows}
+    assert len(shown) == len(rows) >= 28
+    for method in records.PUBLISHED:
+        for color_var in COLOR_VARS:
+            row = shown[records.title(method), str(color_var)]
+            assert ("not yet run" in row[4]) == ((method, color_var) not in done)
+            assert f"{records.PUBLISHED[method][color_var]:.4f}" in row[3]
+
+
+def test_summary_counts():
+    def summary(**differences):
+        cells = [
+            {"method": m, "color_var": v, "mean": records.PUBLISHED[m][v] + d}
+            for m, row in differences.items()
+            for v, d in zip(COLOR_VARS, row, strict=False)
+        ]
+        return report.summary(cells)
+
+    text = summary(lntl=(0.0, 0.01, -0.001), gray=(0.019, -0.019, 0.021), baseline=(-0.03,))
+    assert text.startswith("7 of the 28 cells")
+    assert "in 2 of 3;" in text
+    assert text.endswith("in 2 of 4.")
+
+
+def test_start_of_a_run():
+    option = {"from_scratch": False, "method": "lntl", "checkpoint": None, "color_var": 0.03}
+    assert records.start(option) == "baseline_var0.030_seed1"
+    assert records.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
+    assert records.start(option | {"checkpoint": "x/baseline_var0.020_seed2.pth"}) == "baseline_var0.020_seed2"
+    assert records.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
+    assert records.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == records.AUTHORS_NETWORK
+    assert records.start(option | {"from_scratch": True}) is None
+    assert records.start(option | {"method": "gray"}) is None
+
+
+def test_add_keeps_finished_cells_alone(tree, tmp_path):
+    runs, save_dir = tree / "results/runs", tmp_path / "checkpoint"
+    others = {p.name for p in runs.iterdir()} - {"baseline_var0.020_seed1", SOME}
+    for name in ("baseline_var0.020_seed1", SOME):
+        shutil.move(runs / name, save_dir / name)
+    (save_dir / SOME / "metrics.json").unlink()  # not finished
+    (save_dir / "lntl_var0.020").mkdir()  # of train.sh
+    assert records.add(save_dir, tree) == ["baseline_var0.020_seed1"]
+    assert records.add(save_dir, tree) == []
+    assert {p.name for p in runs.iterdir()} == others | {"baseline_var0.020_seed1"}
+    assert sorted(p.name for p in (runs / "baseline_var0.020_seed1").iterdir()) == sorted(records.RECORDS)
+    with (save_dir / "baseline_var0.020_seed1" / "options.json").open("a") as file:
+        file.write("\n")
+    assert records.add(save_dir, tree) == ["baseline_var0.020_seed1"]
+
+
+def test_add_refuses_other_data(tree, tmp_path):
+    shutil.copytree(tree / "results/runs" / SOME, tmp_path / "checkpoint" / SOME)
+    path = tmp_path / "checkpoint" / SOME / "options.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_dir": "tiny"}))
+    with pytest.raises(UserError, match="--data_dir"):
+        records.add(tmp_path / "checkpoint", tree)
+
+
+def test_a_lost_marker_is_one_line(tree):
+    path = tree / "README.md"
+    path.write_text(path.read_text().replace("<!-- end of speed -->", ""))
+    with pytest.raises(UserError, match=r"README\.md has lost its marker"):
+        report.texts(tree)
+
+
+def test_weights_without_records_are_refused(tree):
+    shutil.copy(tree / "checkpoints/baseline_var0.020.pth", tree / "checkpoints/baseline_var0.045.pth")
+    shutil.rmtree(tree / "results/runs/baseline_var0.045_seed1", ignore_errors=True)
+    with pytest.raises(UserError, match=r"baseline_var0\.045"):
+        report.texts(tree)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(Path(records.ROOT, "checkpoints").glob("*.pth")), ids=lambda p: p.stem)
+def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
+    recorded = records.load_runs()[records.run_of(path)]
+    flags = ["-e", "x", "--save_dir", str(tmp_path), "--checkpoint", str(path)]
+    flags += ["--method", recorded["options"]["method"], "--color_var", str(recorded["options"]["color_var"])]
+    assert evaluation.main(flags) == 0
+    measured = json.loads((tmp_path / "x" / "metrics.json").read_text())["accuracy"]
+    assert measured == pytest.approx(recorded["metrics"]["accuracy"], abs=0.0005)  # another machine rounds otherwise
+
+
+def test_the_command_rebuilds_and_leaves_the_committed_texts(capsys, monkeypatch, tree):
+    shutil.copytree(records.ROOT / "results/runs", tree / "results/runs", dirs_exist_ok=True)
+    before = {path: path.read_bytes() for path in tree.glob("*.md")}
+    monkeypatch.setattr(report.rebuild, "__defaults__", (tree,))
+    assert reproduce.main(["--report"]) == 0
+    assert {path: path.read_bytes() for path in tree.glob("*.md")} == before

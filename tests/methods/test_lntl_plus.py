@@ -1,0 +1,138 @@
+"""The prior of LNTL+ against its definition, what it achieves, and the update that it changes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import option as options
+import train
+from dataset.base import hold_out
+from dataset.batches import IGNORED, on_device
+from dataset.colored_set import ColoredSet
+from methods.lntl import LNTL
+from methods.lntl_plus import LNTLPlus, shares
+from models.checkpoint import join_net
+from tests.reference import f, g, inputs
+from tests.test_trainer import BATCH, digits, distance
+from tests.test_trainer import options as numbers
+
+
+def method_on(images, labels, **changes):
+    method = LNTLPlus(numbers(**changes), dtype=torch.float64)
+    data = on_device(images, labels, dtype=torch.float64)
+    method.prepare(data)
+    method.start_epoch(0)
+    return method, data
+
+
+def log_prior_by_definition(colors, labels, smoothing):
+    """log p(y | b), smoothed, by naive Bayes from counts, image by image; images of one colour without zeros."""
+    n = len(labels)
+    rows = []
+    for color in colors:
+        joint = []
+        for y in range(10):
+            p = ((labels == y).sum() + 1) / (n + 10)
+            for c in range(3):
+                same = sum(labels[i] == y and colors[i, c] // 32 == color[c] // 32 for i in range(n))
+                p *= (same + 1) / ((labels == y).sum() + 8)
+            joint.append(p)
+        rows.append(np.log((1 - smoothing) * np.array(joint) / sum(joint) + smoothing / 10))
+    return np.array(rows)
+
+
+def test_shares_count_the_labelled_positions():
+    b = torch.full((2, 3, 14, 14), IGNORED)
+    b[0, 1, 3, 4:7] = torch.tensor([5, 5, 2])
+    expected = torch.zeros(3, 8)
+    expected[1, 5], expected[1, 2] = 2 / 3, 1 / 3
+    assert torch.equal(shares(b)[0], expected)
+    assert not shares(b)[1].any()  # an image without labels says nothing
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+def test_the_prior_and_the_scale_are_what_they_are_said_to_be(smoothing):
+    images, labels = digits(60)
+    labels[:10] = np.arange(10)
+    method, data = method_on(images, labels, smoothing=smoothing)
+    _, y, b = data.batch(torch.arange(60))
+    expected = log_prior_by_definition(images.max(axis=(1, 2)).astype(int), labels, smoothing)
+    assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
+    assert method.label_loss(torch.zeros(60, 10), y, b).item() == pytest.approx(math.log(10), rel=1e-5)
+
+
+def test_the_best_logits_do_not_depend_on_the_bias():
+    """Where shape and bias are independent given the digit, the loss is least at log p(shape | y) of every b."""
+    rng = np.random.default_rng(0)
+    of_shape, of_bin = rng.integers(1, 4, (10, 3)), rng.integers(1, 4, (10, 8))
+    world = [(y, s, k) for y, s, k in np.ndindex(10, 3, 8) for _ in range(of_shape[y, s] * of_bin[y, k])]
+    y, shape, red = (torch.tensor(values) for values in zip(*world, strict=True))
+    b = torch.zeros(len(world), 3, 14, 14, dtype=torch.int64)
+    b[:, 0] = red[:, None, None]
+    method = LNTLPlus(numbers(smoothing=0.0), dtype=torch.float64)
+    p_b = torch.tensor(of_bin / of_bin.sum(1, keepdims=True))
+    method.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
+    method.log_p_y, method.scale = torch.bincount(y).double().div(len(y)).log(), 1.0
+
+    def gradient(logits):
+        """Of the mean loss, by the logits of every shape and bin (3, 8, 10)."""
+        logits.requires_grad_()
+        return torch.autograd.grad(method.label_loss(logits[shape, red], y, b), logits)[0].abs().max().item()
+
+    best = torch.tensor(of_shape / of_shape.sum(1, keepdims=True)).log().T[:, None].repeat(1, 8, 1)
+    assert gradient(best.clone()) < 1e-7
+    assert gradient(best + p_b.T.log()) > 1e-4  # logits that follow the bias
+
+
+def test_the_label_loss_alone_is_another():
+    torch.manual_seed(0)
+    images, labels = digits(BATCH)
+    labels[:] = [0, 0, 0, 0, 0, 1]
+    method, data = method_on(images, labels, lambda_=0.0, mu=0.0, weight_decay=0.0, momentum=0.0)
+    plain = LNTL(numbers(), dtype=torch.float64)
+    assert plain.metrics == method.metrics
+    net = {k: v.requires_grad_() for k, v in join_net(method.f, method.g).items() if v.is_floating_point()}
+    batch = data.batch(torch.arange(BATCH))
+    prior = method.log_prior(batch[2])
+    assert prior.std() > 0.1
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    p = F.softmax(g(net, f(net, inputs(x))), dim=1) * prior.exp()
+    loss = method.scale * -(p / p.sum(1, keepdim=True)).log()[torch.arange(BATCH), y].mean()
+    parameters = {k: v for k, v in net.items() if "running" not in k}
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    expected = {k: v - 0.02 * d for (k, v), d in zip(parameters.items(), gradients, strict=True)}
+    measured = dict(zip(method.metrics, method.update(*batch), strict=True))
+    assert measured["cls_loss"].item() == pytest.approx(loss.item(), rel=1e-6)
+    assert distance(join_net(method.f, method.g), expected) < 1e-6
+
+
+def test_its_own_defaults():
+    option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
+    assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
+    assert train.starting_weights(option) is None
+
+
+def test_held_out_images_are_recolored_like_the_test():
+    flags = ["-e", "x", "--color_var", "0.02", "--holdout", "5000"]
+    option = options.resolve_training(options.train_parser().parse_args(flags))
+    data = ColoredSet(option, torch.device("cpu"))
+    _, held = hold_out(data.train, option)
+    other = data.recolored(held, option)
+    assert torch.equal(other.label, held.label)
+    assert torch.equal(other.padded, held.padded)
+    for data, tied in ((held, True), (other, False)):
+        means = torch.stack([data.color[data.label == y].double().mean(0) for y in range(10)])
+        assert (means.std(dim=0).min() > 40) == tied
+    assert torch.equal(data.recolored(held, option).color, other.color)
+    option.method = "gray"
+    assert data.recolored(held, option) is None
+
+
+def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):
+    flags = f"-e x --color_var 0.02 --deviation shaded --holdout 20 --dry-run --device cpu --save_dir {tmp_path}"
+    assert train.main(flags.split()) == 0

@@ -1,0 +1,129 @@
+"""The CUDA path: what can be proved without a GPU, and what needs one."""
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import train
+from dataset.batches import on_device
+from methods import METHODS
+from run.cuda_graph import EAGER, GraphedIteration
+from tests.test_options import refused
+from tests.test_trainer import digits, options
+from trainer import Trainer
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("factored", [True, False])
+def test_an_iteration_never_waits_for_the_device(monkeypatch, name, factored):
+    """On the meta device there are no values: whatever would copy one to the host, or depend on one, raises."""
+    images, labels = digits(40)
+    if not factored:
+        images[0, 0, 0] = (1, 2, 3)
+    data = on_device(images, labels, "meta")
+    assert type(data).__name__ == ("FactoredData" if factored else "ImageData")
+    method = METHODS[name](options(), "meta")
+    monkeypatch.setattr(method, "autocast", contextlib.nullcontext)  # knows no such device
+    method.prepare(data)
+    method.start_epoch(0)
+    trainer = SimpleNamespace(
+        method=method, train=data, totals=torch.zeros(len(method.metrics), device="meta").double()
+    )
+    measured = Trainer.iterate(trainer, torch.zeros(8, dtype=torch.long, device="meta"))
+    assert [m.shape for m in measured] == [()] * len(method.metrics)
+    with pytest.raises((RuntimeError, NotImplementedError)):  # the check can fail
+        measured[0].item()
+
+
+class Recorder:
+    """Stands in for torch.cuda: a graph that calls the recorded function again when it is replayed."""
+
+    def __init__(self, monkeypatch):
+        self.events = []
+        recording = self
+
+        class Graph:
+            def replay(self):
+                recording.events.append("replay")
+                recording.iterate(recording.iteration.index)
+
+        class Stream:
+            def wait_stream(self, _):
+                recording.events.append("wait")
+
+            def synchronize(self):
+                recording.events.append("synchronize")
+
+        @contextlib.contextmanager
+        def graph(_, stream):
+            recording.events.append("record")
+            recording.dry = True  # a real recording runs nothing
+            yield
+            recording.dry = False
+
+        self.dry, self.seen = False, []
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "graph", graph)
+        monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+
+    def iterate(self, index):
+        if not self.dry:
+            self.seen.append(index.tolist())
+
+
+def test_every_batch_is_trained_on_once_and_in_order(monkeypatch):
+    torch_cuda = Recorder(monkeypatch)
+    constants = [0.1]
+    torch_cuda.iteration = iteration = GraphedIteration(torch_cuda.iterate, lambda: list(constants), size=4)
+    expected = []
+    for epoch in range(4):
+        if epoch == 2:
+            constants[0] = 0.01  # the learning rate drops: what is baked in is out of date
+        torch_cuda.events.clear()
+        with iteration as step:
+            for index in torch.randperm(23).split(4):
+                step(index)
+                expected.append(index.tolist())
+        replayed = torch_cuda.events.count("replay")
+        assert torch_cuda.events.count("record") == (epoch in (0, 2))
+        assert replayed == (5 - EAGER if epoch in (0, 2) else 5)  # of five whole batches; the sixth is shorter
+        assert (torch_cuda.events[0], torch_cuda.events[-1]) == ("wait", "synchronize")
+    assert torch_cuda.seen == expected
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_tf32_on_the_cpu_is_refused(capsys):
+    assert "tf32" in refused(capsys, train, "-e", "x", "--precision", "tf32", "--dry-run")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", METHODS)
+def test_graph_and_eager_agree_on_a_gpu(name):
+    data = on_device(*digits(1024), "cuda")
+    order = torch.randperm(1024, generator=torch.Generator().manual_seed(3)).cuda()
+    weights = []
+    for graphed in (False, True):
+        torch.manual_seed(0)
+        method = METHODS[name](options(), "cuda")
+        method.prepare(data)
+        method.start_epoch(0)
+        totals = torch.zeros(len(method.metrics), device="cuda").double()
+        trainer = SimpleNamespace(method=method, train=data, totals=totals)
+        step = GraphedIteration(lambda index, t=trainer: Trainer.iterate(t, index), method.constants, 64)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with step if graphed else contextlib.nullcontext(step.iterate) as iterate:
+                for index in order.split(64):
+                    iterate(index)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        weights.append([p.detach().clone() for network in method.networks().values() for p in network.parameters()])
+    for eager, graph in zip(*weights, strict=True):
+        torch.testing.assert_close(graph, eager, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,166 @@
+"""A run repeated from its record, `--resume` without flags, and the same weights bit for bit from the same seed."""
+
+import json
+import shutil
+
+import pytest
+
+import option as options
+import train
+from models.checkpoint import read_torch_file
+from option import train_parser
+from run import recorded
+from tests.models.test_models import weights_file
+from tests.processes import EPOCHS, assert_same, flags, run
+from tests.test_options import refused
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_from_repeats_a_run_bit_for_bit(tmp_path, whole, threads):
+    record = whole(threads) / "options.json"
+    again = run("--from", record, "-e", "again", "--save_dir", tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert_same(tmp_path / "again", whole(threads))
+    ours, theirs = (json.loads((f / "options.json").read_text()) for f in (tmp_path / "again", whole(threads)))
+    free = {"exp_name", "save_dir", "resume"}
+    assert {k: v for k, v in ours.items() if k not in free} == {k: v for k, v in theirs.items() if k not in free}
+
+
+def recorded_option(tmp_path, *more, **changes):
+    """The options that `--from` makes of a record with `changes`, and the notes that it prints."""
+    option = vars(options.train_parser().parse_args(["-e", "x", "--random_seed", "3"])) | {"method": "lntl"} | changes
+    (tmp_path / "options.json").write_text(json.dumps(option))
+    return recorded.parse(train_parser, ["--from", str(tmp_path / "options.json"), *more])
+
+
+@pytest.mark.parametrize(
+    ("there", "threads", "device"),
+    [
+        ({"threads": 7, "gpu": None}, 7, "cpu"),
+        ({"threads": 7, "gpu": "H100"}, 7, "cuda"),
+    ],
+)
+def test_from_takes_what_was_chosen_there(tmp_path, capsys, there, threads, device):
+    (tmp_path / "environment.json").write_text(json.dumps(there | {"torch": "1.0"}))
+    option = recorded_option(tmp_path, device="auto")
+    assert (option.threads, option.device) == (threads, device)
+    assert "note: torch was 1.0, here it is 2" in capsys.readouterr().out
+    option = recorded_option(tmp_path, "--threads", "1", "--device", "cpu", device="auto")
+    assert (option.threads, option.device) == (1, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("more", "changes", "expected"),
+    [
+        ([], {"lr": 0.1 + 0.2, "cudnn_benchmark": False}, {"lr": 0.1 + 0.2, "cudnn_benchmark": False}),
+        ([], {"from_scratch": True, "resume": True, "dry_run": True}, {"from_scratch": True, "resume": False}),
+        (["--checkpoint", "w.pth"], {"from_scratch": True}, {"from_scratch": False, "checkpoint": "w.pth"}),
+        (["--from_scratch"], {"checkpoint": "w.pth"}, {"from_scratch": True, "checkpoint": None}),
+        (["--cuda"], {"device": "cpu"}, {"device": None, "cuda": True}),
+        (["--train_baseline"], {}, {"method": None, "train_baseline": True}),
+        (["--color_var", "0.03"], {"checkpoint_sha256": "0" * 64}, {"checkpoint_sha256": None}),
+        (["-e", "y", "--save_dir", "d"], {}, {"exp_name": "y", "save_dir": "d", "random_seed": 3}),
+    ],
+)
+def test_given_flags_override_the_record(tmp_path, more, changes, expected):
+    option = vars(recorded_option(tmp_path, *more, **changes))
+    assert {k: option[k] for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"lr": "fast"}, "--lr"),
+        ({"lr": float("nan")}, "--lr"),
+        ({"lr": [0.1]}, "lr = [0.1]"),
+        ({"lr": True}, "--lr"),
+        ({"from_scratch": 1}, "from_scratch = 1"),
+        ({"exp_name": "../x"}, "--exp_name"),
+        ({"batch_size": 1e3}, "--batch_size"),
+        ({"unknown": 1}, "unknown = 1"),
+        ({"save_dir": "a\nb"}, "save_dir"),
+        ({"data_dir": "no/such/folder"}, "--data_dir"),
+    ],
+)
+def test_damaged_record_is_one_line(tmp_path, capsys, change, what):
+    with pytest.raises(SystemExit) as stop:
+        train.exits(lambda: options.resolve_training(recorded_option(tmp_path, **change)))()
+    captured = capsys.readouterr()
+    assert (stop.value.code, captured.err.count("\n")) == (2, 1)
+    assert what in captured.err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff", b"[" * 100_000, "folder"])
+def test_record_that_is_none_is_one_line(tmp_path, capsys, content):
+    path = tmp_path / "options.json"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    assert "options.json" in refused(capsys, train, "--from", path)
+    if content is not None:
+        path.rename(tmp_path / "environment.json")
+        path.write_text("{}")
+        assert "environment.json" in refused(capsys, train, "--from", path)
+
+
+def test_own_baseline_need_not_be_named_again(tmp_path, small_data, capsys, monkeypatch):
+    """Relative paths too; another file in the place of the weights is refused when the run is repeated."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_data, "data")
+    weights_file(tmp_path / "start.pth")
+    given = [f for f in flags("runs", "data", "--checkpoint", "start.pth") if f != "--from_scratch"]
+    given[given.index("--max_step") + 1] = "1"
+    assert train.main(given) == 0
+    assert train.main(["-e", "run", "--save_dir", "runs", "--resume", "--max_step", "2"]) == 0
+    assert read_torch_file("runs/run/final.pth")["step"] == 2
+    record = json.loads((tmp_path / "runs/run/options.json").read_text())
+    assert (record["data_dir"], record["checkpoint"], record["max_step"]) == ("data", "start.pth", 2)
+    assert train.main(["-e", "run", "--save_dir", "runs", "--resume", "--data_dir", str(tmp_path / "data")]) == 0
+    assert "--max_step 1" in refused(capsys, train, *begun_epoch_2(tmp_path), "--max_step", "1")
+
+    weights_file(tmp_path / "start.pth")
+    assert "start.pth" in refused(capsys, train, "--from", "runs/run/options.json", "-e", "again")
+    shutil.move("data", "moved")
+    assert "--data_dir data" in refused(capsys, train, "-e", "run", "--save_dir", "runs", "--resume")
+
+
+def begun_epoch_2(folder):
+    """Removes the end of the run, so that there is something to go on with; returns the flags that do."""
+    (folder / "runs/run/metrics.json").unlink()
+    return ["-e", "run", "--save_dir", "runs", "--resume"]
+
+
+def test_more_epochs_than_planned(tmp_path, small_data, whole):
+    given = flags(tmp_path, small_data)
+    given[given.index("--max_step") + 1] = "2"
+    assert train.main(given) == 0
+    assert train.main([*given, "--resume", "--max_step", str(EPOCHS)]) == 0
+    assert_same(tmp_path / "run", whole(1))
+    assert json.loads((tmp_path / "run/options.json").read_text())["max_step"] == EPOCHS
+
+
+def test_a_run_that_is_older_than_a_flag(tmp_path, small_data, whole, capsys):
+    given = flags(tmp_path, small_data)
+    given[given.index("--max_step") + 1] = "2"
+    assert train.main(given) == 0
+    path = tmp_path / "run/options.json"
+    record = json.loads(path.read_text())
+    del record["average"], record["deviation"]
+    path.write_text(json.dumps(record))
+    given[given.index("--max_step") + 1] = str(EPOCHS)
+    assert "begun with --average 0, not 1" in refused(capsys, train, *given, "--resume", "--average", "1")
+    assert train.main([*given, "--resume"]) == 0
+    assert_same(tmp_path / "run", whole(1))
+
+
+def test_a_start_that_is_not_here_but_shipped_is_named(capsys, tmp_path):
+    """The record of a run that began with the weights of another run, on a fresh clone."""
+    record = str(train.records.ROOT / "results/runs/lntl_var0.035_seed1/options.json")
+    start = tmp_path / "baseline_var0.035_seed1" / "final.pth"
+    given = ["--from", record, "-e", "again", "--save_dir", str(tmp_path), "--device", "cpu"]
+    error = refused(capsys, train, *given, "--checkpoint", str(start))
+    assert f"{start} is not a file" in error
+    assert error.strip().endswith("baseline_var0.035.pth has those of baseline_var0.035_seed1")
+    error = refused(capsys, train, *given, "--checkpoint", str(tmp_path / "mine" / "final.pth"))
+    assert error.strip().endswith("--checkpoint")
