@@ -27,8 +27,12 @@ class ResNetFeatures(nn.Sequential):
         super().__init__(OrderedDict(parts))
         self.channels = channels
 
-    # forward of nn.Sequential: normalised images, float (B, 3, H, W), to features (B, channels, h, w), >= 0. The map is
-    # an 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the next ones, rounded up.
+    def forward(self, x):
+        """x: normalised images, float (B, 3, H, W). Returns features, float (B, channels, h, w), >= 0.
+
+        The map is a 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the others, rounded up.
+        """
+        return super().forward(x)
 
 
 class ResNetClassifier(nn.Sequential):
@@ -61,11 +65,11 @@ def cut(name, split_at, classes, weights=None):
         load(net, name, imagenet_weights(name) if weights == "imagenet" else weights)
 
     last = LAYERS.index(split_at) + 1
-    channels = next(m for m in reversed(list(getattr(net, split_at)[-1].modules())) if isinstance(m, nn.BatchNorm2d))
+    channels = getattr(net, split_at)[-1].conv1.in_channels  # the last block of a layer keeps the number of channels
     parts = dict(net.named_children())
     features = {k: parts[k] for k in (*STEM, *LAYERS[:last])}
     rest = {k: parts[k] for k in (*LAYERS[last:], "avgpool")} | {"flatten": nn.Flatten(), "fc": net.fc}
-    return ResNetFeatures(features, channels.num_features), ResNetClassifier(rest)
+    return ResNetFeatures(features, channels), ResNetClassifier(rest)
 
 
 def imagenet_weights(name):
@@ -76,8 +80,8 @@ def imagenet_weights(name):
     weights = getattr(weights, "IMAGENET1K_V1", weights.DEFAULT)
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, a full disk; a file that was cut off
-        reason = " ".join(str(error).split())[:120]
+    except Exception as error:  # of many kinds: no network, a connection cut off, a full disk, a damaged file
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(
             f"the ImageNet weights of {name} cannot be had ({reason}); fetch {weights.url} on another machine and "
             "give --init FILE, or take --init random"

@@ -1,4 +1,4 @@
-"""f, g and h of the published experiments on Biased-MNIST (SimpleConvNet of Bahng et al. 2020, cut by Hong & Yang 2021).
+"""SimpleConvNet, the published network on Biased-MNIST (Bahng et al. 2020), as f, g and h (Hong & Yang 2021).
 
 Four blocks, 3 to 16 to 32 to 64 to 128 channels, without pooling; average over all positions; linear layer. f is the
 first two blocks, g the rest; h has two blocks of its own. f and g together have 531,210 parameters at ten classes, and
