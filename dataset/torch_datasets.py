@@ -1,0 +1,97 @@
+"""The two benchmarks as `torch.utils.data.Dataset`, by torchvision's conventions, for use from one's own code.
+
+    train = ColoredMNIST(color_var=0.02, train=True, transform=torchvision.transforms.ToTensor())
+    image, label = train[0]                 # what a DataLoader takes
+    train.data, train.targets, train.bias   # everything at once, as tensors
+
+Both are built from the MNIST files of this repository in a second or two; nothing is downloaded. They hold the same
+images as the program trains and tests with.
+"""
+
+import torch
+from PIL import Image
+
+from dataset import biased_mnist, colored_mnist
+from dataset.batches import bias_labels
+from dataset.mnist import load_mnist
+
+
+class DigitsInColor(torch.utils.data.Dataset):
+    """What the two have in common: coloured digits, all in memory.
+
+    data: uint8 tensor (N, 28, 28, 3), RGB. targets: int64 tensor (N,), the digit. grey: uint8 tensor (N, 28, 28), the
+    MNIST images of which they are made, in the same order. classes: the ten names, as torchvision's MNIST has them.
+    transform: of the PIL image; target_transform: of the label; each a function of one argument, or None.
+    """
+
+    classes = (
+        "0 - zero", "1 - one", "2 - two", "3 - three", "4 - four",
+        "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine",
+    )  # fmt: skip
+
+    def __init__(self, split, grey, transform, target_transform):
+        """split: with `images()` and `label`, of colored_mnist or biased_mnist; grey: uint8 (N, 28, 28), NumPy."""
+        self.data, self.targets = torch.from_numpy(split.images()), torch.from_numpy(split.label)
+        self.grey = torch.from_numpy(grey)
+        self.transform, self.target_transform = transform, target_transform
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        """(PIL image RGB 28x28, int), each through its transform where there is one."""
+        image, label = Image.fromarray(self.data[index].numpy()), int(self.targets[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            label = self.target_transform(label)
+        return image, label
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.description}, {len(self)} images)"
+
+
+class ColoredMNIST(DigitsInColor):
+    """Colored-MNIST (dataset/colored_mnist.py): the digit's colour follows the digit in training, and not in the test.
+
+    color_var: sigma^2, 0.02 to 0.05 in the paper. train: the 60,000 training images, or the 10,000 test images.
+    data_seed: of the colours, 0..2**32-1. Beside what DigitsInColor has:
+    colors: uint8 tensor (N, 3), the RGB colour of each digit. bias: the labels that h learns.
+    """
+
+    def __init__(self, color_var=0.02, train=True, data_seed=0, transform=None, target_transform=None):
+        mnist = load_mnist()
+        built = colored_mnist.build(color_var, data_seed, mnist)
+        split, grey = (built.train, mnist.train_images) if train else (built.test, mnist.test_images)
+        super().__init__(split, grey, transform, target_transform)
+        self.colors = torch.from_numpy(split.color)
+        self.description = f"color_var={color_var}, train={train}, data_seed={data_seed}"
+
+    @property
+    def bias(self):
+        """int64 tensor (N, 3, 14, 14): 0..7, or 255 where a position has none. Computed anew each time (280 MB)."""
+        return bias_labels(self.data[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous())
+
+
+class BiasedMNIST(DigitsInColor):
+    """Biased-MNIST (dataset/biased_mnist.py): in training, a share rho of each digit lies on the digit's own colour.
+
+    rho: of the training images, 0 to 1; .999 .997 .995 .990 are published. train: the 60,000 training images, or the
+    10,000 test images, which are the same for every rho: "unbiased" (each digit on all colours alike), or with
+    `biased=True` each digit on its own. data_seed: 0..2**32-1. Beside what DigitsInColor has:
+    bias: int64 tensor (N,), 0..9, the index of the background's colour in dataset.biased_mnist.BACKGROUNDS.
+    bias_classes: the colours' names.
+    """
+
+    bias_classes = biased_mnist.COLORS
+
+    def __init__(self, rho=0.99, train=True, data_seed=0, biased=False, transform=None, target_transform=None):
+        if train and biased:
+            raise ValueError("biased=True names a test set; training images have rho=1 for that")
+        mnist = load_mnist()
+        built = biased_mnist.build(rho, data_seed, mnist)
+        grey = mnist.train_images if train else mnist.test_images
+        split = built.train if train else built.test_biased if biased else built.test
+        super().__init__(split, grey, transform, target_transform)
+        self.bias = torch.from_numpy(split.bias)
+        self.description = f"rho={rho}, train={train}, data_seed={data_seed}, biased={biased}"

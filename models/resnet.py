@@ -1,0 +1,102 @@
+"""f and g from one of torchvision's ResNets, cut in two after a named layer.
+
+The parts' parameters keep torchvision's own names (conv1, bn1, layer1 to layer4, fc): joined, the two state dicts are
+one of torchvision's, which loads into the uncut network, and the other way round.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from errors import UserError
+from models.label_classifier import not_below_float32
+
+RESNETS = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
+)  # fmt: skip
+LAYERS = ("layer1", "layer2", "layer3", "layer4")  # where one may be cut
+STEM = ("conv1", "bn1", "relu", "maxpool")
+
+
+class ResNetFeatures(nn.Sequential):
+    """f: from the images up to and including the named layer."""
+
+    def __init__(self, parts, channels):
+        """parts: {name: module}. channels: of the features."""
+        super().__init__(OrderedDict(parts))
+        self.channels = channels
+
+    def forward(self, x):
+        """x: normalised images, float (B, 3, H, W). Returns features, float (B, channels, h, w), >= 0.
+
+        The map is a 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the others, rounded up.
+        """
+        return super().forward(x)
+
+
+class ResNetClassifier(nn.Sequential):
+    """g: the layers after the cut, the average over all positions, and a new linear layer."""
+
+    def __init__(self, parts):
+        """parts: {name: module}, `fc` the last."""
+        super().__init__(OrderedDict(parts))
+
+    def forward(self, features):
+        """features: float (B, channels, h, w). Returns logits (B, classes), not below float32."""
+        return not_below_float32(super().forward(features))
+
+
+def cut(name, split_at, classes, weights=None):
+    """(f, g) of the ResNet `name`, cut after the layer `split_at`, with a last layer for `classes` classes.
+
+    weights: None (random, as torchvision draws them), "imagenet" (downloaded by torchvision, or from its cache), or a
+    state dict of the whole network. `fc` is new unless the state dict has one for as many classes.
+    Raises UserError where the weights cannot be had or do not fit.
+    """
+    from torchvision import models  # slow to import, needed here only
+
+    if name not in RESNETS:
+        raise UserError(f"there is no network {name}; choose one of {', '.join(RESNETS)}")
+    if split_at not in LAYERS:
+        raise UserError(f"--split_at {split_at} is not a layer of a ResNet; choose one of {', '.join(LAYERS)}")
+    net = models.get_model(name, weights=None, num_classes=classes)
+    if weights is not None:
+        load(net, name, imagenet_weights(name) if weights == "imagenet" else weights)
+
+    last = LAYERS.index(split_at) + 1
+    channels = getattr(net, split_at)[-1].conv1.in_channels  # the last block of a layer keeps the number of channels
+    parts = dict(net.named_children())
+    features = {k: parts[k] for k in (*STEM, *LAYERS[:last])}
+    rest = {k: parts[k] for k in (*LAYERS[last:], "avgpool")} | {"flatten": nn.Flatten(), "fc": net.fc}
+    return ResNetFeatures(features, channels), ResNetClassifier(rest)
+
+
+def imagenet_weights(name):
+    """torchvision's state dict of `name`, trained on ImageNet (its first version, that of the published tables)."""
+    from torchvision import models
+
+    weights = models.get_model_weights(name)
+    weights = getattr(weights, "IMAGENET1K_V1", weights.DEFAULT)
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:  # of many kinds: no network, a connection cut off, a full disk, a damaged file
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(
+            f"the ImageNet weights of {name} cannot be had ({reason}); fetch {weights.url} on another machine and "
+            "give --init FILE, or take --init random"
+        ) from None
+
+
+def load(net, name, state):
+    """Loads a state dict into the uncut network `net`; see `cut`. `num_batches_tracked` may be missing, as of old."""
+    own = net.state_dict()
+    try:
+        if state["fc.weight"].shape != own["fc.weight"].shape:
+            state = {**state, "fc.weight": own["fc.weight"], "fc.bias": own["fc.bias"]}
+        if unknown := sorted(set(state) - set(own)):
+            raise KeyError(f"unknown key {unknown[0]}")
+        net.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"the weights given do not fit {name} ({reason[:120]})") from None

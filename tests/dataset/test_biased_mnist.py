@@ -1,0 +1,163 @@
+"""Biased-MNIST: its published figures, its rule, and the batches that are made of it."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.batches import ColoredMasks
+from dataset.biased_batches import BiasedData, BiasedImageData
+from dataset.biased_mnist import BACKGROUNDS, COLORS, BiasedSplit, assign_backgrounds, build, sha256
+from dataset.mnist import load_mnist
+from models import FeatureExtractor
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return load_mnist()
+
+
+@pytest.fixture(scope="module")
+def biased(mnist):
+    return build(0.99, mnist=mnist)
+
+
+def table(label, bias):
+    """Number of images by digit and colour, (10, 10)."""
+    return np.bincount(label * 10 + bias, minlength=100).reshape(10, 10)
+
+
+@pytest.mark.parametrize("data_seed", [0, 5])
+@pytest.mark.parametrize(
+    ("rho", "conflicting", "empty"), [(0.999, 63, 27), (0.997, 184, 6), (0.995, 305, 10), (0.99, 606, 1)]
+)
+def test_published_counts_hold_for_every_seed(mnist, rho, conflicting, empty, data_seed):
+    labels = mnist.train_labels
+    bias = assign_backgrounds(labels, rho, np.random.RandomState(data_seed))
+    assert (bias != labels).sum() == conflicting
+    assert (table(labels, bias) == 0).sum() == empty
+
+
+@pytest.mark.parametrize("rho", [0, 0.1, 0.5, 0.995, 1])
+def test_every_digit_follows_the_rule(mnist, rho):
+    labels = mnist.test_labels
+    bias = assign_backgrounds(labels, rho, np.random.RandomState(3))
+    for digit, counts in enumerate(table(labels, bias)):
+        own = math.floor(counts.sum() * rho + 1e-9)
+        rest = counts.sum() - own
+        size = math.ceil(rest / 9)
+        pieces = [min(size, max(0, rest - i * size)) for i in range(9)]
+        assert counts[digit] == own
+        assert sorted(np.delete(counts, digit), reverse=True) == pieces
+
+
+@pytest.mark.parametrize("n", range(7))
+def test_few_images_and_none(n):
+    labels = np.repeat([4, 2], n)
+    bias = assign_backgrounds(labels, 0.5, np.random.RandomState(0))
+    assert bias.shape == (2 * n,)
+    assert (bias == labels).sum() == 2 * (n // 2)
+    assert ((bias >= 0) & (bias < 10)).all()
+
+
+def test_a_share_that_is_no_binary_fraction_counts_exactly():
+    labels = np.zeros(100, np.int64)  # 100 * 0.29 is 28.999... in floating point
+    assert (assign_backgrounds(labels, 0.29, np.random.RandomState(0)) == 0).sum() == 29
+
+
+def test_images_are_white_on_the_named_colour(mnist, biased):
+    assert BACKGROUNDS.tolist() == [
+        [255, 0, 0], [0, 255, 0], [0, 0, 255], [225, 225, 0], [225, 0, 225],
+        [0, 255, 255], [255, 128, 0], [255, 0, 128], [128, 0, 255], [128, 128, 128],
+    ]  # fmt: skip
+    assert len(COLORS) == 10
+    part = BiasedSplit(*(v[:200] for v in biased.train))
+    images = part.images()
+    assert (images.dtype, images.shape) == (np.uint8, (200, 28, 28, 3))
+    for image, grey, bias in zip(images, mnist.train_images, part.bias, strict=False):
+        assert (image[grey != 0] == 255).all()
+        assert (image[grey == 0] == BACKGROUNDS[bias]).all()
+
+
+def test_the_parts(mnist, biased):
+    assert [len(p.label) for p in biased] == [60000, 10000, 10000]
+    assert biased.train.bias.dtype == biased.train.label.dtype == np.int64
+    assert np.array_equal(biased.train.label, mnist.train_labels)
+    assert np.array_equal(biased.test_biased.bias, mnist.test_labels)
+    counts = table(biased.test.label, biased.test.bias)
+    assert (counts.min(), counts.max()) == (83, 114)
+    with pytest.raises(ValueError, match=r"rho is 1\.5"):
+        build(1.5, mnist=mnist)
+
+
+def test_seeds(mnist, biased):
+    other, rho = build(0.99, 1, mnist), build(0.995, mnist=mnist)
+    assert sha256(biased) == "771974f345e556520afd5a9df153f3002d1d86a98a713681c451179ec7ef3ac4"
+    assert not np.array_equal(other.train.bias, biased.train.bias)
+    assert not np.array_equal(other.test.bias, biased.test.bias)
+    assert np.array_equal(rho.test.bias, biased.test.bias)  # the same test for every rho
+
+
+def test_batches(biased):
+    index = torch.tensor([7, 0, 59999])
+    plain, factored = BiasedImageData(*biased.train), BiasedData(*biased.train)
+    assert len(plain) == len(factored) == 60000
+    (x, y, b), (masks, y_factored, b_factored) = plain.batch(index), factored.batch(index)
+    images = torch.from_numpy(BiasedSplit(*(v[index.numpy()] for v in biased.train)).images())
+    assert torch.allclose(x, (images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5, atol=1e-7)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert isinstance(masks, ColoredMasks)
+    assert len(masks) == 3
+    assert torch.equal(y, torch.from_numpy(biased.train.label)[index])
+    assert torch.equal(b, torch.from_numpy(biased.train.bias)[index].view(3, 1, 1, 1))
+    assert torch.equal(y, y_factored)
+    assert torch.equal(b, b_factored)
+    for data in (plain, factored):
+        part = data.subset(index)
+        assert type(part) is type(data)
+        assert len(part) == 3
+        assert torch.equal(part.label, y)
+        assert torch.equal(part.batch(torch.tensor([1]))[2], b[1:2])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_factored_form_and_pixels_give_the_same_features_gradients_and_buffers(biased, training):
+    torch.manual_seed(1)
+    parts = [v[:8].copy() for v in biased.train]
+    parts[0][0] = False  # no digit at all
+    parts[0][1] = True  # nothing but the digit
+    index = torch.tensor([3, 0, 1, 7, 5])
+    f = FeatureExtractor().double().train(training)
+    torch.nn.init.normal_(f.bn0.weight), torch.nn.init.normal_(f.bn0.bias)
+    f.bn0.running_mean.normal_()
+    other = copy.deepcopy(f)
+    features = f(BiasedData(*parts, dtype=torch.float64).batch(index)[0])
+    expected = other(BiasedImageData(*parts, dtype=torch.float64).batch(index)[0])
+    torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-11)
+    weight = torch.randn_like(features)
+    (features * weight).sum().backward(), (expected * weight).sum().backward()
+    for (name, p), q in zip(f.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-8, atol=1e-9, msg=name)
+    for (name, p), q in zip(f.named_buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_float32_statistics_of_the_factored_form_are_good_to_rounding(biased):
+    f = FeatureExtractor()
+    other = copy.deepcopy(f).double()
+    index = torch.arange(128)
+    f(BiasedData(*biased.train).batch(index)[0])
+    other(BiasedImageData(*biased.train, dtype=torch.float64).batch(index)[0])
+    torch.testing.assert_close(f.bn0.running_var.double(), other.bn0.running_var, rtol=1e-6, atol=0)
+
+
+def test_masks_in_bfloat16_change_nothing(biased):
+    f = FeatureExtractor()
+    x = [BiasedData(*biased.train, mask_dtype=d).batch(torch.arange(4))[0] for d in (None, torch.bfloat16)]
+    assert x[1].patches.dtype == torch.bfloat16
+    for training in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=training):
+            features = [copy.deepcopy(f).train(training)(v) for v in x]
+        assert torch.equal(*features)

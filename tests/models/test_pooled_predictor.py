@@ -1,0 +1,89 @@
+"""h for labels of images: its form, heads of several sizes, and the losses on its logits."""
+
+import math
+
+import pytest
+import torch
+
+from models import BiasPredictor
+from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor
+
+
+def features(size=5, channels=32, positions=14):
+    return torch.randn(size, channels, positions, positions, dtype=torch.float64)
+
+
+def test_the_papers_predictor_averaged_over_positions():
+    torch.manual_seed(0)
+    pooled, on_map, z = PaperPooledPredictor((8, 8, 8)).double(), BiasPredictor().double(), features()
+    pooled.load_state_dict(on_map.state_dict())
+    torch.testing.assert_close(pooled(z), on_map(z).mean(dim=(3, 4), keepdim=True))
+
+
+def test_one_linear_layer_on_the_average():
+    h, z = PooledPredictor(6, (4,)).double(), features(channels=6)
+    expected = z.mean(dim=(2, 3)) @ h.out.weight[:, :, 0, 0].T + h.out.bias
+    torch.testing.assert_close(h(z), expected[:, None, :, None, None])
+    on_map = MapPredictor(6, (4,)).double()
+    on_map.load_state_dict({k: v for k, v in h.state_dict().items() if k.startswith("out")})
+    torch.testing.assert_close(on_map(z).mean(dim=(3, 4), keepdim=True), h(z))
+
+
+@pytest.mark.parametrize(
+    "make", [PaperPooledPredictor, lambda v: PooledPredictor(32, v), lambda v: MapPredictor(32, v)]
+)
+def test_heads_with_fewer_values(make):
+    h = make((2, 5, 3))
+    assert h.num_values == (2, 5, 3)
+    assert h.valid.tolist() == [[True] * n + [False] * (5 - n) for n in (2, 5, 3)]
+    assert "valid" not in h.state_dict()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = h(features().float())
+    assert logits.shape[:3] == (5, 3, 5)
+    assert logits.dtype == torch.float32
+    p = logits.softmax(2)
+    for head, n in enumerate((2, 5, 3)):
+        assert (p[:, head, n:] == 0).all()
+        torch.testing.assert_close(p[:, head, :n], logits[:, head, :n].softmax(1))
+
+
+def test_state_goes_through_a_weights_file():
+    h, other = PaperPooledPredictor((10,)), PaperPooledPredictor((10,))
+    parts = h.split_state_dict()
+    other.load_split_state_dict(parts)
+    assert all(torch.equal(a, b) for a, b in zip(h.state_dict().values(), other.state_dict().values(), strict=True))
+    parts["h"]["conv1.weight"].zero_()
+    assert h.conv1.weight.any()  # a copy
+
+
+def test_the_losses_on_labels_of_images():
+    from trainer import bias_cross_entropy, negative_entropy
+
+    torch.manual_seed(0)
+    h = PooledPredictor(32, (4,)).double()
+    logits, b = h(features()), torch.tensor([0, 3, 1, 1, 2])
+    p = [[math.exp(v) for v in row] for row in logits.flatten(1).tolist()]
+    p = [[v / sum(row) for v in row] for row in p]
+    loss, accuracy = bias_cross_entropy(logits, b.view(-1, 1, 1, 1))
+    assert loss.item() == pytest.approx(sum(-math.log(row[k]) for row, k in zip(p, b.tolist(), strict=True)) / 5)
+    assert accuracy.item() == pytest.approx(sum(row[k] == max(row) for row, k in zip(p, b.tolist(), strict=True)) / 5)
+    assert negative_entropy(logits).item() == pytest.approx(sum(v * math.log(v) for row in p for v in row) / 5)
+
+
+def test_the_losses_with_heads_of_several_sizes_are_those_of_the_heads_alone():
+    from trainer import bias_cross_entropy, negative_entropy
+
+    torch.manual_seed(0)
+    h = PooledPredictor(32, (2, 5, 3)).double()
+    z = features()
+    b = torch.tensor([[0, 4, 2], [1, 0, 0], [1, 1, 255], [0, 2, 1], [1, 3, 2]])
+    logits = h(z)
+    loss, entropy = bias_cross_entropy(logits, b[..., None, None])[0], negative_entropy(logits)
+    grads = torch.autograd.grad(loss + entropy, h.out.weight, retain_graph=True)[0]
+    alone = [logits[:, i : i + 1, :n] for i, n in enumerate((2, 5, 3))]
+    expected = sum(bias_cross_entropy(v, b[:, i : i + 1, None, None])[0] for i, v in enumerate(alone))
+    expected_entropy = sum(negative_entropy(v) for v in alone) / 3
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(entropy, expected_entropy)
+    torch.testing.assert_close(grads, torch.autograd.grad(expected + expected_entropy, h.out.weight)[0])
+    assert grads.isfinite().all()
