@@ -5,6 +5,7 @@ lie under transparent places. `to_rgb` does what is meant.
 """
 
 import os
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +34,8 @@ def read_picture(path, size, background=BLACK):
     Raises UserError, with the path, where it cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        # By name, Pillow maps uncompressed files into memory, and scrambles the TIFFs among them that have to be turned.
+        with open(path, "rb") as file, Image.open(file) as image:
             image.draft(None, (2 * size, 2 * size))  # JPEG: decodes at half or a quarter where that is still enough
             upright = to_rgb(ImageOps.exif_transpose(image), background)
         side = min(upright.size)
@@ -47,7 +49,7 @@ def read_picture(path, size, background=BLACK):
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
-        reason = getattr(error, "strerror", None) or str(error).replace(repr(str(path)), "").strip()
+        reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None
 
 
