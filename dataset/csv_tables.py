@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 import os
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ def read_lines(path):
     if path.suffix.lower() == ".txt":
         return read_celeba_text(source, lines)
     first = next(line for line in lines if line.strip())
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=max(DELIMITERS, key=first.count), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count), strict=True)
     rows = []
     try:
         for row in reader:
@@ -77,7 +78,9 @@ def read_celeba_text(source, lines):
         cells = cells[2:]
     for number, row in cells:
         if len(row) != len(header):
-            raise UserError(f"{source}, row {number} has {len(row)} cells instead of {len(header)}; copy the file again")
+            raise UserError(
+                f"{source}, row {number} has {len(row)} cells instead of {len(header)}; copy the file again"
+            )
     if not cells:
         raise UserError(f"{source} has no rows; copy the file again")
     return Lines(source, header, cells)
@@ -97,8 +100,8 @@ def column_named(lines, name, flag):
     if found:
         raise UserError(f"{lines.source} has more than one column {name}; rename one")
     close = difflib.get_close_matches(folded(name), [folded(c) for c in lines.header], 1)
-    hint = f"; did you mean {next(c for c in lines.header if folded(c) == close[0])}?" if close else ""
-    raise UserError(f"{lines.source} has no column {name} ({flag}){hint} Its columns: {listed(lines.header)}")
+    hint = f"; did you mean {next(c for c in lines.header if folded(c) == close[0])}" if close else ""
+    raise UserError(f"{lines.source} has no column {name} ({flag}){hint}. Its columns: {listed(lines.header)}")
 
 
 def listed(names, most=45):
@@ -141,7 +144,9 @@ def columns_of(lines, target, biases):
     if label is None:
         label = column_recognised(lines, "label", [image, *chosen], "--target")
     if label is None:
-        raise UserError(f"{where} label (y, label or target); name it with --target. Its columns: {listed(lines.header)}")
+        raise UserError(
+            f"{where} label (y, label or target); name it with --target. Its columns: {listed(lines.header)}"
+        )
     if biases is not None and not chosen:
         found = column_recognised(lines, "bias", [image, label], "--bias")
         chosen = [] if found is None else [found]
@@ -221,7 +226,9 @@ def rows_of(lines, columns, root, split=None):
     for number, row in lines.rows:
         name = row[image]
         if not name:
-            raise UserError(f"{lines.source}, row {number} names no image (column {lines.header[image]}); mend this row")
+            raise UserError(
+                f"{lines.source}, row {number} names no image (column {lines.header[image]}); mend this row"
+            )
         this = split
         if split_column is not None:
             this = split_of(lines, number, row[split_column], split_column)

@@ -16,7 +16,14 @@ from tqdm import tqdm
 from errors import UserError
 
 BLACK = (0, 0, 0)
-NOT_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF"}  # Pillow lists them, and needs other programs to read them
+NOT_PICTURES = {
+    "BUFR",
+    "GRIB",
+    "HDF5",
+    "MPEG",
+    "EPS",
+    "WMF",
+}  # Pillow lists them, and needs other programs to read them
 CHUNK = 32  # images that a thread takes at a time
 
 
@@ -128,7 +135,10 @@ def each_picture(paths, size, work, background=BLACK, threads=None, show=True):
                 bad[position] = str(error)
             bar.update()
 
-    with warnings.catch_warnings(), tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar:
+    with (
+        warnings.catch_warnings(),
+        tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar,
+    ):
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
         pool = ThreadPoolExecutor(threads or min(16, usable_cores()))
         try:
