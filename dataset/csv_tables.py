@@ -1,4 +1,4 @@
-"""Images named in a table: metadata.csv of Waterbirds, WILDS, SubpopBench or an image folder, and CelebA's two lists."""
+"""Images named in a table: the metadata.csv of Waterbirds, SubpopBench or an image folder, and CelebA's two lists."""
 
 import csv
 import difflib
@@ -78,9 +78,7 @@ def read_celeba_text(source, lines):
         cells = cells[2:]
     for number, row in cells:
         if len(row) != len(header):
-            raise UserError(
-                f"{source}, row {number} has {len(row)} cells instead of {len(header)}; copy the file again"
-            )
+            raise UserError(f"{source}, row {number} has {len(row)} cells, expected {len(header)}; copy the file again")
     if not cells:
         raise UserError(f"{source} has no rows; copy the file again")
     return Lines(source, header, cells)
@@ -163,19 +161,19 @@ class Finder:
         self.index = None
 
     def __call__(self, name):
-        """The path of an image; where there is none, the path at which it should be. Raises UserError if it is unclear."""
+        """The path of an image, or the path at which it should be. Raises UserError where two could be meant."""
         path = os.path.join(self.root, name)
         if os.path.exists(path):
             return path
         if self.index is None:
             self.index = self._index()
         key = os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/").casefold()
-        for above in self.above:
-            paths = self.index.get(f"{above}{key}", ())
+        for group in (self.above[:1], self.above[1:]):
+            paths = [path for above in group for path in self.index.get(f"{above}{key}", ())]
             if len(paths) > 1:
                 raise UserError(f"{name} could be {paths[0]} or {paths[1]} in {self.root}; write in the table which")
             if paths:
-                self.found_otherwise += not above
+                self.found_otherwise += group == self.above[:1]
                 return os.path.join(self.root, paths[0])
         return path
 
@@ -227,7 +225,7 @@ def rows_of(lines, columns, root, split=None):
         name = row[image]
         if not name:
             raise UserError(
-                f"{lines.source}, row {number} names no image (column {lines.header[image]}); mend this row"
+                f"{lines.source}, row {number} has no {lines.header[image]}; name the image, or remove this row"
             )
         this = split
         if split_column is not None:
@@ -248,7 +246,7 @@ def split_folder(name):
 
 
 def read_celeba(root, attributes, partition, target, biases):
-    """Reads CelebA's pair: the attributes, whose columns --target and --bias name, and the splits. As read_table_file."""
+    """Reads CelebA's pair: the attributes, of which --target and --bias name columns, and the splits."""
     lines, splits = read_lines(attributes), read_lines(partition)
     if not target:
         raise UserError(
@@ -281,9 +279,9 @@ def read_table_file(path, root, target, biases, split=None):
 
 
 def find_tables(folder):
-    """What a folder holds besides images: {"metadata": path, "celeba": (path, path), "parts": {split: path}, "other": []}.
+    """The tables in a folder: {"metadata": path, "celeba": (path, path), "parts": {split: path}, "other": [path]}.
 
-    "parts": metadata.csv within the folders of the splits, as image folders have it.
+    "parts": metadata.csv within the folders of the splits, as image folders have it; "refused": in unknown formats.
     """
     files = {}
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):

@@ -164,7 +164,7 @@ def check_classes(root, splits, classes, rows):
 
 
 def check_depth(root, rows):
-    """The names of the biases, ("bias",) or (), by the depth of the training images. Raises UserError where they mix."""
+    """The names of the biases, ("bias",) or (), by the depth of the training images. Raises UserError if they mix."""
     train = [r for r in rows if not r.split]
     deep = len(train[0].bias)
     for row in rows:

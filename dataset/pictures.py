@@ -41,7 +41,7 @@ def read_picture(path, size, background=BLACK):
     Raises UserError, with the path, where it cannot be read.
     """
     try:
-        # By name, Pillow maps uncompressed files into memory, and scrambles the TIFFs among them that have to be turned.
+        # By name, Pillow maps uncompressed files into memory, and scrambles those TIFFs that have to be turned.
         with open(path, "rb") as file, Image.open(file) as image:
             image.draft(None, (2 * size, 2 * size))  # JPEG: decodes at half or a quarter where that is still enough
             upright = to_rgb(ImageOps.exif_transpose(image), background)

@@ -57,7 +57,7 @@ class Table:
         return f"{self.source}, {row}: {self.names[position]}" if row else self.paths[position]
 
     def take(self, positions, *notes):
-        """The table of some images alone; what no image has any more keeps its number. Raises UserError as read_table."""
+        """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
         positions = np.asarray(positions, np.int64)
         new = {int(p): i for i, p in enumerate(positions)}
         part = dataclasses.replace(
@@ -81,9 +81,9 @@ class Table:
 def read_table(folder, target=None, bias=(), seed=0):
     """Reads a folder of images, or a .csv file, as a Table.
 
-    target: the label's column [y, label or target]; bias: the columns of the bias labels [bias, b, a, place, spurious or
-    attribute; none of them: no bias], or ("colour",) for labels from the pixels; seed: of the split by group where the
-    data has none. Raises UserError.
+    target: the label's column [y, label or target]; bias: the columns of the bias labels [bias, b, a, place, spurious
+    or attribute; none of them: no bias], or ("colour",) for labels from the pixels; seed: of the split by group where
+    the data has none. Raises UserError.
     """
     folder, bias, notes = Path(folder).expanduser(), tuple(bias or ()), []
     if not folder.exists():
@@ -95,17 +95,18 @@ def read_table(folder, target=None, bias=(), seed=0):
         source, label_name = str(folder), "class folder"
     else:
         wanted = None if colour else bias
-        lines, columns, rows = None, None, []
+        lines, columns, rows, header = None, None, [], None
         for path, root, split in tables:
             if how == "celeba":
                 lines, columns, found, said = read_celeba(root, *path, target, wanted)
             else:
                 lines, columns, found, said = read_table_file(path, root, target, wanted, split)
+            if len(tables) > 1:
+                found = [r._replace(place=f"{path.relative_to(folder)}, {r.place}") for r in found]
             rows, notes = rows + found, notes + said
-            header = [lines.header[i] for i in (columns["label"], *columns["bias"])]
-            if path is not tables[0][0] and header != first:
+            before, header = header, [lines.header[i] for i in (columns["label"], *columns["bias"])]
+            if before not in (None, header):
                 raise UserError(f"{lines.source} has other columns than {tables[0][0]}; give both the same")
-            first = header
         source = lines.source if len(tables) == 1 else str(folder)
         label_name, *biases = header
         used = [f"label {label_name}", *(f"bias {name}" for name in biases)]
@@ -218,13 +219,15 @@ def encode(source, rows, texts, name, named, most, may_lack=False):
     names = sorted(set(canonical.values()), key=(lambda t: (int(t), t)) if all_whole else str)
     if len(names) > most:
         some = ", ".join(names[:3])
-        raise UserError(f"{source}, {what} has {len(names)} values ({some}, ...), at most {most} can be told apart; is it"
-                        " a label? Name another column, or make bins of it")  # fmt: skip
+        raise UserError(
+            f"{source}, {what} has {len(names)} values ({some}, ...), at most {most} can be told apart; name another"
+            " column, or make bins of it"
+        )
     notes = []
     if len({n.casefold() for n in names}) < len(names):
-        pair = next([m for m in names if m.casefold() == n.casefold()] for n in names
-                    if sum(m.casefold() == n.casefold() for m in names) > 1)  # fmt: skip
-        notes.append(f"{what} has values that differ by case alone: {', '.join(pair)}")
+        folded = [n.casefold() for n in names]
+        alike = [n for n in names if folded.count(n.casefold()) > 1]
+        notes.append(f"{what} has values that differ by case alone: {listed(alike, 6)}")
     if numbers and not all_whole and not named:
         notes.append(f"{what} holds numbers and words; all are taken as words")
     number = {text: names.index(canonical[text]) for text in known}
@@ -289,9 +292,7 @@ def remarks(table):
             lacking = int((table.bias[table.where(split), i] == IGNORED).sum())
             if lacking:
                 n = len(table.where(split))
-                said.append(
-                    f"{SPLITS[split]}: {lacking} of {n} images have no {name}; there are no group figures of them"
-                )
+                said.append(f"{SPLITS[split]}: {lacking} of {n} images have no {name}, so they are in no group")
         seen = set(table.bias[table.where(0), i].tolist())
         if unseen := [value for b, value in enumerate(table.values[i]) if b not in seen]:
             said.append(f"{name}: {listed(unseen, 5)} does not occur in training")
