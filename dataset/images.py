@@ -41,8 +41,8 @@ def overview(table):
     for head, name in enumerate(table.biases):
         lines += ["", *counts(table, head), *empty(table, head)]
         tells = best_guess(table.label[train], table.bias[train, head])
-        lines.append(f"{one_line(name)} alone tells the label of {tells:.4f} of the training images; always the most")
-        lines.append(f"frequent class, {most:.4f}: {verdict(tells, most)}")
+        lines.append(f"in training, {one_line(name)} alone tells {tells:.4f} of the labels, the most frequent class")
+        lines.append(f"is {most:.4f} of them: {verdict(tells, most)}")
     if len(table.biases) > 1:
         together = best_guess(table.label[train], table.bias[train])
         lines.append(f"all biases together: {together:.4f}")
@@ -134,15 +134,15 @@ def troubles(table, bad=None, alike=()):
     missing = np.flatnonzero(table.missing).tolist()
     unreadable = [position for position in bad or {} if not table.missing[position]]
     found = (
-        ("images are missing", [table.place(i) for i in missing]),
-        ("images cannot be read", [reason(table, i, bad[i]) for i in unreadable]),
-        ("images are listed twice", [pair(table, *p) for p in table.doubled]),
-        ("images have the bytes of another", [pair(table, *p) for p in alike]),
+        ("images that are missing", [table.place(i) for i in missing]),
+        ("images that cannot be read", [reason(table, i, bad[i]) for i in unreadable]),
+        ("images that are listed twice", [pair(table, *p) for p in table.doubled]),
+        ("images with the bytes of another", [pair(table, *p) for p in alike]),
     )
     lines = []
     for what, names in found:
         if names:
-            lines += [f"{len(names)} {what}:", *(f"  {one_line(name)}" for name in names[:NAMED])]
+            lines += [f"{what}: {len(names)}", *(f"  {one_line(name)}" for name in names[:NAMED])]
             lines += [f"  and {len(names) - NAMED} more"] if len(names) > NAMED else []
     return lines
 
@@ -165,7 +165,7 @@ def pair(table, position, first):
 
 
 def examine(table, size, samples=(), show=True):
-    """Decodes every image: ({position: reason} of unreadable ones, pairs with the same bytes, {sample: uint8 image})."""
+    """Decodes every image: ({position: reason} of those unreadable, pairs of the same bytes, {sample: uint8 image})."""
     digests, kept, wanted = {}, {}, set(samples)
 
     def look(position, image):
