@@ -61,7 +61,7 @@ def rows_of(bright, dark, train):
 def write_metadata(out, images, header, rows):
     """Writes `out`/metadata.csv; the first cell of each row is the name of a file in `images`.
 
-    Paths are written from `out` on where the images lie in it, and in full elsewhere. Raises UserError for missing ones.
+    Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
     """
     finder, missing, lines = Finder(images), [], []
     for name, *cells in rows:

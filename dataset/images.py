@@ -192,7 +192,7 @@ def sample_groups(table):
     for group in largest:
         label, *bias = groups[group]
         values = [f"{n} {v[b]}" for n, v, b in zip(table.biases, table.values, bias, strict=True)]
-        title = "\n".join([table.classes[label], *values, f"n = {sizes[group]}"])
+        title = "\n".join(one_line(text)[:20] for text in (table.classes[label], *values, f"n = {sizes[group]}"))
         rows.append((title, train[member.ravel() == group][:PER_GROUP].tolist()))
     return rows
 

@@ -1,6 +1,6 @@
-"""The paper's faces of IMDB: writes the metadata.csv of EB1 or EB2, whose faces are young women and old men, or reverse.
+"""The paper's faces of IMDB: writes the metadata.csv of EB1 or EB2, young women and old men or the other way round.
 
-    python -m dataset.imdb_faces --images DIR --split imdb_split.npz --age_gender imdb_age_gender.npz --out DIR --train EB1
+    python -m dataset.imdb_faces --images DIR --split imdb_split.npz --age_gender imdb_age_gender.npz --out DIR
     bash train.sh --dataset images --data_dir DIR --target gender --bias age
 
 EB1 holds women of 0 to 29 and men of 40 and older, EB2 women of 40 and older and men of 0 to 29, both of the training
@@ -39,8 +39,13 @@ CONVERT = (
 def read_arrays(path, keys):
     """The arrays of an .npz file by name, each 1-dimensional; texts as str. Raises UserError; nothing is unpickled."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
+        with open(path, "rb") as file:
+            begins = file.read(6)
+            if begins[:4] != b"PK\x03\x04" and begins != b"\x93NUMPY":
+                raise UserError(f"{path} is no .npz file of NumPy; copy or convert it again")
+            file.seek(0)
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
                 raise UserError(f"{path} is a single array; expected an .npz file with {', '.join(keys)}")
             if lacking := set(keys) - set(arrays.files):
                 raise UserError(f"{path} lacks the array {min(lacking)}; it needs {', '.join(keys)}")
