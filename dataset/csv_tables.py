@@ -168,18 +168,18 @@ class Finder:
         if self.index is None:
             self.index = self._index()
         key = os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/").casefold()
-        for group in (self.above[:1], self.above[1:]):
-            paths = [path for above in group for path in self.index.get(f"{above}{key}", ())]
+        for less in range(3):  # folders that the name leaves out
+            paths = self.index.get((less, key), ())
             if len(paths) > 1:
                 raise UserError(f"{name} could be {paths[0]} or {paths[1]} in {self.root}; write in the table which")
             if paths:
-                self.found_otherwise += group == self.above[:1]
+                self.found_otherwise += not less
                 return os.path.join(self.root, paths[0])
         return path
 
     def _index(self):
-        """{path below the root, folded: [paths]}; in `above`, the folders two levels down that names may leave out."""
-        index, self.above = {}, [""]
+        """{(n, path below the root without its first n folders, without case): [paths]}, n = 0, 1, 2."""
+        index = {}
 
         def walk(folder, below, above):
             try:
@@ -193,12 +193,12 @@ class Finder:
             for entry in entries:
                 if is_system(entry.name):
                     continue
+                path = f"{below}{entry.name}"
                 if is_folder(entry):
-                    if len(above) < 2:
-                        self.above.append(f"{below}{entry.name}/".casefold())
-                    walk(entry.path, f"{below}{entry.name}/", {*above, here})
-                else:
-                    index.setdefault(f"{below}{entry.name}".casefold(), []).append(f"{below}{entry.name}")
+                    walk(entry.path, f"{path}/", {*above, here})
+                    continue
+                for less in range(min(3, path.count("/") + 1)):
+                    index.setdefault((less, path.casefold().split("/", less)[less]), []).append(path)
 
         walk(str(self.root), "", frozenset())
         return index

@@ -9,6 +9,7 @@ Nothing is changed. The text is also the head of a training run (`overview`).
 import argparse
 import hashlib
 import io
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -258,8 +259,11 @@ def main(arguments=None, parser=None):
         table = table.take(good, f"left out: {len(bad)} images that are missing or cannot be read (--skip_broken)")
     print(overview(table))
     print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
-    draw_sheet(option.out, groups, kept)
-    print(f"samples: {option.out}")
+    try:
+        draw_sheet(option.out, groups, kept)
+        print(f"samples: {option.out}")
+    except (ImportError, ValueError, RuntimeError) as error:  # what was found out is printed above
+        print(f"warning: no sheet of samples ({one_line(error)})", file=sys.stderr)
     if bad and not option.skip_broken:
         print("to train, mend these images or give --skip_broken")
 

@@ -85,7 +85,7 @@ def read_table(folder, target=None, bias=(), seed=0):
     or attribute; none of them: no bias], or ("colour",) for labels from the pixels; seed: of the split by group where
     the data has none. Raises UserError.
     """
-    folder, bias, notes = Path(folder).expanduser(), tuple(bias or ()), []
+    folder, bias, notes = Path(folder).expanduser(), (bias,) if isinstance(bias, str) else tuple(bias or ()), []
     if not folder.exists():
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
     colour = len(bias) == 1 and bias[0].casefold() in COLOUR
