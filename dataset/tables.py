@@ -265,7 +265,8 @@ def check(table):
     train = table.split == 0
     for split, word in ((0, "training"), (2, "test")):
         if not (table.split == split).any():
-            raise UserError(f"{table.source} has no {word} images (split {split}, or {SPLITS[split]}); name some")
+            advice = "call the validation images test" if split and (table.split == 1).any() else "name some"
+            raise UserError(f"{table.source} has no {word} images (split {split}, or {SPLITS[split]}); {advice}")
     if len(table.classes) == 1:
         raise UserError(f"{table.source} has one class only, {table.classes[0]}; at least two are needed")
     for label, name in enumerate(table.classes):
