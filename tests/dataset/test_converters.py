@@ -1,0 +1,191 @@
+"""The paper's two other sets, from stand-ins of the form that their files have."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from dataset import dogs_and_cats, imdb_faces
+from dataset.tables import read_table
+from tests.dataset.sets import picture
+
+CATS_AND_DOGS = {"bright": ["cat.0.jpg", "dog.1.jpg", "dog.10.jpg"], "dark": ["cat.1.jpg", "cat.22.jpg", "dog.3.jpg"]}
+
+
+def refused(capsys, main, flags):
+    """The one line that a command ends with."""
+    with pytest.raises(SystemExit) as error:
+        main([str(flag) for flag in flags])
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def read_rows(path):
+    """A CSV file as a list of dictionaries."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """The flags for a stand-in of Kaggle's images and the two lists."""
+    for names in CATS_AND_DOGS.values():
+        for name in names:
+            picture(tmp_path / "kaggle/train" / name)
+    for coat, names in CATS_AND_DOGS.items():
+        (tmp_path / f"list_{coat}.txt").write_text("\n".join(names) + "\n")
+    flags = ["--images", tmp_path / "kaggle", "--bright", tmp_path / "list_bright.txt"]
+    return [*flags, "--dark", tmp_path / "list_dark.txt", "--out", tmp_path / "out"]
+
+
+@pytest.mark.parametrize("train", ["TB1", "TB2"])
+def test_dogs_and_cats(tmp_path, capsys, animals, train):
+    dogs_and_cats.main([*map(str, animals), "--train", train])
+    rows = read_rows(tmp_path / "out/metadata.csv")
+    assert len(rows) == 6
+    tb1 = {("dog", "bright"), ("cat", "dark")}
+    for row in rows:
+        name = row["filename"].rpartition("/")[2]
+        assert row["label"] == name[:3]
+        assert name in CATS_AND_DOGS[row["bias"]]
+        assert (row["split"] == "train") == (((row["label"], row["bias"]) in tb1) == (train == "TB1"))
+    said = capsys.readouterr().out
+    assert "bright dogs: 2 (the official list has 5299)" in said
+    read = read_table(tmp_path / "out")
+    assert (read.classes, read.values, read.missing.any()) == (("cat", "dog"), (("bright", "dark"),), False)
+    assert np.bincount(read.split).tolist() == ([4, 0, 2] if train == "TB1" else [2, 0, 4])
+
+
+def test_files_within_the_folder_are_named_from_it_on(tmp_path, animals):
+    animals[animals.index("--out") + 1] = tmp_path
+    dogs_and_cats.main([*map(str, animals)])
+    assert read_rows(tmp_path / "metadata.csv")[0]["filename"] == "kaggle/train/cat.0.jpg"
+    (tmp_path / "metadata.csv").rename(tmp_path / "kaggle/metadata.csv")
+
+
+WRONG_ANIMALS = [
+    (lambda f: (f / "list_dark.txt").write_text("cat.1.jpg\nmouse.1.jpg\n"), "line 2: mouse.1.jpg is no name such as"),
+    (lambda f: (f / "list_dark.txt").write_text("\n"), "names no image"),
+    (lambda f: (f / "list_dark.txt").unlink(), "cannot be read (No such file"),
+    (lambda f: (f / "list_dark.txt").write_bytes(b"\xff\xfe\xfd"), "cannot be read (no text)"),
+    (lambda f: (f / "list_dark.txt").write_text("cat.0.jpg\n"), "cat.0.jpg stands in the list of bright and of dark"),
+    (lambda f: (f / "kaggle/train/cat.0.jpg").unlink(), "lacks 1 of the 6 images: cat.0.jpg"),
+    (lambda f: (f / "kaggle").rename(f / "x"), "is not a folder"),
+    (lambda f: (f / "out").write_text("mine"), "is a file; give a folder"),
+    (lambda f: picture(f / "out/metadata.csv/x.png"), "is there already"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG_ANIMALS)
+def test_wrong_lists_of_animals(tmp_path, capsys, animals, change, said):
+    change(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert said in refused(capsys, dogs_and_cats.main, animals)
+    assert sorted(p for p in tmp_path.rglob("*") if p != tmp_path / "out") == [
+        p for p in before if p != tmp_path / "out"
+    ]
+
+
+PEOPLE = {  # name: age, gender; those of the training list first
+    "01/a.jpg": (3, 0), "01/b.jpg": (29, 0), "01/c.jpg": (29, 1), "01/d.jpg": (40, 1), "02/e.jpg": (80, 0),
+    "02/f.jpg": (35, 1), "02/g.jpg": (20, 1), "02/h.jpg": (55, 1), "02/i.jpg": (44, 0),
+    "03/j.jpg": (30, 0), "03/k.jpg": (71, 1), "03/l.jpg": (25, 0), "03/m.jpg": (41, 0), "03/n.jpg": (24, 1),
+}  # fmt: skip
+LISTS = {"train_list": list(PEOPLE)[:9], "test_list": list(PEOPLE)[9:]}
+EB1, EB2 = ["01/a.jpg", "01/b.jpg", "01/d.jpg", "02/h.jpg"], ["01/c.jpg", "02/e.jpg", "02/g.jpg", "02/i.jpg"]
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """The flags for a stand-in of IMDB's faces, converted."""
+    for name in PEOPLE:
+        picture(tmp_path / "imdb_crop" / name)
+    np.savez(tmp_path / "split.npz", **{k: np.array(v) for k, v in LISTS.items()})
+    age, gender = np.array(list(PEOPLE.values())).T
+    np.savez(tmp_path / "people.npz", name=np.array(list(PEOPLE), "S"), age=age, gender=gender)
+    flags = ["--images", tmp_path / "imdb_crop", "--split", tmp_path / "split.npz"]
+    return [*flags, "--age_gender", tmp_path / "people.npz", "--out", tmp_path / "out"]
+
+
+@pytest.mark.parametrize("train", ["EB1", "EB2"])
+@pytest.mark.parametrize("test", ["other", "list"])
+def test_imdb_faces(tmp_path, faces, train, test):
+    imdb_faces.main([*map(str, faces), "--train", train, "--test", test])
+    rows = read_rows(tmp_path / "out/metadata.csv")
+    names = {s: ["/".join(r["filename"].split("/")[-2:]) for r in rows if r["split"] == s] for s in ("train", "test")}
+    assert names["train"] == (EB1 if train == "EB1" else EB2)
+    assert names["test"] == (LISTS["test_list"] if test == "list" else (EB2 if train == "EB1" else EB1))
+    for row in rows:
+        age, gender = PEOPLE["/".join(row["filename"].split("/")[-2:])]
+        low, high = map(int, row["age"].split("-"))
+        assert low <= age <= high
+        assert row["gender"] == ("woman", "man")[gender]
+    read = read_table(tmp_path / "out", "gender", ("age",))
+    assert read.classes == ("man", "woman")
+    assert not read.missing.any()
+
+
+def test_twelve_bins_that_sort_as_text():
+    names = [imdb_faces.bin_name(age) for age in range(120)]
+    bins = list(dict.fromkeys(names))
+    assert bins == sorted(bins)
+    assert (len(bins), bins[0], bins[1], bins[-1]) == (12, "0-19", "20-24", "70-119")
+    assert [names[a] for a in (19, 20, 24, 25, 69, 70)] == ["0-19", "20-24", "20-24", "25-29", "65-69", "70-119"]
+
+
+def save_people(folder, **changes):
+    age, gender = np.array(list(PEOPLE.values())).T
+    np.savez(folder / "people.npz", **({"name": np.array(list(PEOPLE)), "age": age, "gender": gender} | changes))
+
+
+def as_released(folder):
+    for key, value in (("split", LISTS), ("people", PEOPLE)):
+        with open(folder / f"{key}.npz", "wb") as file:
+            np.save(file, value, allow_pickle=True)
+
+
+WRONG_FACES = [
+    (as_released, "holds pickled objects, which can run anything when loaded"),
+    (lambda f: np.savez(f / "split.npz", train_list=np.array([{}]), test_list=np.array([])), "holds pickled objects"),
+    (lambda f: np.savez(f / "split.npz", train_list=np.array(["x"])), "lacks the array test_list"),
+    (lambda f: np.save(open(f / "split.npz", "wb"), np.arange(3)), "is a single array"),  # noqa: SIM115
+    (lambda f: (f / "split.npz").write_text("x"), "is no .npz file"),
+    (lambda f: (f / "split.npz").write_bytes((f / "split.npz").read_bytes()[:200]), "is no .npz file"),
+    (lambda f: (f / "split.npz").unlink(), "cannot be read"),
+    (lambda f: save_people(f, age=np.arange(3)), "14 names, 3 ages"),
+    (
+        lambda f: save_people(f, age=np.full(14, 120)),
+        "age of 01/a.jpg is 120 (14 such), expected a whole number to 119",
+    ),
+    (lambda f: save_people(f, gender=np.full(14, np.nan)), "gender of 01/a.jpg is nan (14 such)"),
+    (lambda f: save_people(f, gender=np.array(["f"] * 14)), "gender holds texts"),
+    (lambda f: save_people(f, age=np.zeros((14, 2))), "age is float64 of shape (14, 2)"),
+    (lambda f: save_people(f, name=np.array([f"{i}.jpg" for i in range(14)])), "01/a.jpg of train_list has no age"),
+    (lambda f: save_people(f, age=np.full(14, 33)), "belongs into the train set"),
+    (lambda f: (f / "imdb_crop/01/a.jpg").unlink(), "lacks 1 of the 8 images: 01/a.jpg"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG_FACES)
+def test_wrong_files_of_faces(tmp_path, capsys, faces, change, said):
+    change(tmp_path)
+    assert said in refused(capsys, imdb_faces.main, faces)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_official_files_are_converted_by_the_printed_command(tmp_path, capsys, faces, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("imdb_split.npy", LISTS, allow_pickle=True)
+    people = {n.encode(): {"age": np.float64(a), "gender": np.uint8(g)} for n, (a, g) in PEOPLE.items()}
+    np.save("imdb_age_gender.npy", people, allow_pickle=True)
+    imdb_faces.main(["--convert"])
+    assert imdb_faces.CONVERT in capsys.readouterr().out.replace("'\"'\"'", "'")
+    exec(imdb_faces.CONVERT, {})
+    faces[3], faces[5] = "imdb_split.npz", "imdb_age_gender.npz"
+    imdb_faces.main([*map(str, faces)])
+    assert len(read_rows("out/metadata.csv")) == 8
+
+
+def test_flags_of_faces_that_are_missing(capsys, faces):
+    assert "--split is missing" in refused(capsys, imdb_faces.main, faces[:2])

@@ -1,0 +1,144 @@
+"""The look at one's own images: the counts, whether there is a bias, the troubles by name, and the sheet."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset import images
+from dataset.tables import read_table
+from tests.dataset.sets import BIRDS, birds, random_pictures, table, tree
+
+
+def look(capsys, *flags):
+    """What the command prints."""
+    images.main([str(flag) for flag in flags])
+    return capsys.readouterr().out
+
+
+def refused(capsys, *flags):
+    """The one line that the command ends with."""
+    with pytest.raises(SystemExit) as error:
+        images.main([str(flag) for flag in flags])
+    assert error.value.code == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading")]
+    assert len(said) == 1
+    return said[0]
+
+
+def unlike(folder, rows):
+    """Gives every image of a set bytes of its own."""
+    for i, row in enumerate(rows):
+        (path,), _ = random_pictures(folder / "one", 1, 12, seed=i)
+        shutil.move(path, folder / row[1])
+    shutil.rmtree(folder / "one")
+
+
+def test_a_set_with_a_bias(tmp_path, capsys):
+    rows = birds(tmp_path)
+    unlike(tmp_path, rows)
+    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
+    assert f"{tmp_path}/metadata.csv: 20 train, 8 val, 8 test images, 2 classes" in said
+    assert "train, class by place\n     0  1  all\n  0  8  2   10\n  1  2  8   10\n" in said
+    assert "in training, place alone tells 0.8000 of the labels" in said
+    assert "is 0.5000 of them: a bias, 30.0 points above chance" in said
+    assert "all images can be read, none is there twice" in said
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.size == (1000, 460)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000.bird", "001.bird", "metadata.csv", "s.png"]
+
+
+def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
+    rows = birds(tmp_path)
+    unlike(tmp_path, rows)
+    (tmp_path / rows[3][1]).write_text("x")
+    (tmp_path / rows[12][1]).unlink()
+    shutil.copy(tmp_path / rows[0][1], tmp_path / rows[-1][1])
+    rows.append([0, rows[5][1], 1, 2, 0, ""])
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
+    where = f"  {tmp_path}/metadata.csv, row"
+    assert f"images that are missing: 1\n{where} 14: {rows[12][1]}\n" in said
+    assert f"images that cannot be read: 1\n{where} 5: {rows[3][1]} (UnidentifiedImageError: " in said
+    assert (
+        f"listed twice: 1\n{where} 38: {rows[5][1]} = {where.strip()} 7: {rows[5][1]} (test and train; 1 and 0)" in said
+    )
+    assert f"with the bytes of another: 1\n{where} 37: {rows[-2][1]} = " in said
+    assert "20 train" in said
+    assert "give --skip_broken" in said
+    said = look(capsys, tmp_path, "--skip_broken", "--out", tmp_path / "s.png")
+    assert "18 train, 8 val, 9 test" in said
+    assert "left out: 2 images that are missing or cannot be read (--skip_broken)" in said
+
+
+def test_more_troubles_than_are_named(tmp_path, capsys):
+    rows = birds(tmp_path)
+    for row in rows[:14]:
+        (tmp_path / row[1]).unlink()
+    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
+    assert "images that are missing: 14" in said
+    assert "  and 4 more" in said
+    for row in rows[14:]:
+        (tmp_path / row[1]).unlink()
+    assert f"none of the {len(rows)} images can be read" in refused(capsys, tmp_path, "--out", tmp_path / "s.png")
+
+
+def test_empty_groups_several_biases_and_no_bias(tmp_path):
+    rows = [r for r in birds(tmp_path) if r[3] or r[2] == 0 or r[4] == 1]
+    table(tmp_path / "metadata.csv", (*BIRDS, "coin"), [[*r, i % 2] for i, r in enumerate(rows)])
+    text = images.overview(read_table(tmp_path, bias=("place", "coin")))
+    assert "groups without a training image: 1 / 0" in text
+    assert "train, class by coin" in text
+    assert "all biases together: " in text
+    text = images.overview(read_table(tmp_path, "place", ("colour",)))
+    assert "the bias labels are the colours of the pixels: there are no groups" in text
+    text = images.overview(read_table(tmp_path, "place"))
+    assert "no bias column or folder: there are no groups" in text
+
+
+def test_a_bias_that_tells_nothing(tmp_path):
+    text = images.overview(read_table(tree(tmp_path, biases=("sea", "land"))))
+    assert "there is hardly a bias to unlearn" in text
+
+
+def test_best_guess():
+    label = np.array([0, 0, 0, 1, 1, 2])
+    assert images.best_guess(label, np.array([0, 0, 1, 1, 1, 1])) == 4 / 6
+    assert images.best_guess(label, np.array([[0, 0], [0, 0], [0, 1], [1, 0], [1, 0], [1, 1]])) == 1
+    assert images.best_guess(label, np.zeros(6, int)) == 0.5
+
+
+def test_a_bias_of_many_values_is_listed(tmp_path):
+    tree(tmp_path, biases=tuple(f"place{i:02d}" for i in range(14)), n=1)
+    text = images.overview(read_table(tmp_path))
+    assert "place13       1" in text
+    assert max(map(len, text.splitlines())) < 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_sheet_needs_no_setting_of_the_user(tmp_path, capsys, monkeypatch):
+    tree(tmp_path / "set", classes=("$a_{$", "猫", "b\nc"), biases=("x" * 90, "%"), n=10)
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setitem(matplotlib.rcParams, "font.size", 90)
+    monkeypatch.setenv("MPLBACKEND", "module://nowhere")
+    said = look(capsys, tmp_path / "set", "--out", tmp_path / "s.png", "--image_size", 16)
+    assert "猫" in said
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width == 1000
+    assert matplotlib.rcParams["text.usetex"] is True
+
+
+def test_wrong_flags(tmp_path, capsys):
+    rows = birds(tmp_path)
+    out = ("--out", tmp_path / "s.png")
+    assert "has no column zzz (--target)" in refused(capsys, tmp_path, "--target", "zzz", *out)
+    assert "--image_size 4 is not from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
+    for bad in (tmp_path, tmp_path / "s.jpg", tmp_path / "nowhere/s.png"):
+        assert "must be a .png in a folder that exists" in refused(capsys, tmp_path, "--out", bad)
+    assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
+    assert not os.path.exists(tmp_path / "s.png")
+    assert rows

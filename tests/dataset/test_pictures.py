@@ -1,0 +1,233 @@
+"""Image files of every mode: what a person sees is what the network gets; what cannot be read is one line."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
+
+from dataset.pictures import extensions, grey, read_picture, read_pictures, to_rgb
+from errors import UserError
+from tests.dataset.sets import picture, random_pictures
+
+DISC = np.hypot(*(np.mgrid[:56, :56] - 27.5)) < 18
+DEEP = np.where(DISC, 0.6 * 65535, 0.2 * 65535)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "how"),
+    [
+        ("grey16.png", DEEP.astype("u2"), {}),
+        ("grey16.tif", DEEP.astype("u2"), {}),
+        ("packed.tif", DEEP.astype("u2"), {"compression": "tiff_lzw"}),
+        ("big_endian.tif", DEEP.astype(">u2"), {}),
+        ("int32.tif", DEEP.astype("i4"), {}),
+        ("bytes_as_int32.tif", np.where(DISC, 153, 51).astype("i4"), {}),
+        ("float01.tif", np.where(DISC, 0.6, 0.2).astype("f4"), {}),
+        ("float255.tif", np.where(DISC, 153, 51).astype("f4"), {}),
+    ],
+)
+def test_deep_greys_keep_their_brightness(tmp_path, name, pixels, how):
+    Image.fromarray(pixels).save(tmp_path / name, **how)
+    read = read_picture(tmp_path / name, 28)
+    assert read[14, 14].tolist() == [153] * 3
+    assert read[1, 1].tolist() == [51] * 3
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=2, max_size=20))
+def test_greys_of_any_range_keep_their_order(values):
+    values = np.array([sorted(values)], np.int32)
+    for mode, pixels in (("I", values), ("F", values.astype(np.float32) / 7), ("I;16", values.astype(np.uint16))):
+        assert (np.diff(grey(np.sort(pixels), mode).astype(int)) >= 0).all()
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path):
+    for value in (np.nan, np.inf):
+        pixels = np.full((8, 8), 0.5, np.float32)
+        pixels[3, 3] = value
+        Image.fromarray(pixels).save(tmp_path / "x.tif")
+        with pytest.raises(UserError, match=r"x\.tif cannot be read: it holds values that are not finite"):
+            read_picture(tmp_path / "x.tif", 8)
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (10, 20, 30)])
+def test_transparent_places_show_the_background(tmp_path, background):
+    icon, hidden = np.zeros((56, 56, 4), np.uint8), np.zeros((56, 56, 4), np.uint8)
+    icon[:], icon[DISC, 3] = (200, 30, 30, 0), 255
+    hidden[DISC], hidden[~DISC] = (200, 30, 30, 255), (0, 255, 0, 0)
+    files = {"icon.png": Image.fromarray(icon), "hidden.png": Image.fromarray(hidden)}
+    files["hidden.webp"] = files["hidden.png"]
+    files["palette.gif"] = files["icon.png"]
+    for name, image in files.items():
+        image.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
+        read = read_picture(tmp_path / name, 28, background)
+        assert np.abs(read[14, 14].astype(int) - (200, 30, 30)).max() <= 2, name
+        assert read[1, 1].tolist() == list(background), name
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])
+def test_a_colour_that_stands_for_transparent(tmp_path, mode):
+    if mode == "I;16":
+        image, clear = Image.fromarray(np.where(DISC, 50000, 7).astype(np.uint16)), 7
+    elif mode == "P":
+        image, clear = Image.fromarray(np.where(DISC, 1, 0).astype(np.uint8)).convert("P"), 0
+        image.putpalette([9, 9, 9, 200, 200, 200])
+    else:
+        image = Image.fromarray(np.where(DISC, 200, 7).astype(np.uint8)).convert(mode)
+        clear = 7 if mode == "L" else (7, 7, 7)
+    image.save(tmp_path / "x.png", transparency=clear)
+    read = read_picture(tmp_path / "x.png", 28, (1, 2, 3))
+    assert read[1, 1].tolist() == [1, 2, 3]
+    assert abs(int(read[14, 14, 0]) - 200) < 8
+
+
+MODES = [
+    "1",
+    "L",
+    "P",
+    "RGB",
+    "RGBA",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+    "LA",
+    "PA",
+    "RGBX",
+    "RGBa",
+    "La",
+    "I;16",
+]
+
+
+@pytest.mark.parametrize("mode", [*MODES, "I;16L", "I;16B"])
+def test_every_mode_of_pillow_becomes_rgb(mode):
+    read = to_rgb(Image.new(mode, (5, 4)))
+    assert (read.mode, read.size) == ("RGB", (5, 4))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "LA"])
+def test_white_stays_white(tmp_path, mode):
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    Image.new("RGB", (50, 31), (255, 255, 255)).convert(mode).save(path)
+    read = read_picture(path, 28)
+    assert (read.shape, read.dtype, read.min()) == ((28, 28, 3), np.uint8, 255)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.webp", "x.tif", "packed.tif", "deep.tif", "deep.png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_upright(tmp_path, name, orientation):
+    pixels = np.zeros((40, 60), np.uint8)
+    pixels[:20, :30] = 255  # bright in one quarter
+    image = Image.fromarray(pixels.astype(np.uint16) * 257 if "deep" in name else pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / name, exif=exif, **({"compression": "tiff_lzw"} if "packed" in name else {}))
+    read = read_picture(tmp_path / name, 20)[..., 0]
+    corners = [read[2, 2], read[2, -3], read[-3, -3], read[-3, 2]]  # clockwise
+    assert np.argmax(corners) == (0, 1, 2, 3, 0, 1, 2, 3)[orientation - 1]
+    assert sorted(corners)[2] < 60
+
+
+def test_images_of_the_right_size_are_kept_as_they_are(tmp_path):
+    paths, images = random_pictures(tmp_path, 3, 28)
+    for path, image in zip(paths, images, strict=True):
+        assert np.array_equal(read_picture(path, 28), image)
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90), (60, 46), (45, 46)])
+def test_scaled_and_cut_as_torchvision_does_for_evaluation(tmp_path, size):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(256, size=(*size, 3), dtype=np.uint8))
+    image.save(tmp_path / "x.png")
+    expected = center_crop(resize(image, 15), 15)
+    differ = np.abs(read_picture(tmp_path / "x.png", 15).astype(int) - np.asarray(expected))
+    assert differ.max() <= (1 if size[0] % 30 == size[1] % 30 == 0 else 60)  # a shift of less than half a pixel
+    assert differ.mean() < 12
+
+
+def test_large_photographs_are_reduced_and_long_ones_take_no_memory(tmp_path):
+    picture(tmp_path / "x.jpg", (10, 200, 30), (1600, 1200))
+    assert np.abs(read_picture(tmp_path / "x.jpg", 32).astype(int) - (10, 200, 30)).max() < 4
+    picture(tmp_path / "long.png", (10, 200, 30), (1, 20000))
+    assert read_picture(tmp_path / "long.png", 224)[5, 5].tolist() == [10, 200, 30]
+
+
+def test_the_first_frame_of_a_film(tmp_path):
+    frames = [Image.new("RGB", (20, 20), color) for color in ((250, 0, 0), (0, 250, 0))]
+    for name in ("x.gif", "x.png", "x.webp", "x.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert read_picture(tmp_path / name, 10)[5, 5, 0] > 200, name
+
+
+def test_endings():
+    assert {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".avif", ".webp", ".tif", ".bmp", ".ppm"} <= extensions()
+    assert not {".txt", ".csv", ".pdf", ".h5", ".mpg", ".eps"} & extensions()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:500])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut, "cannot be read .*; replace or remove it"),
+        (lambda p: p.write_bytes(b""), "cannot be read"),
+        (lambda p: p.write_text("x"), "cannot identify image file"),
+        (lambda p: p.unlink(), "is missing"),
+        (lambda p: (p.unlink(), p.mkdir()), "cannot be read"),
+    ],
+)
+def test_broken_images_are_one_line_with_their_name(tmp_path, damage, said):
+    (path,), _ = random_pictures(tmp_path, 1, 40)
+    damage(tmp_path / "000.png")
+    with pytest.raises(UserError, match=said) as error:
+        read_picture(path, 28)
+    assert str(error.value).count(path) == 1
+    assert "\n" not in str(error.value)
+    assert "<" not in str(error.value)
+
+
+def test_decompression_bombs_are_one_line(tmp_path, monkeypatch):
+    (path,), _ = random_pictures(tmp_path, 1, 28)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # refused from twice as many on
+    with pytest.raises(UserError, match=r"000\.png cannot be read \(DecompressionBombError"):
+        read_picture(path, 28)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd metadata
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp", "gif"])
+def test_changed_bytes_are_one_line_or_an_image(tmp_path, ending):
+    rng = np.random.default_rng(1)
+    path = tmp_path / f"x.{ending}"
+    exif = {} if ending == "gif" else {"exif": Image.Exif()}
+    Image.fromarray(rng.integers(256, size=(40, 30, 3), dtype=np.uint8)).save(path, **exif)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refusals = 0
+    for _ in range(100):
+        changed = whole.copy()
+        changed[rng.integers(min(200, len(whole)), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(changed.tobytes())
+        try:
+            assert read_picture(path, 28).shape == (28, 28, 3)
+        except UserError:
+            refusals += 1
+    assert refusals or ending in ("tif", "gif")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_many_are_read_in_threads_and_the_bad_ones_named(tmp_path, threads):
+    paths, images = random_pictures(tmp_path, 70, 16)
+    (tmp_path / "005.png").write_text("x")
+    (tmp_path / "064.png").unlink()
+    read, bad = read_pictures(paths, 16, threads=threads, show=False)
+    assert list(bad) == [5, 64]
+    assert all(paths[i] in reason for i, reason in bad.items())
+    good = np.setdiff1d(np.arange(70), list(bad))
+    assert np.array_equal(read[good], images[good])
+    assert not read[list(bad)].any()
+    assert read_pictures([], 16, show=False)[0].shape == (0, 16, 16, 3)

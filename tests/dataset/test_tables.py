@@ -1,0 +1,469 @@
+"""Sets of images as people hold them become tables; everything that is wrong with one ends in one line."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.batches import IGNORED
+from dataset.folder_trees import Row
+from dataset.tables import build, read_table, split_by_group
+from errors import UserError
+from tests.dataset.sets import BIRDS, birds, picture, random_pictures, table, tree
+
+
+def test_waterbirds(tmp_path):
+    rows = birds(tmp_path)
+    read = read_table(tmp_path)
+    assert (read.classes, read.biases, read.values) == (("0", "1"), ("place",), (("0", "1"),))
+    assert read.label.tolist() == [r[2] for r in rows]
+    assert read.split.tolist() == [r[3] for r in rows]
+    assert read.bias[:, 0].tolist() == [r[4] for r in rows]
+    assert read.names == [r[1] for r in rows]
+    assert all(os.path.samefile(p, tmp_path / r[1]) for p, r in zip(read.paths, rows, strict=True))
+    assert not read.missing.any()
+    assert not read.doubled
+    assert read.notes == ("columns: image img_filename, label y, bias place, split split",)
+    assert read.place(0) == f"{tmp_path}/metadata.csv, row 2: {rows[0][1]}"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_delimiters_and_encodings(tmp_path, delimiter, encoding):
+    rows = birds(tmp_path)
+    plain = read_table(tmp_path)
+    table(tmp_path / "metadata.csv", BIRDS, [[*r[:5], "é, x; y"] for r in rows], delimiter, encoding)
+    assert read_table(tmp_path).fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("header", "bias"),
+    [
+        (("img_filename", "y", "split", "spurious"), "spurious"),
+        (("filename", "y", "split", "a"), "a"),
+        (("file_name", "label", "split", "b"), "b"),
+        (("PATH", "Target", " Partition ", "Attribute"), "Attribute"),
+        (("image", "y", "split", "bias"), "bias"),
+        (("image", "y", "split", "anything"), None),
+    ],
+)
+def test_columns_that_need_no_flag(tmp_path, header, bias):
+    rows = birds(tmp_path)
+    table(tmp_path / "metadata.csv", header, [r[1:5] for r in rows])
+    read = read_table(tmp_path)
+    assert read.biases == ((bias,) if bias else ())
+    assert read.bias.shape == (len(rows), len(read.biases))
+    assert read.label.tolist() == [r[2] for r in rows]
+
+
+def test_columns_by_flag(tmp_path):
+    rows = birds(tmp_path)
+    header = (*BIRDS, "Wing Colour", "size")
+    rows = [[*r, ("red", "blue", "grey")[i % 3], f"{i % 2 + 9}.0"] for i, r in enumerate(rows)]
+    table(tmp_path / "metadata.csv", header, rows)
+    read = read_table(tmp_path, "wing_colour", ("place", "size"))
+    assert read.classes == ("blue", "grey", "red")
+    assert (read.biases, read.values) == (("place", "size"), (("0", "1"), ("9", "10")))
+    assert read.bias[:, 1].tolist() == [i % 2 for i in range(len(rows))]
+    assert read_table(tmp_path, "place").biases == ()  # a label is not its own bias
+    assert read_table(tmp_path, bias=("colour",)).colour
+    assert read_table(tmp_path, bias=("color",)).biases == ()
+
+
+def test_splits_in_words_and_a_test_without_bias(tmp_path):
+    words = (("train", " Training "), ("valid", "VALIDATION"), ("test", "testing"))
+    rows = [
+        [*r[:3], words[r[3]][i % 2], "" if r[3] == 2 else ("sea", "land")[r[4]], ""]
+        for i, r in enumerate(birds(tmp_path))
+    ]
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    read = read_table(tmp_path)
+    assert np.bincount(read.split).tolist() == [20, 8, 8]
+    assert read.values == (("land", "sea"),)
+    assert (read.bias[read.split == 2] == IGNORED).all()
+    assert (read.bias[read.split < 2] < 2).all()
+    assert "test: 8 of 8 images have no place, so they are in no group" in read.notes
+
+
+def test_names_that_are_not_quite_those_of_the_files(tmp_path):
+    rows = birds(tmp_path / "set")
+    shutil.move(tmp_path / "set/001.bird", tmp_path / "elsewhere")
+    for r in rows:
+        if r[2]:
+            r[1] = str(tmp_path / "elsewhere" / r[1].rpartition("/")[2])
+        else:
+            r[1] = r[1].replace("/", "\\").upper()
+    table(tmp_path / "set/metadata.csv", BIRDS, rows)
+    read = read_table(tmp_path / "set")
+    assert not read.missing.any()
+    assert any(note.startswith("18 files have another case or other slashes") for note in read.notes)
+
+
+def celeba(folder, n=12, below="img_align_celeba", text=False):
+    """Writes a pair of lists like CelebA's, of n images."""
+    names = [f"{i:06d}.jpg" for i in range(1, n + 1)]
+    for name in names:
+        picture(folder / below / name)
+    signs = [[(-1, 1)[i % 2], (-1, 1)[i // 2 % 2]] for i in range(n)]
+    if text:
+        lines = [
+            str(n),
+            "Blond_Hair Male",
+            *(f"{a}  {' '.join(map(str, b))}" for a, b in zip(names, signs, strict=True)),
+        ]
+        (folder / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+        (folder / "list_eval_partition.txt").write_text("".join(f"{a} {i % 3}\n" for i, a in enumerate(names)))
+        return
+    rows = [[a, *b] for a, b in zip(names, signs, strict=True)]
+    table(folder / "list_attr_celeba.csv", ("image_id", "Blond_Hair", "Male"), rows)
+    table(folder / "list_eval_partition.csv", ("image_id", "partition"), [[a, i % 3] for i, a in enumerate(names)])
+
+
+@pytest.mark.parametrize("below", ["", "img_align_celeba", "img_align_celeba/img_align_celeba"])
+@pytest.mark.parametrize("text", [False, True])
+def test_celeba(tmp_path, below, text):
+    celeba(tmp_path, below=below, text=text)
+    read = read_table(tmp_path, "Blond_Hair", ("male",))
+    assert (read.classes, read.values, read.biases) == (("-1", "1"), (("-1", "1"),), ("Male",))
+    assert read.label.tolist() == [0, 1] * 6
+    assert read.bias[:, 0].tolist() == [0, 0, 1, 1] * 3
+    assert read.split.tolist() == [0, 1, 2] * 4
+    assert not read.missing.any()
+    with pytest.raises(UserError, match="such as --target Blond_Hair --bias Male"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize("biases", [("",), ("sea", "land")])
+def test_folder_trees(tmp_path, biases):
+    tree(tmp_path, ("Train", "valid", "test"), ("cat", "dog"), biases)
+    read = read_table(tmp_path)
+    assert read.classes == ("cat", "dog")
+    assert read.values == ((("land", "sea"),) if len(biases) == 2 else ())
+    assert np.bincount(read.split).tolist() == [6 * len(biases)] * 3
+    assert [read.classes[y] for y in read.label] == [name.split("/")[1] for name in read.names]
+    if len(biases) == 2:
+        assert [read.values[0][b] for b in read.bias[:, 0]] == [name.split("/")[2] for name in read.names]
+        assert read_table(tmp_path, bias=("colour",)).biases == ()
+
+
+def test_a_test_tree_without_bias_folders(tmp_path):
+    tree(tmp_path, ("train",), biases=("sea", "land"))
+    tree(tmp_path, ("test",))
+    read = read_table(tmp_path)
+    assert (read.bias[read.split == 2] == IGNORED).all()
+
+
+def test_image_folders_with_a_table_in_each_split(tmp_path):
+    for split in ("train", "test"):
+        rows = [[f"{i}.png", ("cat", "dog")[i % 2], i // 2] for i in range(4)]
+        for name, *_ in rows:
+            picture(tmp_path / split / name)
+        table(tmp_path / split / "metadata.csv", ("file_name", "label", "bias"), rows)
+    read = read_table(tmp_path)
+    assert (read.classes, np.bincount(read.split).tolist(), read.missing.any()) == (("cat", "dog"), [4, 0, 4], False)
+    table(tmp_path / "train/metadata.csv", ("file_name", "label", "bias"), [*rows, ["4.png", "cat", ""]])
+    with pytest.raises(UserError, match=r", train/metadata.csv, row 6, column bias has no value"):
+        read_table(tmp_path)
+
+
+def test_splits_told_by_the_folders_of_the_names(tmp_path):
+    rows = [[f"{s}/{i}.png", i % 2, i // 2] for s in ("train", "test") for i in range(4)]
+    for name, *_ in rows:
+        picture(tmp_path / name)
+    table(tmp_path / "metadata.csv", ("file_name", "label", "bias"), rows)
+    assert read_table(tmp_path).split.tolist() == [0] * 4 + [2] * 4
+
+
+def test_without_splits_every_group_is_split_by_a_seed(tmp_path):
+    tree(tmp_path, ("",), biases=("sea", "land"), n=10)
+    read = read_table(tmp_path)
+    groups = read.label * 2 + read.bias[:, 0]
+    for group in range(4):
+        assert np.bincount(read.split[groups == group]).tolist() == [7, 1, 2]
+    assert any("70 % / 10 % / 20 % within every group, with seed 0" in note for note in read.notes)
+    assert (read_table(tmp_path).split == read.split).all()
+    assert (read_table(tmp_path, seed=1).split != read.split).any()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60), st.randoms())
+def test_a_split_by_group_depends_on_names_not_on_order(groups, random):
+    names = [f"{i:02d}" for i in range(len(groups))]
+    split = split_by_group(names, np.array(groups), 3)
+    for group in set(groups):
+        assert 0 in split[[g == group for g in groups]]
+    order = list(range(len(groups)))
+    random.shuffle(order)
+    assert (split_by_group([names[i] for i in order], np.array(groups)[order], 3) == split[order]).all()
+
+
+@given(st.lists(st.integers(-30, 3000), min_size=2, max_size=40, unique=True), st.sampled_from(["", ".0", ".", ".00"]))
+def test_whole_numbers_are_ordered_as_numbers(values, ending):
+    rows = [
+        Row(f"row {i}", str(i), str(i), 2 * (i >= len(values)), f"{v}{ending}", ()) for i, v in enumerate(values * 2)
+    ]
+    read = build("t.csv", rows, "y", (), [])
+    assert read.classes == tuple(map(str, sorted(values)))
+    assert [int(read.classes[y]) for y in read.label] == values * 2
+
+
+def test_numbers_and_words_in_one_column(tmp_path):
+    rows = birds(tmp_path)
+    table(tmp_path / "metadata.csv", BIRDS, [[*r[:4], ("20", "70+")[r[4]], ""] for r in rows])
+    read = read_table(tmp_path)
+    assert read.values == (("20", "70+"),)
+    assert "column place holds numbers and words; all are taken as words" in read.notes
+
+
+def test_missing_and_doubled_files_are_marked(tmp_path):
+    rows = birds(tmp_path)
+    os.unlink(tmp_path / rows[3][1])
+    os.symlink(tmp_path / rows[0][1], tmp_path / "again.jpg")
+    rows += [[0, rows[5][1], 0, 0, 0, ""], [0, "again.jpg", 1, 2, 0, ""], [0, rows[3][1], 0, 0, 0, ""]]
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    read = read_table(tmp_path)
+    n = len(rows)
+    assert np.flatnonzero(read.missing).tolist() == [3, n - 1]
+    assert read.doubled == ((n - 3, 5), (n - 2, 0), (n - 1, 3))
+    part = read.take(np.flatnonzero(~read.missing), "two left out")
+    assert len(part) == n - 2
+    assert part.doubled == ((n - 4, 4), (n - 3, 0))
+    assert part.notes[-1] == "two left out"
+
+
+def test_the_fingerprint_changes_with_the_data(tmp_path):
+    rows = birds(tmp_path)
+    seen = {read_table(tmp_path).fingerprint(), read_table(tmp_path).fingerprint()}
+    assert len(seen) == 1
+    picture(tmp_path / rows[0][1], size=(40, 40))
+    seen.add(read_table(tmp_path).fingerprint())
+    rows[0][4] = 1
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    seen.add(read_table(tmp_path).fingerprint())
+    assert len(seen) == 3
+
+
+# ---- trees that hold more than images
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda t: picture(t / ".ipynb_checkpoints/0-checkpoint.png"), "left out: 1 hidden"),
+        (lambda t: picture(t / "a/.ipynb_checkpoints/0.png"), "left out: 1 hidden"),
+        (lambda t: picture(t / "__MACOSX/a/._0.png"), "left out: 1 hidden"),
+        (lambda t: (t / "a/._0.png").write_bytes(b"\0\5\x16\7" * 30), "left out: 1 hidden"),
+        (lambda t: (t / "a/Thumbs.db").write_bytes(b"x"), "left out: 1 hidden"),
+        (lambda t: os.symlink(".", t / "a/latest"), "left out: 1 links in a circle"),
+        (lambda t: os.symlink("..", t / "a/up"), "left out: 1 links in a circle"),
+        (lambda t: os.symlink("self", t / "a/self"), "files that are no images (no ending)"),
+        (lambda t: (t / "a/notes.txt").write_text("x"), "left out: 1 files that are no images (.txt)"),
+        (lambda t: picture(t.parent / "docs/0.png"), "folders that are not read: docs"),
+        (lambda t: picture(t.parent / "0.png"), "left out: 1 images beside the folders"),
+    ],
+)
+def test_what_is_no_image_of_the_set_is_left_out_with_a_count(tmp_path, change, note):
+    tree(tmp_path)
+    change(tmp_path / "train")
+    read = read_table(tmp_path)
+    assert (read.classes, len(read.where(0))) == (("a", "b"), 6)
+    assert any(note in said for said in read.notes), read.notes
+
+
+def test_all_formats_of_pillow_are_taken(tmp_path):
+    tree(tmp_path)
+    for ending in ("gif", "avif", "webp", "TIFF"):
+        picture(tmp_path / f"train/a/x.{ending}")
+    shutil.copy(picture(tmp_path / "x.jpg"), tmp_path / "train/a/x.jfif")
+    assert len(read_table(tmp_path).where(0)) == 11
+
+
+def test_folders_called_by_numbers_are_ordered_as_numbers(tmp_path):
+    names = tuple(str(i) for i in range(1, 11))
+    tree(tmp_path, classes=names, n=1)
+    assert read_table(tmp_path).classes == names
+    random_pictures(tmp_path / "digits/0", 4)
+    random_pictures(tmp_path / "digits/1", 4, seed=1)
+    random_pictures(tmp_path / "digits/2", 4, seed=2)
+    assert read_table(tmp_path / "digits").classes == ("0", "1", "2")  # classes, not splits
+
+
+# ---- wrong inputs
+
+
+def edit(column, value, row=0, split=None):
+    """A change of one cell, of a row counted within a split."""
+
+    def change(folder, rows):
+        mine = [r for r in rows if split is None or r[3] == split]
+        mine[row][BIRDS.index(column)] = value
+
+    return change
+
+
+def rename(old, new):
+    return lambda folder, rows: table(folder / "metadata.csv", [new if c == old else c for c in BIRDS], rows)
+
+
+def write(text):
+    return lambda folder, rows: (folder / "metadata.csv").write_bytes(text)
+
+
+def every(column, value):
+    def change(folder, rows):
+        for i, row in enumerate(rows):
+            row[BIRDS.index(column)] = value(i, row)
+
+    return change
+
+
+WRONG = [
+    (rename("y", "species"), {}, r"metadata.csv has no column for the label .*--target.*img_id, img_filename, species"),
+    (rename("img_filename", "picture"), {}, r"no column for the image, called one of img_filename.*picture"),
+    (edit("y", 0), {"target": "plaice"}, r"no column plaice \(--target\); did you mean place\. Its columns: img_id"),
+    (edit("y", 0), {"bias": ("zzz",)}, r"no column zzz \(--bias\)\. Its columns"),
+    (edit("y", 0), {"target": "y", "bias": ("Y",)}, "y is both --target and --bias"),
+    (edit("y", 0), {"bias": ("place", "place")}, "names the column place twice"),
+    (rename("img_id", "Y"), {"target": "y "}, None),
+    (rename("img_id", "label"), {}, "both y and label could be the label; say which with --target"),
+    (rename("img_id", "b"), {}, "both b and place could be the bias; say which with --bias"),
+    (rename("img_id", "PLACE"), {"bias": ("Place",)}, "more than one column Place"),
+    (edit("split", "trian", 4), {}, r"row 6, column split: trian is no split; write train, val or test"),
+    (edit("split", ""), {}, r"row 2, column split: an empty cell is no split"),
+    (edit("split", 3), {}, r"row 2, column split: 3 is no split"),
+    (edit("y", "", 2), {}, r"row 4, column y has no value; fill it in"),
+    (edit("y", "NaN", 2), {}, r"row 4, column y has no value"),
+    (edit("place", "", 1), {}, r"row 3, column place has no value; only test and validation images may lack one"),
+    (edit("img_filename", ""), {}, r"row 2 has no img_filename"),
+    (edit("y", "0.5", 3), {}, r"row 5, column y: 0.5 is no class.*bins"),
+    (edit("y", 2, 0, 2), {}, r"the class 2 has no training image .*row 30: .*add some"),
+    (every("y", lambda i, r: 1), {}, r"has one class only, 1"),
+    (every("place", lambda i, r: 1), {}, r"all training images have the bias place = 1"),
+    (every("split", lambda i, r: min(r[3], 1)), {}, r"has no test images \(split 2, or test\)"),
+    (every("split", lambda i, r: max(r[3], 1)), {}, r"has no training images \(split 0, or train\)"),
+    (every("place", lambda i, r: f"v{i}"), {}, None),
+    (write(b""), {}, "metadata.csv is empty"),
+    (write(b" \n\n"), {}, "metadata.csv is empty"),
+    (write(b"img_filename,y,split,place\n"), {}, "has column names and no rows"),
+    (write(b"img_filename,y,split\nx.png,1,0\ny.png,0\n"), {}, "row 3 has 2 cells, and there are 3 column names"),
+    (write(b"img_filename,y,split\nx.png,1,0,7\n"), {}, "row 2 has 4 cells, and there are 3 column names"),
+    (write(b'img_filename,y,split\nx.png,"1,0\n'), {}, "row 2: unexpected end of data"),
+    (write(b"\x89PNG\r\n\x1a\n\0\0"), {}, "is no UTF-8 text"),
+    (write(b"a\0b,y\n1,2\n"), {}, "is no table of text"),
+    (write(b"\xff\xfe\x00"), {}, "is no UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("change", "how", "said"), WRONG)
+def test_wrong_tables_end_in_one_line(tmp_path, change, how, said):
+    rows = birds(tmp_path)
+    before = (tmp_path / "metadata.csv").read_bytes()
+    change(tmp_path, rows)
+    if (tmp_path / "metadata.csv").read_bytes() == before:
+        table(tmp_path / "metadata.csv", BIRDS, rows)
+    if said is None:
+        assert len(read_table(tmp_path, **how)) == len(rows)
+        return
+    with pytest.raises(UserError, match=said) as error:
+        read_table(tmp_path, **how)
+    assert str(tmp_path) in str(error.value) or "--" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "bias", "said"), [(1001, 1, "column y has 1001 values"), (1, 256, "column b has 256")]
+)
+def test_columns_with_too_many_values_are_refused(label, bias, said):
+    rows = [Row(f"row {i}", "x", "x", i % 3, f"w{i % label}", (f"v{i % bias}",)) for i in range(1500)]
+    with pytest.raises(UserError, match=f"{said}.*make bins"):
+        build("t.csv", rows, "y", ("b",), [])
+
+
+def test_a_name_that_fits_two_files(tmp_path):
+    rows = birds(tmp_path)
+    for folder in ("one", "two"):
+        picture(tmp_path / folder / "x.png")
+    table(tmp_path / "metadata.csv", BIRDS, [[0, "x.png", *rows[0][2:]], *rows])
+    with pytest.raises(UserError, match=r"x\.png could be one/x\.png or two/x\.png"):
+        read_table(tmp_path)
+
+
+def lone(folder):
+    for name in ("train/b", "test/b"):
+        shutil.rmtree(folder / name)
+
+
+def nothing(folder):
+    shutil.rmtree(folder / "train")
+    shutil.rmtree(folder / "test")
+
+
+def emptied(folder):
+    for path in (folder / "train/b").iterdir():
+        path.unlink()
+
+
+TREES = [
+    (nothing, "holds no images and no metadata.csv; images belong into .*/train/CLASS/"),
+    (lambda f: shutil.rmtree(f / "train"), "has a folder test and none called train"),
+    (lambda f: shutil.rmtree(f / "test"), "has no test images"),
+    (lambda f: shutil.rmtree(f / "test/b"), "/test lacks the class b that .*/train has"),
+    (lambda f: (f / "test/b").rename(f / "test/B"), "/train lacks the class B that .*/test has"),
+    (emptied, "/train/b holds no image"),
+    (lone, "/train/a is the only class folder"),
+    (lambda f: picture(f / "train/x.png"), r"/train/x\.png lies in no class folder"),
+    (lambda f: picture(f / "train/a/b/c/x.png"), r"/train/a/b/c/x\.png lies in too many folders"),
+    (lambda f: picture(f / "train/a/b/x.png"), "lie at different depths"),
+    (lambda f: picture(f / "test/a/b/x.png"), "lie at different depths"),
+    (lambda f: (f / "metadata.jsonl").write_text("{}"), "jsonl cannot be read; write its columns as metadata.csv"),
+    (lambda f: shutil.copytree(f / "train", f / "training"), "has two folders for train"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), TREES)
+def test_wrong_trees_end_in_one_line(tmp_path, change, said):
+    tree(tmp_path)
+    change(tmp_path)
+    with pytest.raises(UserError, match=said) as error:
+        read_table(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_tree_one_folder_too_deep(tmp_path):
+    tree(tmp_path / "one", below="data")
+    with pytest.raises(UserError, match=r"train/data is the only class folder.*\(a, b\) are the classes, move them up"):
+        read_table(tmp_path / "one")
+    tree(tmp_path / "two/set")
+    with pytest.raises(UserError, match=r"one further down; give .*two/set"):
+        read_table(tmp_path / "two")
+
+
+def test_flags_that_a_tree_has_no_use_for(tmp_path):
+    tree(tmp_path)
+    with pytest.raises(UserError, match="--target y names nothing"):
+        read_table(tmp_path, "y")
+    with pytest.raises(UserError, match="has no bias folders"):
+        read_table(tmp_path, bias=("bias",))
+    with pytest.raises(UserError, match="does not exist"):
+        read_table(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="neither a folder nor"):
+        read_table(picture(tmp_path / "x.png"))
+
+
+def test_a_table_given_itself_and_several_tables(tmp_path):
+    rows = birds(tmp_path)
+    (tmp_path / "metadata.csv").rename(tmp_path / "metadata_birds.csv")
+    assert len(read_table(tmp_path)) == len(rows)
+    shutil.copy(tmp_path / "metadata_birds.csv", tmp_path / "other.csv")
+    with pytest.raises(UserError, match=r"several tables \(metadata_birds.csv, other.csv\); give one"):
+        read_table(tmp_path)
+    assert len(read_table(tmp_path / "other.csv")) == len(rows)
+
+
+def test_half_of_celebas_pair(tmp_path):
+    celeba(tmp_path)
+    (tmp_path / "list_eval_partition.csv").unlink()
+    with pytest.raises(UserError, match="list_attr_celeba without list_eval_partition"):
+        read_table(tmp_path, "Male")
