@@ -51,6 +51,7 @@ BOUNDS = {
     "num_workers": ("-1", "x"),
     "data_split": ("validation", ""),
     "method": ("lnl", "", "LNTL"),
+    "dataset": ("mnist", ""),
     "device": ("tpu", "", "cuda:0"),
     "precision": ("float16", ""),
     "cudnn_benchmark": ("perhaps", "", "2"),

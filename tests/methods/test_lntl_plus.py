@@ -15,6 +15,7 @@ from dataset.colored_set import ColoredSet
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus, shares
 from models.checkpoint import join_net
+from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
@@ -114,23 +115,23 @@ def test_the_label_loss_alone_is_another():
 def test_its_own_defaults():
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
     assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
-    assert train.starting_weights(option) is None
+    assert starting_weights(option, LNTLPlus) is None
 
 
 def test_held_out_images_are_recolored_like_the_test():
     flags = ["-e", "x", "--color_var", "0.02", "--holdout", "5000"]
     option = options.resolve_training(options.train_parser().parse_args(flags))
-    data = ColoredSet(option, torch.device("cpu"))
-    _, held = hold_out(data.train, option)
-    other = data.recolored(held, option)
+    benchmark = ColoredSet(option, torch.device("cpu"))
+    _, held = hold_out(benchmark.train, option)
+    other = benchmark.recolored(held, option)
     assert torch.equal(other.label, held.label)
     assert torch.equal(other.padded, held.padded)
     for data, tied in ((held, True), (other, False)):
         means = torch.stack([data.color[data.label == y].double().mean(0) for y in range(10)])
         assert (means.std(dim=0).min() > 40) == tied
-    assert torch.equal(data.recolored(held, option).color, other.color)
-    option.method = "gray"
-    assert data.recolored(held, option) is None
+    assert torch.equal(benchmark.recolored(held, option).color, other.color)
+    benchmark.grey = True
+    assert benchmark.recolored(held, option) is None
 
 
 def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):
