@@ -34,18 +34,11 @@ from errors import UserError, exits
 STAMPS = Path("/usr/share/tuxpaint/stamps/animals")  # where Debian's packages put them
 CLASSES = {"bird": ("birds",), "mammal": ("mammals", "marsupials")}  # folders in it
 DRAWN = {"cartoon", "toys", "echidna.png", "hedgehog.png"}  # folders and stamps that are no photographs
-BACKGROUNDS = Path("/usr/share")
-KINDS = {  # photographs: a file, or a folder with one photograph in several sizes
-    "plants": (
-        *(f"backgrounds/mate/nature/{name}.jpg" for name in ("Blinds", "FreshFlower", "Garden", "GreenMeadow")),
-        *(f"backgrounds/mate/nature/{name}.jpg" for name in ("LadyBird", "RainDrops", "TwoWings", "YellowFlower")),
-        *(f"wallpapers/{name}" for name in ("FallenLeaf", "OneStandsOut", "Path")),
-    ),
-    "water": (
-        *(f"backgrounds/mate/nature/{name}.jpg" for name in ("Aqua", "Storm")),
-        *(f"wallpapers/{name}" for name in ("BytheWater", "ColdRipple", "DarkestHour", "EveningGlow", "Kite", "Volna")),
-        "wallpapers/summer_1am",
-    ),
+MATE, KDE = Path("/usr/share/backgrounds/mate/nature"), Path("/usr/share/wallpapers")
+KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has one in several sizes
+    "plants": "Blinds FallenLeaf FreshFlower Garden GreenMeadow LadyBird OneStandsOut Path RainDrops TwoWings "
+    "YellowFlower",
+    "water": "Aqua BytheWater ColdRipple DarkestHour EveningGlow Kite Storm Volna summer_1am",
 }
 INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
 
@@ -70,15 +63,17 @@ def debian_stamps(folder=STAMPS):
     return found
 
 
-def debian_photographs(folder=BACKGROUNDS):
-    """{kind: {photograph: [path]}} of KINDS; of several sizes, the largest file. Those that are not there are left out,
-    as the packages change with the years."""
+def debian_photographs(mate=MATE, kde=KDE):
+    """{kind: {photograph: [path]}} of KINDS; of several sizes, the largest file.
+
+    Those that are not there are left out, as the packages change with the years.
+    """
     found = {}
     for kind, names in KINDS.items():
-        for path in (folder / name for name in names):
-            sizes = [path] if path.is_file() else images_in(path / "contents" / "images")
-            if sizes:
-                found.setdefault(kind, {})[path.stem] = [max(sizes, key=lambda p: (p.stat().st_size, p.name))]
+        photographs = found.setdefault(kind, {})
+        for name in names.split():
+            if files := [p for p in (mate / f"{name}.jpg", *images_in(kde / name / "contents/images")) if p.is_file()]:
+                photographs[name] = [max(files, key=lambda p: (p.stat().st_size, p.name))]
     return found
 
 

@@ -106,10 +106,11 @@ def test_debians_folders(tmp_path):
     found = cutouts.debian_stamps(tmp_path)
     assert {k: list(v) for k, v in found.items()} == {"bird": ["hen"], "mammal": ["fox", "gnu", "koala"]}
     assert [p.stem for p in found["mammal"]["gnu"]] == ["gnu-baby", "gnu-stand"]
-    picture(tmp_path / "wallpapers/Path/contents/images/1x1.jpg", size=(8, 8))
-    large = picture(tmp_path / "wallpapers/Path/contents/images/9x9.jpg", size=(99, 99))
-    storm = picture(tmp_path / "backgrounds/mate/nature/Storm.jpg")
-    assert cutouts.debian_photographs(tmp_path) == {"plants": {"Path": [large]}, "water": {"Storm": [storm]}}
+    picture(tmp_path / "kde/Path/contents/images/1x1.jpg", size=(8, 8))
+    large = picture(tmp_path / "kde/Path/contents/images/9x9.jpg", size=(99, 99))
+    storm = picture(tmp_path / "mate/Storm.jpg")
+    found = cutouts.debian_photographs(tmp_path / "mate", tmp_path / "kde")
+    assert found == {"plants": {"Path": [large]}, "water": {"Storm": [storm]}}
 
 
 def test_what_lacks_is_said_in_a_line(tmp_path, capsys, folders, monkeypatch):
