@@ -1,14 +1,14 @@
-"""Cut-outs: birds and mammals pasted on photographs of plants and of water, a set with a bias that anyone can make.
+"""Cut-outs: animals and food pasted on photographs of plants and of water, a set with a bias that anyone can make.
 
     apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers
     python -m dataset.cutouts --out DIR
     python train.py -e NAME --dataset images --data_dir DIR --image_size 64 --pretrain 10
 
-In training 95 % of the birds are on plants and 95 % of the mammals on water and sky; in validation and test, half are.
-The label is the animal, `y`; the bias is the kind of photograph, `place`. All pastings of one animal are in one split,
-and all cuttings of one photograph too: the test shows new animals on new photographs.
+In training 95 % of the animals are on plants and 95 % of the food on water and sky; in validation and test, half are.
+The label `y` is what is pasted; the bias is the kind of photograph, `place`. All pastings of one thing are in one
+split, and all cuttings of one photograph too: the test shows new things on new photographs.
 
-The pictures are those of three Debian packages, all under the GNU GPL 2 or later: the photographs of animals of
+The pictures are those of three Debian packages, all under the GNU GPL 2 or later: photographs of
 tuxpaint-stamps-default (Bill Kendrick and others), mate-backgrounds, and plasma-workspace-wallpapers (KDE's Visual
 Design Group). Their authors are named in /usr/share/doc/PACKAGE/copyright. What is made of them is under the same
 licence.
@@ -31,9 +31,9 @@ from dataset.dogs_and_cats import check_folders, write_metadata
 from dataset.pictures import extensions, to_rgb
 from errors import UserError, exits
 
-STAMPS = Path("/usr/share/tuxpaint/stamps/animals")  # where Debian's packages put them
-CLASSES = {"bird": ("birds",), "mammal": ("mammals", "marsupials")}  # folders in it
-DRAWN = {"cartoon", "toys", "echidna.png", "hedgehog.png"}  # folders and stamps that are no photographs
+STAMPS = Path("/usr/share/tuxpaint/stamps")  # where Debian's packages put them
+CLASSES = {"animal": ("animals/birds", "animals/mammals", "animals/marsupials"), "food": ("food",)}  # folders in it
+DRAWN = {"cartoon", "toys", "echidna.png", "hedgehog.png", "pizza.png"}  # folders and stamps that are no photographs
 MATE, KDE = Path("/usr/share/backgrounds/mate/nature"), Path("/usr/share/wallpapers")
 KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has one in several sizes
     "plants": "Blinds FallenLeaf FreshFlower Garden GreenMeadow LadyBird OneStandsOut Path RainDrops TwoWings "
@@ -43,7 +43,7 @@ KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has
 INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
 
 SIZE = 64  # side of the images in pixels
-SHARES = (0.6, 0.2, 0.2)  # of the animals, and of the photographs, in training, validation and test
+SHARES = (0.6, 0.2, 0.2)  # of the things, and of the photographs, in training, validation and test
 CUT = (0.3, 0.8)  # side of the part of a photograph, as a share of its shorter side
 LONGER = (0.6, 0.95)  # longer side of a pasted stamp, as a share of the image
 LARGEST = 800  # shorter side in pixels to which photographs are scaled down before anything else
@@ -53,13 +53,13 @@ LARGEST = 800  # shorter side in pixels to which photographs are scaled down bef
 
 
 def debian_stamps(folder=STAMPS):
-    """{class: {animal: [paths]}} of Tux Paint's photographs. Stamps whose names begin with one word are one animal."""
+    """{class: {thing: [paths]}} of Tux Paint's photographs. Stamps whose names begin with one word are one thing."""
     found = {}
     for name, folders in CLASSES.items():
-        animals = found.setdefault(name, {})
+        things = found.setdefault(name, {})
         for path in sorted(p for part in folders for p in (folder / part).rglob("*.png")):
             if not DRAWN.intersection(path.relative_to(folder).parts):
-                animals.setdefault(re.split(r"[-_]", path.stem)[0], []).append(path)
+                things.setdefault(re.split(r"[-_]", path.stem)[0].lower(), []).append(path)
     return found
 
 
@@ -213,16 +213,18 @@ def make(out, stamps, photographs, counts, bias, seed):
         file = f"images/{position:05d}.png"
         image.save(out / file)
         lines.append((file, name, split, kind, thing, ground))
-    header = ("img_filename", "y", "split", "place", "animal", "photograph")
+    header = ("img_filename", "y", "split", "place", "thing", "photograph")
     return write_metadata(out, out, header, lines), digest.hexdigest()
 
 
 @exits
 def main(arguments=None, parser=None):
-    """Pastes birds and mammals on photographs of plants and of water: a set with a known bias."""
+    """Pastes animals and food on photographs of plants and of water: a set with a known bias."""
     parser = parser or argparse.ArgumentParser(prog="python -m dataset.cutouts", description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for images/ and metadata.csv")
-    parser.add_argument("--stamps", type=Path, help="a folder of cut-outs for every class [Tux Paint's animals]")
+    parser.add_argument(
+        "--stamps", type=Path, help="a folder of cut-outs for every class [Tux Paint's animals and food]"
+    )
     parser.add_argument("--backgrounds", type=Path, help="a folder of photographs for every kind [MATE's and KDE's]")
     parser.add_argument(
         "--images", type=number(int, 4, 10**5), nargs=3, default=(800, 100, 200), metavar="N",

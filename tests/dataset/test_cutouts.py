@@ -48,7 +48,7 @@ def test_groups_and_splits(tmp_path, folders):
     assert {n["0", *group] for group in own} == {36}
     assert {n["0", *group] for group in other} == {4}
     assert {n[split, *group] for split in "12" for group in own + other} == {4}
-    for column in ("animal", "photograph"):
+    for column in ("thing", "photograph"):
         splits = collections.defaultdict(set)
         for row in rows:
             splits[row[column]].add(row["split"])
@@ -98,14 +98,14 @@ def test_three_kinds(tmp_path, folders):
 
 
 def test_debians_folders(tmp_path):
-    """Drawings are left out, animals whose names begin alike are one, and of several sizes the largest is taken."""
-    for name in ("birds/hen.png", "birds/cartoon/tux.png", "mammals/dogs/fox.png", "mammals/hedgehog.png"):
-        stamp(tmp_path / name)
-    for name in ("mammals/gnu-baby.png", "mammals/gnu-stand.png", "marsupials/koala.png"):
-        stamp(tmp_path / name)
+    """Drawings are left out, things whose names begin alike are one, and of several sizes the largest is taken."""
+    for name in ("animals/birds/hen", "animals/birds/cartoon/tux", "animals/mammals/dogs/fox", "animals/fish/shark"):
+        stamp(tmp_path / f"{name}.png")
+    for name in ("food/fruit/Apricot_whole", "food/fruit/apricot", "food/pizza", "animals/marsupials/koala"):
+        stamp(tmp_path / f"{name}.png")
     found = cutouts.debian_stamps(tmp_path)
-    assert {k: list(v) for k, v in found.items()} == {"bird": ["hen"], "mammal": ["fox", "gnu", "koala"]}
-    assert [p.stem for p in found["mammal"]["gnu"]] == ["gnu-baby", "gnu-stand"]
+    assert {k: sorted(v) for k, v in found.items()} == {"animal": ["fox", "hen", "koala"], "food": ["apricot"]}
+    assert [p.stem for p in found["food"]["apricot"]] == ["Apricot_whole", "apricot"]
     picture(tmp_path / "kde/Path/contents/images/1x1.jpg", size=(8, 8))
     large = picture(tmp_path / "kde/Path/contents/images/9x9.jpg", size=(99, 99))
     storm = picture(tmp_path / "mate/Storm.jpg")

@@ -58,16 +58,17 @@ def test_runs_are_commands_of_train(tmp_path):
     assert len({o.exp_name for o in found}) == len(found) == 9 + len(demonstration.SETTINGS) - 1
     for o in found:
         assert (o.dataset, o.network, o.image_size, o.init, o.threads) == ("images", "resnet18", 64, "random", 1)
-        seen = o.max_step + (0 if o.method == "baseline" else demonstration.START)
+        seen = o.max_step + (demonstration.START if o.method == "lntl" else 0)
         assert seen == demonstration.EPOCHS  # every method has seen the training images equally often
-        if o.method != "baseline":
+        if o.method == "lntl":
             start = Path(o.checkpoint)
             assert start.name == f"checkpoint_step_{demonstration.START:04d}.pth"
             assert start.parent.name == f"baseline_seed{o.random_seed}"
-    begun = [o.exp_name for o in found].index
-    assert max(map(begun, ["baseline_seed1", "baseline_seed2", "baseline_seed3"])) < 3  # in the order of need
+    assert [o.method for o in found[:3]] == ["baseline"] * 3  # in the order of need
     few = demonstration.runs(asked(tmp_path, methods=["lntl"], seeds=[2], select=False, threads=None, device=None))
     assert [flags[1] for flags in few] == ["baseline_seed2", f"lntl_{demonstration.CHOSEN}_seed2"]
+    few = demonstration.runs(asked(tmp_path, methods=["lntl_plus"], seeds=[2], select=False))
+    assert [flags[1] for flags in few] == ["lntl_plus_seed2"]
 
 
 def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorded):
