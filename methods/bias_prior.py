@@ -140,9 +140,7 @@ class Colour:
     def values(self, x):
         """The colours 0..255 of a batch, int64 (B, 3), exactly: the normalisation undone. Raises UserError."""
         if not isinstance(x, ColoredMasks):
-            raise UserError(
-                "--prior colour needs the paper's network, fed with masks and colours; leave it out"
-            )
+            raise UserError("--prior colour needs the paper's network, fed with masks and colours; leave it out")
         return ((x.foreground * self.std + self.mean) * 255).round().long()
 
     def p(self, x, b):
