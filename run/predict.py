@@ -20,7 +20,7 @@ AT_ONCE = 512  # images that are in memory together
 
 
 def find_images(source):
-    """([(name, path)], notes) of the images that a folder holds, a table names, or a single file is. Raises UserError."""
+    """([(name, path)], notes) of the images in a folder, in a table, or of a single file. Raises UserError."""
     source = Path(source)
     if source.is_dir():
         skipped = Counter()
