@@ -1,6 +1,6 @@
 """Biased-MNIST: methods x rho x runs, their records, and the table beside the published rows.
 
-    python reproduce.py --dataset biased_mnist                   # the grid; finished cells are skipped, begun ones go on
+    python reproduce.py --dataset biased_mnist                   # the grid; finished cells are skipped, begun go on
     python reproduce.py --dataset biased_mnist --add --report    # keeps the finished records; rebuilds the table
 
 Fixed before the first run: the paper's networks, 10 epochs for every method, the learning rate cut to a tenth after 4
