@@ -31,7 +31,7 @@ def image_bias(train):
 def every_batch(train):
     """(x, y, b) of all images, each once."""
     index = torch.arange(len(train), device=train.label.device).split(1024)
-    for handle in train.stream(index) if hasattr(train, "stream") else index:
+    for handle in train.stream(index):
         yield train.batch(handle)
 
 

@@ -18,7 +18,7 @@ from models.checkpoint import read_torch_file, save_torch_file
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
-    "train_baseline", "use_pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
+    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
     "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
 }  # fmt: skip
 
@@ -74,9 +74,14 @@ class RunFolder:
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
 
+    @staticmethod
+    def holds_a_run(save_dir, name):
+        """Whether SAVE_DIR/NAME has something to resume; makes nothing."""
+        return any(Path(save_dir, name, file).exists() for file in ("last.pt", "previous.pt"))
+
     def begun(self):
         """Whether there is something to resume here."""
-        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+        return self.holds_a_run(self.path.parent, self.path.name)
 
     def save(self, state):
         """Writes a checkpoint; the one before it stays as previous.pt."""

@@ -8,7 +8,6 @@ import torch
 
 import option as options
 import reproduce
-import train
 from errors import UserError
 from evidence import grid
 from files import write_json
@@ -44,7 +43,7 @@ def test_a_cell_of_another_draw_is_refused(tmp_path):
     cell.path.mkdir()
     write_json(cell.path / "options.json", vars(cell.option) | {"data_seed": 0})
     with pytest.raises(UserError, match="was begun with --data_seed 0, not 1"):
-        cell.run(train.train)
+        cell.run(None)
 
 
 def test_every_seed_starts_from_its_own_baseline(tmp_path):
@@ -74,17 +73,20 @@ def test_every_seed_starts_from_its_own_baseline(tmp_path):
     assert starts("--methods", "lntl")["lntl_var0.020_seed1"] == (first, first)
 
 
-def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path):
+def test_a_start_is_its_own_weights_else_the_shipped_ones(tmp_path):
     taken = []
-    monkeypatch.setattr(train, "train", lambda option: taken.append(Path(option.checkpoint).resolve()))
+
+    def train(option):
+        taken.append(Path(option.checkpoint).resolve())
+
     arguments = f"--methods lntl --color_vars 0.02 --seeds 1 5 --device cpu --save_dir {tmp_path}".split()
     first, fifth_start, fifth = grid.make_grid(reproduce.parser().parse_args(arguments))
-    first.run(train.train)
+    first.run(train)
     with pytest.raises(UserError, match=r"baseline_var0\.020_seed5/final\.pth is missing"):
-        fifth.run(train.train)
+        fifth.run(train)
     fifth_start.path.mkdir()
     (fifth_start.path / "final.pth").touch()
-    fifth.run(train.train)
+    fifth.run(train)
     assert taken == [weights_of("baseline_var0.020_seed1"), fifth_start.path / "final.pth"]
 
 
