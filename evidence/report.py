@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
@@ -189,24 +190,43 @@ def texts(root=ROOT):
 
 
 def draw(folder, root=ROOT):
-    """Draws accuracy.png, confusion.png, curves.png, selection.png, sensitivity.png and sketch.png in `folder`."""
+    """Draws all pictures of the report in `folder`."""
     from common.picture import draw_confusion  # matplotlib is slow to import
     from evidence import figures
 
     runs = load_runs(root)
-    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, in_table(make_cells(runs)), title)
-    shown = [runs[n] for n in (cell_name("baseline", 0.02, 1), cell_name("lntl", 0.02, 1)) if n in runs]
-    matrices = [(f"{title(r['method'])}: {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown]
+    cells = make_cells(runs)
+    figures.draw_glance(folder / "glance.png", PUBLISHED, cells, title)
+    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, cells, title)
+    shown = [runs[n] for n in (cell_name(m, 0.02, 1) for m in figures.GLANCE) if n in runs]
+    matrices = [
+        (f"{title(r['method'])}: accuracy {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown
+    ]
     draw_confusion(folder / "confusion.png", matrices, colors=MEAN_COLORS)
-    shown = {name: r for name, r in runs.items() if in_table([r])}
-    figures.draw_curves(folder / "curves.png", shown, {n: start(r["options"]) for n, r in shown.items()}, title)
+
+    at = "at σ² = 0.02"
+    everything = [*runs.values()]
+    groups = figures.by_method(everything, title, 0.02)
+    figures.draw_curves(folder / "curves.png", groups, f"the methods {at}, a line a seed", log_loss=True)
+    groups = figures.by_variance(everything)
+    figures.draw_curves(folder / "curves_variances.png", groups, "LNTL at every variance, a line a seed")
+    lntl = [
+        r for r in everything if in_table([r]) and (r["options"]["method"], r["options"]["color_var"]) == ("lntl", 0.02)
+    ]
+    groups = figures.by_start([(start_in_words(r), r["log"]) for r in lntl])
+    figures.draw_curves(folder / "curves_starts.png", groups, f"LNTL {at}, by the network that it starts from")
+
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
-        "{}, μ {}, lr {}, λ {}, smoothing {}\nstart: {}".format(*setting): logs
-        for setting, logs in studies.selection(runs).items()
+        f"{title(method)}, μ {mu}, lr {lr}, λ {lambda_}, smoothing {smoothing}, start: {began}": logs
+        for (method, mu, lr, lambda_, smoothing, began), logs in studies.selection(runs).items()
     }
     figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
-    figures.draw_sketch(folder / "sketch.png")
+
+
+def start_in_words(run):
+    """Whose weights a run began with: "baseline, seed 1" for baseline_var0.020_seed1."""
+    return re.sub(r"_var[\d.]+_seed", ", seed ", start(run["options"]) or "random weights")
 
 
 def rebuild(root=ROOT):
