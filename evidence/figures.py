@@ -48,9 +48,10 @@ def draw_glance(path, published, cells, title, color_var=0.02):
         axis.text(means[method] - 0.02, place, f"{means[method]:.2f}", ha="right", va="center", color="white", size=13)
         if (figure_of := published.get(method, {}).get(color_var)) is not None:
             axis.plot([figure_of] * 2, [place - 0.36, place + 0.36], color=OTHER, lw=1.5)
-            axis.text(figure_of, place - 0.38, f"published {figure_of:.4f}", ha="center", va="bottom", size=9)
+            axis.text(figure_of, place - 0.38, f"{figure_of:.4f}", ha="center", va="bottom")
     axis.set_yticks(range(len(shown)), [title(m) for m in shown])
-    axis.set(title=f"accuracy on the test,\n$\\sigma^2$ = {color_var}", xlim=(0, 1), ylim=(len(shown) - 0.5, -0.7))
+    heading = f"accuracy on the test, $\\sigma^2$ = {color_var}\nbars: ours; lines: as published"
+    axis.set(title=heading, xlim=(0, 1), ylim=(len(shown) - 0.5, -0.7))
     tidy(axis)
     axis.grid(visible=False, axis="y")
     save(figure, path)
@@ -113,7 +114,7 @@ def draw_curves(path, groups, heading, log_loss=False):
         "log 8, that of a guess", (0.98, np.log(8)), xycoords=("axes fraction", "data"),
         xytext=(0, -3), textcoords="offset points", ha="right", va="top", fontsize=9,
     )  # fmt: skip
-    legend(figure, axes[0, 0], 4)
+    legend(figure, axes[0, 0], 5 if len(groups) == 5 else 4)
     save(figure, path)
 
 
@@ -173,7 +174,7 @@ def draw_selection(path, logs, columns):
 
     logs: {label: [log of each seed]}; columns: {title: the record's name}.
     """
-    figure, axes = subplots(1, len(columns), (11, 5.2))
+    figure, axes = subplots(1, len(columns), (11, 5))
     logs = {label: seeds for label, seeds in logs.items() if seeds}
     for axis, (title, key) in zip(axes, columns.items(), strict=True):
         for i, (label, seeds) in enumerate(logs.items()):
@@ -182,17 +183,17 @@ def draw_selection(path, logs, columns):
                 axis.plot([r["epoch"] for r in log], [r[key] for r in log], label=label, **style)
         axis.set(title=title, xlabel="epoch", ylabel="accuracy")
         tidy(axis)
-    legend(figure, axes[0], 2)
+    legend(figure, axes[0], 2, fontsize=9)
     save(figure, path)
 
 
-def legend(figure, axis, columns):
+def legend(figure, axis, columns, **how):
     """Below the panels, one entry for all seeds of what is drawn in `axis`; read row by row."""
     handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     rows = -(-len(handles) // columns)
     order = [i for column in range(columns) for i in range(column, rows * columns, columns) if i < len(handles)]
     labels = [*handles]
-    how = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    how |= {"loc": "outside lower center", "ncols": columns, "frameon": False}
     figure.legend([handles[labels[i]] for i in order], [labels[i] for i in order], **how)
 
 

@@ -13,6 +13,7 @@ from errors import UserError
 from evidence import studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
+from methods import METHODS
 from models.shipped import cell_name
 from run import health
 
@@ -218,8 +219,8 @@ def draw(folder, root=ROOT):
 
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
-        f"{title(method)}, μ {mu}, lr {lr}, λ {lambda_}, smoothing {smoothing}, start: {began}": logs
-        for (method, mu, lr, lambda_, smoothing, began), logs in studies.selection(runs).items()
+        f"{METHODS[m].title.split()[0]}: μ {mu}, λ {lambda_}, lr {lr}, smoothing {share}, start: {began}": logs
+        for (m, mu, lr, lambda_, share, began), logs in studies.selection(runs).items()
     }
     figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
 
