@@ -19,10 +19,11 @@ OURS = ("dataset", "models", "strangers", "common", "files", "errors")
 def shadowed():
     """Names of modules of the caller that stand in the way of ours."""
 
-    def home(module):
-        return getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
+    def is_ours(module):
+        place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
+        return FOLDER in Path(place).resolve().parents
 
-    return [name for name in OURS if name in sys.modules and FOLDER not in Path(home(sys.modules[name])).parents]
+    return [name for name in OURS if name in sys.modules and not is_ours(sys.modules[name])]
 
 
 if names := shadowed():

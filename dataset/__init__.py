@@ -1,6 +1,6 @@
 """Data sets: Colored-MNIST (README.md in this folder is its data card), Biased-MNIST, images of one's own.
 
-    from dataset import ColoredMNIST, BiasedMNIST      # torch Datasets: dataset/torch_datasets.py
+from dataset import ColoredMNIST, BiasedMNIST      # torch Datasets: dataset/torch_datasets.py
 """
 
 import functools

@@ -40,7 +40,7 @@ def full_table(cells, runs):
     found = {(c["method"], c["color_var"]): c for c in cells}
     options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
     for method, color_var in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **found}:
-        published = PUBLISHED[method.split("_")[0]].get(color_var)
+        published = PUBLISHED.get(method.split("_")[0], {}).get(color_var)
         head = f"| {title(method)} | {color_var} | {number(published)} |"
         if not (cell := found.get((method, color_var))):
             rows.append(f"{head} not yet run |" + " |" * 7)
@@ -70,19 +70,22 @@ def summary(cells):
 
 
 def matrix(cells):
-    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary."""
+    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary.
+
+    The methods of the paper first, then the others of methods/; named settings have docs/REPRODUCTION.md.
+    """
     found = {
         (c["method"], c["color_var"]): f"**{measured(c)}**" + (f" ({c['n']})" if c["n"] > 1 else "") for c in cells
     }
     rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
-    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells)}:
+    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells if c["method"] in METHODS)}:
         name = title(method)
         if method in PUBLISHED:
             rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
             name = ""
         ours = [found.get((method, v), "-") for v in COLOR_VARS]
         rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
-    legend = "One seed each; where there are several, mean ± std of a sample (number of seeds). -: not yet run."
+    legend = "Mean ± std of a sample (seeds); without std, one seed. -: not yet run."
     return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
 
 
@@ -104,11 +107,20 @@ def last_epochs(runs):
 
 
 def speed(root=ROOT):
-    """(all records of `python -m bench`, results/bench_*.json, side by side; their tables one by one)."""
+    """Of all records of `python -m bench`, results/bench_*.json: (in a line, side by side, their tables one by one)."""
     paths = sorted((root / "results").glob("bench_*.json"))
     found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
+
+    def faster(method):
+        times = sorted(f[method]["reference_ms"] / f[method]["float32_ms"] for f in found.values())
+        return f"{times[0]:.1f} to {times[-1]:.1f} times"
+
+    line = (
+        f"In float32 an LNTL iteration is {faster('lntl')}, a baseline iteration {faster('baseline')} as fast as in a "
+        f"straightforward rewrite of the original, on {len(found)} processors: [docs/SPEED.md](docs/SPEED.md)."
+    )
     one_by_one = [f"**{name}**: {tables.table(figures)}" for name, figures in found.items()]
-    return tables.comparison(found), "\n\n".join(one_by_one)
+    return line, tables.comparison(found), "\n\n".join(one_by_one)
 
 
 def cost(runs):
@@ -163,14 +175,14 @@ def texts(root=ROOT):
     cells = make_cells(runs)
     main = in_table(cells)
     table = full_table(main, runs)
-    side_by_side, one_by_one = speed(root)
+    in_a_line, side_by_side, one_by_one = speed(root)
     docs = root / "docs"
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
-        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": side_by_side}),
-        docs / "SPEED.md": fill(docs / "SPEED.md", {"speed": one_by_one}),
+        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
+        docs / "SPEED.md": fill(docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one}),
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
