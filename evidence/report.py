@@ -74,18 +74,15 @@ def matrix(cells):
 
     The methods of the paper first, then the others of methods/; named settings have docs/REPRODUCTION.md.
     """
-    found = {
-        (c["method"], c["color_var"]): f"**{measured(c)}**" + (f" ({c['n']})" if c["n"] > 1 else "") for c in cells
-    }
-    rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
-    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells if c["method"] in METHODS)}:
-        name = title(method)
+    found = {(c["method"], c["color_var"]): f"**{measured(c).replace(' ', '')}**" for c in cells}
+    rows = ["|σ²|" + "|".join(map(str, COLOR_VARS)) + "|", "|" + "---|" * (len(COLOR_VARS) + 1)]
+    methods = {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells if c["method"] in METHODS)}
+    for method in methods:
         if method in PUBLISHED:
-            rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
-            name = ""
-        ours = [found.get((method, v), "-") for v in COLOR_VARS]
-        rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
-    legend = "Mean ± std of a sample (seeds); without std, one seed. -: not yet run."
+            rows.append(f"|{title(method)}, published|" + "|".join(map(number, PUBLISHED[method].values())) + "|")
+        rows.append(f"|**{title(method)}**|" + "|".join(found.get((method, v), "-") for v in COLOR_VARS) + "|")
+    seeds = sorted({c["n"] for c in cells if c["n"] > 1 and c["method"] in methods})
+    legend = f"Bold: ours; ±: std of {' or '.join(map(str, seeds))} seeds, else one seed." if seeds else "Bold: ours."
     return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
 
 
