@@ -20,9 +20,11 @@ REPORT = """
 import json, pathlib
 from evidence import figures, records, report
 drawn = {}
-figures.save = lambda figure, path: drawn.update(
-    {path.name: [text.get_text() for text in (figure.legends or [figure])[0].findobj(match=lambda a: hasattr(a, "get_text"))]}
-)
+
+def save(figure, path):
+    drawn[path.name] = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+figures.save = save
 runs, root = records.load_runs(), pathlib.Path(".")
 figures.draw_accuracy(root / "accuracy", records.PUBLISHED, records.make_cells(runs), records.title)
 figures.draw_curves(root / "curves", figures.by_method([*runs.values()], records.title, 0.02), "")
