@@ -61,11 +61,12 @@ def test_files_that_are_named_exist(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_commands_have_the_flags_that_they_are_given(path):
     text = path.read_text("utf-8")
-    lines = [line for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    blocks = [code for language, code in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if not language]
+    lines = [line for block in blocks for line in block.splitlines()]
     lines += re.findall(r"`(python [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for line in lines:
-        words = shlex.split(line, comments=True)
-        if words[:1] == ["python"] and words[1] in PARSERS and not {"FLAGS", "--help"} & {*words}:
+        words = shlex.split(line, comments=True) if line.startswith("python ") else [None, None]
+        if words[1] in PARSERS and not {"FLAGS", "--help"} & {*words}:
             PARSERS[words[1]]().parse_args(words[2:])
 
 

@@ -28,8 +28,9 @@ figures.save = save
 runs, root = records.load_runs(), pathlib.Path(".")
 figures.draw_accuracy(root / "accuracy", records.PUBLISHED, records.make_cells(runs), records.title)
 figures.draw_curves(root / "curves", figures.by_method([*runs.values()], records.title, 0.02), "")
-texts = {path.name: text for path, text in report.texts().items()}
-print(json.dumps({"drawn": drawn, "README": texts["README.md"], "table": texts["table.md"]}))
+texts = report.texts()
+root = records.ROOT
+print(json.dumps({"drawn": drawn, "README": texts[root / "README.md"], "table": texts[root / "results/table.md"]}))
 """
 
 
