@@ -73,7 +73,7 @@ def pretrain(option):
     baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
     status = train(baseline)
-    option.checkpoint = str(Path(option.save_dir, baseline.exp_name, "final.pth"))
+    option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
     return status
 
 
