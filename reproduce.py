@@ -37,7 +37,13 @@ def parser():
     group.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=PAPER, help="[the paper's four]")
     sigma = common.number(float, 0, 1, open_low=True)
     group.add_argument("--color_vars", nargs="+", type=sigma, default=COLOR_VARS, help="[the paper's seven]")
-    group.add_argument("--seeds", nargs="+", type=common.seed, help="[1 on a CPU, 1 2 3 on a GPU]")
+    group.add_argument(
+        "--seeds",
+        nargs="+",
+        type=common.seed,
+        metavar="K",
+        help="run K of a cell has --random_seed K and --data_seed K - 1 [1 on a CPU, 1 2 3 on a GPU]",
+    )
     group.add_argument(
         "--studies",
         nargs="+",

@@ -10,7 +10,7 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import studies
+from evidence import comparison, selection, spread, studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
@@ -33,9 +33,9 @@ def measured(cell):
 def full_table(cells, runs):
     """A row a cell, in Markdown: the published figure, ours, the schedule, and what it cost."""
     rows = [
-        "| method | σ² | published | ours (mean ± std) | difference | n | epochs | lr, cut to a tenth every | start "
-        "| minutes | hardware |",
-        "|" + "---|" * 11,
+        "| method | σ² | published | ours (mean ± std) | difference | within two std | n | epochs "
+        "| lr, cut to a tenth every | start | minutes | hardware |",
+        "|" + "---|" * 12,
     ]
     found = {(c["method"], c["color_var"]): c for c in cells}
     options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
@@ -43,14 +43,17 @@ def full_table(cells, runs):
         published = PUBLISHED.get(method.split("_")[0], {}).get(color_var)
         head = f"| {title(method)} | {color_var} | {number(published)} |"
         if not (cell := found.get((method, color_var))):
-            rows.append(f"{head} not yet run |" + " |" * 7)
+            rows.append(f"{head} not yet run |" + " |" * 8)
             continue
         option = options[method.removesuffix("_luma").removesuffix("_averaged"), color_var]
         difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
-        seeds = "".join(f", seed{s}" for s in cell["seeds"][1:]) if cell["starts"][0] != cell["starts"][-1] else ""
+        reproduced = not method.startswith("lntl_plus")
+        fits = comparison.said(comparison.within(cell, published if reproduced else None))
+        others = cell["starts"][1:] if cell["starts"][0] != cell["starts"][-1] else []
+        seeds = "".join(f", {name.split('_', 2)[2]}" for name in others)
         began = f"{cell['starts'][0]}{seeds}, {cell['pretrain_epochs']} epochs" if cell["starts"][0] else "random"
         rows.append(
-            f"{head} **{measured(cell)}** | {difference} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
+            f"{head} **{measured(cell)}** | {difference} | {fits} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
             f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"
         )
     return "\n".join(rows)
@@ -189,9 +192,13 @@ def texts(root=ROOT):
             {
                 "results": f"{table}\n\n{summary(main)}",
                 "authors' network": authors_network(root),
+                "comparison": f"{comparison.table(cells)}\n\n{comparison.sentences(cells)}",
                 "last epochs": last_epochs(runs),
+                "spread": spread.page(runs),
                 "deviations": studies.deviations_table(runs),
-                "selection": studies.selection_table(runs),
+                "selection": selection.first_table(runs),
+                "selection2": selection.second_part(runs),
+                "not run": comparison.not_run(runs),
                 "sensitivity": studies.sensitivity_table(runs),
                 "cost": cost(runs),
             },
@@ -229,14 +236,16 @@ def draw(folder, root=ROOT):
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
         f"{METHODS[m].title.split()[0]}: μ {mu}, λ {lambda_}, lr {lr}, smoothing {share}, start: {began}": logs
-        for (m, mu, lr, lambda_, share, began), logs in studies.selection(runs).items()
+        for (m, mu, lr, lambda_, share, began), logs in selection.first_list(runs).items()
     }
-    figures.draw_selection(folder / "selection.png", logs, studies.JUDGED_BY)
+    figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
+    if second := selection.curves(runs):
+        figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
 
 
 def start_in_words(run):
-    """Whose weights a run began with: "baseline, seed 1" for baseline_var0.020_seed1."""
-    return re.sub(r"_var[\d.]+_seed", ", seed ", start(run["options"]) or "random weights")
+    """Whose weights a run began with: "baseline, seed 2" for baseline_var0.020_draw0_seed2."""
+    return re.sub(r"_var[\d.]+(_draw0)?_seed", ", seed ", start(run["options"]) or "random weights")
 
 
 def rebuild(root=ROOT):
