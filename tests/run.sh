@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the style and runs the tests, in the environment of train.sh with requirements/dev.txt on top.
+# Checks style and imports and runs the tests, in the environment of train.sh with requirements/dev.txt on top.
 #
 #   bash tests/run.sh                     the fast tests
 #   bash tests/run.sh -m slow             the long ones
@@ -13,4 +13,5 @@ source scripts/env.sh
 use_python dev
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$PYTHON" -c 'from importlinter.cli import lint_imports_command as lint_imports; lint_imports()' --no-cache --no-logo
 exec "$PYTHON" -m pytest "$@"

@@ -31,9 +31,9 @@ def test_requirements_are_pinned_and_plain():
 
 
 def test_lock_holds_the_same_versions_with_hashes_and_no_address():
-    lock = pins("requirements/lock.txt.txt")
+    lock = pins("requirements/lock.txt")
     assert pins("requirements.txt").items() <= lock.items()
-    text = (ROOT / "requirements/lock.txt.txt").read_text()
+    text = (ROOT / "requirements/lock.txt").read_text()
     entries = re.findall(r"^\S+==\S+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", text, re.M)
     assert len(entries) == len(lock)
     assert not re.search(r"://|^\s*--(?!hash)", text, re.M)
@@ -134,7 +134,7 @@ def test_a_link_to_another_disk_stays_one(clone, tmp_path):
 
 def test_locked_environment_is_installed_by_hashes_and_serves_both(clone):
     calls = clone.run("train.sh", LNTL_LOCKED="1")[2]
-    assert pip_calls(calls) == ["requirements/lock.txt.txt"]
+    assert pip_calls(calls) == ["requirements/lock.txt"]
     assert "--require-hashes" in calls[0]
     assert pip_calls(clone.run("train.sh", LNTL_LOCKED="1")[2] + clone.run("train.sh")[2]) == []
 
