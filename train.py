@@ -5,14 +5,17 @@ python train.py -e lntl_var0.020 --resume                                     # 
 python train.py -e again --from checkpoint/lntl_var0.020/options.json         # the same once more
 """
 
-import shlex
 import sys
 import tempfile
 
+import common.before_torch  # noqa: F401
+
+# isort: split
 import torch
 
 import methods
 import option as options
+from common.commands import resume
 from dataset import data_sets
 from errors import Stopped, UserError, exits
 from models.checkpoint import load_weights
@@ -49,7 +52,8 @@ def train(option):
         with stops(trainer):
             run.say(
                 f"{method.title} at {data.setting(option)} on {device}, {option.max_step} epochs, "
-                f"lr {option.lr:g}, seed {option.random_seed}; everything lies in {run.path}"
+                f"lr {option.lr:g}, seed {option.random_seed}"
+                + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
             return fit_and_report(trainer)
 
@@ -60,18 +64,20 @@ def fit_and_report(trainer):
     try:
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
-                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", run.say)
+                say = untold if option.dry_run else run.say
+                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Stopped:
         if trainer.epoch < option.max_step:
             trainer.save()
         where = f"the evaluation after epoch {trainer.epoch + bool(trainer.iteration)}"
-    run.say(
-        f"stopped in {where}, and saved; to go on: python train.py -e {option.exp_name} --save_dir "
-        f"{shlex.quote(option.save_dir)} --resume, or the same command with --resume"
-    )
+    run.say(f"stopped in {where}" + ("" if option.dry_run else f", and saved; to go on: {resume(option)}"))
     return 128 + trainer.stop
+
+
+def untold(line):
+    """What a dry run says of its figures and files: it has none that last."""
 
 
 def go_on(trainer, state):
@@ -118,7 +124,8 @@ def main(arguments=None):
         option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
         option.holdout = min(option.holdout, DRY_RUN)
         status = train(option)
-    print("dry run: one batch of everything went well; nothing was kept")
+    if status == 0:
+        print("dry run: one batch of everything went well; nothing was kept")
     return status
 
 

@@ -31,7 +31,7 @@ from dataset.batches import FactoredData, ImageData
 from dataset.colored_mnist import build
 from errors import UserError, exits
 from files import write_json
-from run.device import choose_device
+from run.device import choose_device, emulates_bfloat16, matrix_rate
 from run.folder import environment
 from trainer import Trainer
 
@@ -85,19 +85,6 @@ class Ours:
         return (time.perf_counter() - start) / iterations
 
 
-def matrix_rate(dtype, device, size=MATRIX):
-    """Best rate of a square matrix product, GFLOP/s."""
-    a = torch.randn(size, size, device=device).to(dtype)
-    best = 0.0
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
-    return best
-
-
 def needed_gflop(method, data):
     """GFLOP that the convolutions and the matrix product of one iteration need on plain images."""
     trainer = Trainer(settings(method), DataSet.of(data), None, torch.device("cpu"))
@@ -114,11 +101,10 @@ def measure(device, rounds, iterations):
     figures = {"data_seconds": time.perf_counter() - start}
     images = data.mask[..., None] * data.color[:, None, None, :]
     precisions = [p for p in PRECISIONS if device.type == "cuda" or p != "tf32"]
-    if device.type == "cpu":
-        rates = [matrix_rate(dtype, device, 256) for dtype in (torch.float32, torch.bfloat16)]
-        if rates[1] < rates[0] / 4:  # emulated: an iteration would take a minute
-            precisions.remove("bfloat16")
-            figures["bfloat16"] = f"not measured: without hardware for it here ({rates[1]:.1f} GFLOP/s)"
+    if device.type == "cpu" and emulates_bfloat16():  # an iteration would take a minute
+        precisions.remove("bfloat16")
+        rate = matrix_rate(torch.bfloat16, device, 256)
+        figures["bfloat16"] = f"not measured: without hardware for it here ({rate:.1f} GFLOP/s)"
 
     variants = {}
     for method in METHODS:
@@ -132,7 +118,7 @@ def measure(device, rounds, iterations):
     for turn in range(rounds):
         for kind in peak:
             if kind in precisions:
-                peak[kind] = max(peak[kind], matrix_rate(getattr(torch, kind), device))
+                peak[kind] = max(peak[kind], matrix_rate(getattr(torch, kind), device, MATRIX))
         for name, variant in variants.items():
             times[name].append(variant.seconds(iterations))
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)

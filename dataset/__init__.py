@@ -2,6 +2,8 @@
 
 import functools
 
+import common.before_torch  # noqa: F401
+
 
 @functools.cache
 def data_sets():
