@@ -5,8 +5,10 @@ python train.py -e lntl_var0.020 --resume                                     # 
 python train.py -e again --from checkpoint/lntl_var0.020/options.json         # the same once more
 """
 
+import copy
 import sys
 import tempfile
+from pathlib import Path
 
 import common.before_torch  # noqa: F401
 
@@ -18,6 +20,7 @@ import option as options
 from common.commands import resume
 from dataset import data_sets
 from errors import Stopped, UserError, exits
+from methods import METHODS
 from models.checkpoint import load_weights
 from run import recorded
 from run.device import choose_device, stops
@@ -33,6 +36,9 @@ def train(option):
     """Trains by resolved options. Returns the exit status."""
     device = choose_device(option)
     method = methods.kind(option)
+    begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
+    if option.pretrain and not begun and (status := pretrain(option)):
+        return status
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = prepare(option, run, method)
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
@@ -43,6 +49,8 @@ def train(option):
 
         data = data_sets()[option.dataset](option, device, grey=method.grey)
         trainer = Trainer(option, data, run, device)
+        for line in data.overview().splitlines():
+            run.say(line)
         if state:
             go_on(trainer, state)
         elif start := starting_weights(option, method):
@@ -56,6 +64,21 @@ def train(option):
                 + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
             return fit_and_report(trainer)
+
+
+def pretrain(option):
+    """Trains the baseline of --pretrain, or goes on with it, and makes it the start. Returns the exit status."""
+    baseline = copy.copy(option)
+    for flag, value in options.defaults("baseline").items():
+        if flag in methods.owners():
+            setattr(baseline, flag, value)
+    if option.random_seed is None:
+        option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
+    baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
+    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
+    status = train(baseline)
+    option.checkpoint = str(Path(option.save_dir, baseline.exp_name, "final.pth"))
+    return status
 
 
 def fit_and_report(trainer):
@@ -122,6 +145,7 @@ def main(arguments=None):
         return train(option)
     with tempfile.TemporaryDirectory() as folder:
         option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
+        option.pretrain = min(option.pretrain, 1)
         option.holdout = min(option.holdout, DRY_RUN)
         status = train(option)
     if status == 0:

@@ -72,4 +72,34 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
         place = range(len(counts))
         matrix.set_xticks(place, names or place, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
         matrix.set_yticks(place, names or place)
+        for text in (bar.title, matrix.title, *matrix.get_xticklabels(), *matrix.get_yticklabels()):
+            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
+    save(figure, path)
+
+
+@plain
+def draw_groups(path, title, groups, classes, bias):
+    """Draws the accuracy of every group as a heat map, a row a class, a column a value of the bias.
+
+    groups: list of {"y", "b", "n", "accuracy"}, names as of metrics.json. bias: what the columns are called.
+    """
+    columns = list(dict.fromkeys(g["b"] if isinstance(g["b"], str) else " / ".join(g["b"]) for g in groups))
+    accuracy = np.full((len(classes), len(columns)), np.nan)
+    few = accuracy.size <= 200
+    figure, axis = subplots(1, 1, (max(4.5, 0.55 * len(columns) + 2.5), max(3, 0.45 * len(classes) + 2)))
+    for group in groups:
+        b = group["b"] if isinstance(group["b"], str) else " / ".join(group["b"])
+        row, column = list(classes).index(group["y"]), columns.index(b)
+        accuracy[row, column] = group["accuracy"]
+        if few:
+            text = f"{100 * group['accuracy']:.0f}" + (f"\nn {group['n']}" if accuracy.size <= 40 else "")
+            color = "white" if group["accuracy"] < 0.5 else "black"
+            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+    shown = axis.imshow(accuracy, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    figure.colorbar(shown, label="accuracy")
+    axis.set(title=title, xlabel=bias, ylabel="class")
+    axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    for text in (axis.title, *axis.get_xticklabels(), *axis.get_yticklabels()):
+        text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
     save(figure, path)

@@ -74,9 +74,14 @@ class RunFolder:
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
 
+    @staticmethod
+    def holds_a_run(save_dir, name):
+        """Whether SAVE_DIR/NAME has something to resume; makes nothing."""
+        return any(Path(save_dir, name, file).exists() for file in ("last.pt", "previous.pt"))
+
     def begun(self):
         """Whether there is something to resume here."""
-        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+        return self.holds_a_run(self.path.parent, self.path.name)
 
     def save(self, state):
         """Writes a checkpoint; the one before it stays as previous.pt."""
