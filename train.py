@@ -17,9 +17,10 @@ import torch
 
 import methods
 import option as options
-from common.commands import resume
+from common.commands import again, evaluation, resume
 from dataset import data_sets
 from errors import Stopped, UserError, exits
+from evidence import compare
 from methods import METHODS
 from models.checkpoint import load_weights
 from run import recorded
@@ -76,7 +77,8 @@ def pretrain(option):
         option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
     baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
-    status = train(baseline)
+    if status := train(baseline):
+        print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
     option.checkpoint = str(Path(option.save_dir, baseline.exp_name, "final.pth"))
     return status
 
@@ -142,7 +144,10 @@ def prepare(option, run, method):
 def main(arguments=None):
     option = options.resolve_training(recorded.parse(options.train_parser, arguments))
     if not option.dry_run:
-        return train(option)
+        if not (status := train(option)):
+            for line in (*compare.lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):
+                print(line)
+        return status
     with tempfile.TemporaryDirectory() as folder:
         option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
         option.pretrain = min(option.pretrain, 1)

@@ -3,6 +3,7 @@
     python -m bench                                     # prints a table
     python -m bench --quick --json results/bench_X.json # at most three minutes; keeps the figures
     python -m bench --device cuda
+    python -m bench --neighbour                         # instead: alone and beside a busy process (bench/neighbour.py)
 
 All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
 over the rounds of the time of one iteration at batch 128, data loading included; every round begins with iterations
@@ -23,6 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import option as options
+from bench import neighbour
 from bench.straightforward import Straightforward, loader
 from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, table
 from common import Parser, number
@@ -171,16 +173,30 @@ def start_up(device):
     return {"start_seconds": last["first"] - start, "peak_memory_mb": last["megabytes"]}
 
 
+def beside_another(chosen):
+    """`--neighbour`. Returns the exit status."""
+    rounds, iterations = (3, 5) if chosen.quick else (7, 10)
+    figures = {"environment": environment(), "rounds": rounds, "iterations": iterations}
+    figures["settings"] = neighbour.measure(rounds, iterations)
+    print(neighbour.table(figures))
+    if chosen.json:
+        write_json(chosen.json, figures)
+    return 0
+
+
 @exits
 def main(arguments=None):
     parser = Parser(prog="-m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most three minutes")
+    parser.add_argument("--neighbour", action="store_true", help="what a busy process beside it costs instead")
     parser.add_argument("--json", metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads")
     chosen = parser.parse_args(arguments)
     if chosen.json and not Path(chosen.json).parent.is_dir():
         raise UserError(f"--json {chosen.json}: its folder does not exist; make it, or give another file")
+    if chosen.neighbour:
+        return beside_another(chosen)
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
     flags = ["--device", chosen.device, *(["--threads", str(chosen.threads)] if chosen.threads else [])]
     device = choose_device(settings("lntl", "float32", *flags))

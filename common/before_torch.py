@@ -1,8 +1,8 @@
 """What comes before PyTorch is loaded, in every command: is it there, and how do its threads wait for each other?
 
 The threads of OpenMP meet after every operator. By default the first one there spins for milliseconds, which wakes up
-fastest, and on a machine that others use too takes the time from the very thread that it waits for: an iteration takes
-three times as long beside one busy process. A shorter spin costs nothing when quiet (docs/SPEED.md has the figures).
+fastest, and on a machine that others use too takes the time from the very thread that it waits for: beside one busy
+process an iteration takes more than three times as long. `python -m bench --neighbour` measures it (docs/SPEED.md).
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 NEEDED = ("torch", "torchvision", "numpy", "tqdm", "PIL", "matplotlib")
-SPIN = "1000"  # rounds that a waiting thread of GNU's OpenMP spins before it sleeps; its own default is 300000
+SPIN = "10000"  # rounds that a waiting thread of GNU's OpenMP spins before it sleeps; its own default is 300000
 OF_THE_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # any of them, and nothing is set here
 
 

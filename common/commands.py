@@ -29,5 +29,22 @@ def resume(option):
     """The command that goes on with the run of these options."""
     if typed := os.environ.get("LNTL_RESUME"):
         return typed
-    folder = "" if option.save_dir == "./checkpoint/" else f" --save_dir {shlex.quote(option.save_dir)}"
-    return f"{command('train.py')} -e {option.exp_name}{folder} --resume"
+    return f"{command('train.py')} -e {option.exp_name}{folder(option)} --resume"
+
+
+def folder(option):
+    """` --save_dir FOLDER`, where it is not the default."""
+    return "" if option.save_dir == "./checkpoint/" else f" --save_dir {shlex.quote(option.save_dir)}"
+
+
+def again():
+    """The command that was typed, with --continue, which begins what has not been begun."""
+    given = [word for word in sys.argv[1:] if word not in ("--resume", "--continue")]
+    return os.environ.get("LNTL_RESUME") or f"{command('train.py')} {shlex.join(given)} --continue"
+
+
+def evaluation(option):
+    """The command that evaluates the weights of the run of these options."""
+    train = os.environ.get("LNTL_COMMAND", "")
+    program = f"{train.removesuffix('train.sh')}test.sh" if train.endswith("train.sh") else command("test.py")
+    return f"{program} -e {option.exp_name}{folder(option)}"

@@ -12,7 +12,7 @@ import numpy
 import torch
 from tqdm import tqdm
 
-from errors import Busy, UserError
+from errors import Busy, UserError, shown
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 
@@ -138,8 +138,8 @@ class RunFolder:
 
     def say(self, line):
         """Prints a line, and keeps it in log.txt with the time."""
-        tqdm.write(line, file=sys.stdout)  # around the bar; where nobody can read it, it is lost (errors.Shown)
-        sys.stdout.flush()
+        with shown():
+            tqdm.write(line, file=sys.stdout)  # around the bar
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 

@@ -60,7 +60,7 @@ class Clone:
 
     def __init__(self, folder):
         self.root, self.bin, self.log = folder / "clone", folder / "bin", folder / "log"
-        for name in (*SCRIPTS, "requirements.txt", "requirements/dev.txt", "requirements/lock.txt.txt"):
+        for name in (*SCRIPTS, "requirements.txt", "requirements/dev.txt", "requirements/lock.txt"):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         (self.root / "checkpoints").mkdir()
