@@ -89,7 +89,7 @@ def fit_and_report(trainer):
     try:
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
-                say = untold if option.dry_run else run.say
+                say = say_of_figures(run) if option.dry_run else run.say
                 report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
@@ -101,8 +101,9 @@ def fit_and_report(trainer):
     return 128 + trainer.stop
 
 
-def untold(line):
-    """What a dry run says of its figures and files: it has none that last."""
+def say_of_figures(run):
+    """A dry run's `say`: without the files, as they are deleted."""
+    return lambda line: line.startswith("written: ") or run.say(line)
 
 
 def go_on(trainer, state):

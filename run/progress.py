@@ -6,9 +6,19 @@ import time
 import torch
 from tqdm import tqdm
 
-BAR = "{desc} |{bar}|{postfix} {rate_fmt} {remaining} left"
+BAR = "{desc} |{bar}| {figures} {rate_fmt} {remaining} left"
 OFTEN = 0.5  # seconds between two looks at the figures
 SHORT = {"accuracy": "label", "bias_accuracy": "h"}  # what they are called on the bar; the first metric is the loss
+
+
+class Bar(tqdm):
+    """tqdm's bar with a place for figures; its own has a comma before them."""
+
+    figures = ""
+
+    @property
+    def format_dict(self):
+        return super().format_dict | {"figures": self.figures}
 
 
 class Progress:
@@ -20,7 +30,7 @@ class Progress:
         self.start, self.done = time.perf_counter(), done
         self.total = option.max_step * per_epoch
         self.looked = -OFTEN
-        self.bar = tqdm(
+        self.bar = Bar(
             total=self.total, initial=done, unit="it", disable=not sys.stderr.isatty(), bar_format=BAR,
             dynamic_ncols=True, mininterval=OFTEN, miniters=1, smoothing=0.05,
         )  # fmt: skip
@@ -40,7 +50,7 @@ class Progress:
         if (iteration - 1) % self.option.log_step == 0 if rarely else now - self.looked >= OFTEN:
             self.looked = now
             self.bar.set_description_str(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
-            self.bar.set_postfix_str(figures(names, measured), refresh=False)
+            self.bar.figures = figures(names, measured)
         self.bar.update()
 
     def epoch(self, record):
