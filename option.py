@@ -242,7 +242,7 @@ def resolve_training(option):
         option.lr = METHODS[option.method].lr
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
-    if option.pretrain and (option.checkpoint or option.from_scratch):
+    if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):
         raise UserError("--pretrain trains the start itself; leave out --checkpoint and --from_scratch")
     if option.pretrain and option.method == "baseline":
         raise UserError("--pretrain trains a baseline for another method; leave it out")

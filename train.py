@@ -79,7 +79,7 @@ def pretrain(option):
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
     if status := train(baseline):
         print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
-    option.checkpoint = str(Path(option.save_dir, baseline.exp_name, "final.pth"))
+    option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
     return status
 
 

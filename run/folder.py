@@ -18,7 +18,7 @@ from models.checkpoint import read_torch_file, save_torch_file
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
-    "train_baseline", "use_pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
+    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
     "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
 }  # fmt: skip
 

@@ -8,7 +8,6 @@ import torch
 
 import option as options
 import reproduce
-import train
 from errors import UserError
 from evidence import grid
 from models.shipped import weights_of
@@ -47,17 +46,20 @@ def test_every_seed_starts_from_its_own_baseline(tmp_path):
     assert starts("--methods", "lntl")["lntl_var0.020_seed1"] == (first, first)
 
 
-def test_a_start_is_its_own_weights_else_the_shipped_ones(monkeypatch, tmp_path):
+def test_a_start_is_its_own_weights_else_the_shipped_ones(tmp_path):
     taken = []
-    monkeypatch.setattr(train, "train", lambda option: taken.append(Path(option.checkpoint).resolve()))
+
+    def train(option):
+        taken.append(Path(option.checkpoint).resolve())
+
     arguments = f"--methods lntl --color_vars 0.02 --seeds 2 5 --device cpu --save_dir {tmp_path}".split()
     second, fifth_start, fifth = grid.make_grid(reproduce.parser().parse_args(arguments))
-    second.run()
+    second.run(train)
     with pytest.raises(UserError, match=r"baseline_var0\.020_seed5/final\.pth is missing"):
-        fifth.run()
+        fifth.run(train)
     fifth_start.path.mkdir()
     (fifth_start.path / "final.pth").touch()
-    fifth.run()
+    fifth.run(train)
     assert taken == [weights_of("baseline_var0.020_seed2"), fifth_start.path / "final.pth"]
 
 
