@@ -12,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+from bench.tables import OPENMP
 from common.before_torch import OF_THE_USER, SPIN
 from errors import UserError
 
 SETTINGS = {  # name: environment
-    "OpenMP's own": {"GOMP_SPINCOUNT": "300000"},
+    OPENMP: {"GOMP_SPINCOUNT": "300000"},
     "this project's": {"GOMP_SPINCOUNT": SPIN},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
@@ -118,21 +119,3 @@ def summary(found):
     others = [o for turns in found.values() for _, o in turns if o is not None]
     medians = {f"{place}_ms": statistics.median(ms for ms, _ in turns) for place, turns in found.items()}
     return medians | {"others": statistics.mean(others) if others else None, "rounds": found}
-
-
-def table(figures):
-    """The figures as a Markdown table; ratios are to OpenMP's own setting, alone."""
-    machine, settings = figures["environment"], figures["settings"]
-    base = settings["OpenMP's own"]["alone_ms"]
-    lines = [
-        f"{machine['processor']}, {machine['threads']} threads; PyTorch {machine['torch']}; median of "
-        f"{figures['rounds']} rounds of {figures['iterations']} LNTL iterations in float32",
-        "",
-        "| setting | ms alone | beside a busy process | times as long, alone | beside | other work, processors |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, own in settings.items():
-        alone, beside = own["alone_ms"], own["beside_ms"]
-        others = "-" if own["others"] is None else f"{own['others']:.1f}"
-        lines.append(f"| {name} | {alone:.3g} | {beside:.3g} | {alone / base:.2f} | {beside / base:.2f} | {others} |")
-    return "\n".join(lines)

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import option as options
 from bench import neighbour
 from bench.straightforward import Straightforward, loader
-from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, table
+from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, beside, table
 from common import Parser, number
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData
@@ -178,7 +178,7 @@ def beside_another(chosen):
     rounds, iterations = (3, 5) if chosen.quick else (7, 10)
     figures = {"environment": environment(), "rounds": rounds, "iterations": iterations}
     figures["settings"] = neighbour.measure(rounds, iterations)
-    print(neighbour.table(figures))
+    print(beside(figures))
     if chosen.json:
         write_json(chosen.json, figures)
     return 0
