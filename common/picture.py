@@ -8,15 +8,17 @@ import numpy as np
 from errors import UserError
 from files import replacing
 
+OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")
+kept = {name: os.environ.pop(name) for name in OF_THE_USER if name in os.environ}
 try:  # a notebook's MPLBACKEND may name what is not installed; Figure below needs none
-    backend = os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = os.devnull  # comes before the settings in the home folder
     from matplotlib import style
     from matplotlib.figure import Figure
-except Exception as error:  # an unreadable matplotlibrc, a broken installation: whatever it is, a picture is no result
+except Exception as error:  # a broken installation, an unreadable matplotlibrc in this folder: a picture is no result
     raise UserError(f"matplotlib cannot be loaded ({type(error).__name__}: {error}); see to its settings") from None
 finally:
-    if backend is not None:
-        os.environ["MPLBACKEND"] = backend
+    del os.environ["MATPLOTLIBRC"]
+    os.environ.update(kept)
 
 
 def plain(draw):

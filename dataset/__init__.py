@@ -5,6 +5,8 @@ from dataset import ColoredMNIST, BiasedMNIST      # torch Datasets: dataset/tor
 
 import functools
 
+import common.before_torch  # noqa: F401
+
 
 @functools.cache
 def data_sets():
