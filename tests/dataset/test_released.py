@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 import zlib
 from pathlib import Path
@@ -203,12 +202,10 @@ def test_the_corpus_is_large():
 @pytest.mark.parametrize("name", FILES)
 def test_hostile_files_end_in_one_line(tmp_path, name):
     content, part = FILES[name]
-    started = time.monotonic()
     with pytest.raises(UserError) as caught:
         read(tmp_path, content)
     assert part in hostile.message_of(caught.value)
     assert str(tmp_path) in str(caught.value)
-    assert time.monotonic() - started < 2
     assert not CANARY.exists()
 
 
