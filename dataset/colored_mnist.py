@@ -108,10 +108,8 @@ def main(arguments=None):
     option = parser.parse_args(arguments)
     if option.out.exists() and not option.out.is_dir():
         raise UserError(f"--out {option.out} is a file; give a folder")
-    if not 0.001 <= option.color_var == round(option.color_var, 3):
-        raise UserError(f"--color_var {option.color_var}: the file's name holds three decimals; give no more")
-    option.out.mkdir(parents=True, exist_ok=True)
     path = option.out / released_name(option.color_var)
+    option.out.mkdir(parents=True, exist_ok=True)
 
     data = build(option.color_var, option.data_seed)
     images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)

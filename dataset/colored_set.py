@@ -85,6 +85,8 @@ class ColoredSet(DataSet):
 
         self.grey = grey
         self.train, self.test = part(train), {"test_accuracy": part(test)}
+        if grey and data.test_gray is None:
+            raise UserError(f"{path} has no test_gray, which --method gray is tested on; give a file that has it")
         if grey:
             gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}

@@ -39,7 +39,7 @@ def find_net(path, content, expected):
             "**g.state_dict()}}, FILE)"
         )
     place = next((p for p in (OFFICIAL, "f + g") if p in fitting), None)
-    if place is None and not all(same(net, [*fitting.values()][0]) for net in fitting.values()):
+    if place is None and not all(same(net, next(iter(fitting.values()))) for net in fitting.values()):
         raise UserError(
             f"{path} holds weights of f and g more than once, in {' and '.join(p or 'its top' for p in fitting)}; "
             "save the one that is meant alone"

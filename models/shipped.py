@@ -6,8 +6,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
 def cell_name(method, color_var, seed, setting=None):
-    """The name of a run of the paper's table, or of a named setting."""
-    return f"{method}_var{color_var:.3f}_{f'{setting}_' if setting else ''}seed{seed}"
+    """The name of a run of the paper's table, or of a named setting. A variance of more decimals keeps them."""
+    number = f"{color_var:.3f}" if round(color_var, 3) == color_var else str(color_var)
+    return f"{method}_var{number}_{f'{setting}_' if setting else ''}seed{seed}"
 
 
 def weights_of(name):

@@ -55,9 +55,7 @@ def check_torch_file(path):
             raise Refused("it is a tar archive, the format of PyTorch before 0.1.10")
         return _read_legacy(data)
     except Refused as refused:
-        raise UserError(
-            f"checkpoint {one_line(path)} is refused: {refused}; {refused.advice or SAVE_ANEW}"
-        ) from None
+        raise UserError(f"checkpoint {one_line(path)} is refused: {refused}; {refused.advice or SAVE_ANEW}") from None
 
 
 class _StorageType:
