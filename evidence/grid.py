@@ -1,6 +1,7 @@
 """The grid: methods x variances x seeds, or the named settings of studies.py; a cell is a run folder of train.py."""
 
 import copy
+import operator
 import os
 import statistics
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 import option as options
+from common import same_path
 from errors import Busy, UserError
 from evidence import studies
 from evidence.records import PUBLISHED
@@ -52,7 +54,8 @@ class Cell:
             return Progress("damaged", 0, None)
         for name in FIXED:
             value = getattr(self.option, name)
-            if recorded and recorded.get(name) != value:
+            same = same_path if name == "data_dir" else operator.eq
+            if recorded and not same(recorded.get(name), value):
                 return Progress(f"was begun with --{name} {recorded.get(name)}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
             return Progress("finished", len(log), seconds)
@@ -103,7 +106,7 @@ def make_grid(option):
                 epochs, period = setting.epochs, setting.period
             elif option.epochs:
                 epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
-            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
+            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --continue"
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
             flags += setting.flags.split() if setting else []
             if METHODS[method].averages and not setting:

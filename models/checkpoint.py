@@ -4,12 +4,12 @@ python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkp
 python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
 
-import argparse
 import io
 import sys
 
 import torch
 
+from common import Parser, path
 from errors import UserError, exits
 from files import replacing
 from models.feature_extractor import FeatureExtractor
@@ -130,12 +130,12 @@ def export(source, target):
 
 @exits
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="-m models.checkpoint", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ship", action="store_true", help="keep f and g alone")
     what.add_argument("--export", action="store_true", help="for the original code")
-    parser.add_argument("source")
-    parser.add_argument("target")
+    parser.add_argument("source", type=path)
+    parser.add_argument("target", type=path)
     option = parser.parse_args(arguments)
     (ship if option.ship else export)(option.source, option.target)
     print(f"written: {option.target}")
