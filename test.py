@@ -77,9 +77,12 @@ def merge(weights, said, given):
     if given.pop("train_baseline", False) and given.setdefault("method", "baseline") != "baseline":
         raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
     told = {k: v for k, v in recorded.usable(said).items() if k not in HERE | {"train_baseline"}}
-    for name in ("method", "color_var"):
-        if not told.get("dataset") and name not in told | given:
-            raise UserError(f"neither {weights} nor its name tells how it was trained; give --method and --color_var")
+    if (
+        not told.get("dataset")
+        and "color_var" not in told | given
+        and given.get("dataset", "colored_mnist") == "colored_mnist"
+    ):
+        raise UserError(f"neither {weights} nor its name tells how it was trained; give --method and --color_var")
     flags = sorted(recorded.names_of_data() & given.keys() - {"data_dir"})
     against = [
         f"--{name} {said[name]}, not {given[name]}" for name in flags if said.get(name, given[name]) != given[name]
