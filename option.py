@@ -59,6 +59,9 @@ def add_common(parser):
     group = parser.add_argument_group("data")
     sets = "; ".join(f"{d.name}: {d.help}" for d in data_sets().values())
     group.add_argument("--dataset", choices=tuple(data_sets()), default="colored_mnist", help=f"{sets} [colored_mnist]")
+    networks = tuple(dict.fromkeys(n for d in data_sets().values() for n in d.networks))
+    first = "; ".join(f"{d.name}: {d.networks[0]}" for d in data_sets().values())
+    group.add_argument("--network", choices=networks, help=f"f and g, and the h that fits [{first}]")
     add_owned(group, flags_of_data())
 
 
@@ -132,6 +135,13 @@ def train_parser():
     group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
     group.add_argument("--data_sha256", type=sha256, metavar="HEX", help="train on this very data [recorded]")
     group.add_argument("--from_scratch", action="store_true", help="start from random weights")
+    group.add_argument(
+        "--pretrain",
+        type=number(int, 0, 10**6),
+        default=0,
+        metavar="N",
+        help="train a baseline of N epochs first, in the run's folder with _baseline behind it, and start from it [0]",
+    )
     group.add_argument(
         "--resume",
         action="store_true",
@@ -229,7 +239,14 @@ def resolve(option):
     for flag, owned in flags_of_data().items():
         if option.dataset not in owned and getattr(option, flag) is not None:
             raise UserError(f"--{flag} belongs to --dataset {' or '.join(owned)}, not {option.dataset}; leave it out")
-    data_sets()[option.dataset].resolve(option)
+    data_set = data_sets()[option.dataset]
+    option.network = option.network or data_set.networks[0]
+    if option.network not in data_set.networks:
+        wanted = ", ".join(data_set.networks)
+        raise UserError(f"--network {option.network} does not fit --dataset {option.dataset}; choose one of {wanted}")
+    if METHODS[option.method].grey and not data_set.has_grey:
+        raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
+    data_set.resolve(option)
     return option
 
 
@@ -245,6 +262,10 @@ def resolve_training(option):
         option.lr = METHODS[option.method].lr
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
+    if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):
+        raise UserError("--pretrain trains the start itself; leave out --checkpoint and --from_scratch")
+    if option.pretrain and option.method == "baseline":
+        raise UserError("--pretrain trains a baseline for another method; leave it out")
     if option.use_pretrain and option.from_scratch:
         raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
     kind(option).resolve(option)

@@ -14,18 +14,21 @@ import re
 import sys
 from pathlib import Path
 
+import common.before_torch  # noqa: F401
+
+# isort: split
 import option as options
 from common import same_path
 from dataset import data_sets
 from errors import UserError, exits
 from methods import METHODS
-from models import FeatureExtractor, LabelClassifier
 from models.checkpoint import load_weights, read_torch_file
 from models.shipped import sha256_of
 from run import recorded
 from run.device import choose_device
 from run.evaluate import report
 from run.folder import read_options
+from run.networks import build
 
 HERE = {"device", "cuda", "threads", "cudnn_benchmark"}  # options that are this command's, whatever is recorded
 WORDS = {name: name for name in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}  # in file names
@@ -88,7 +91,7 @@ def merge(weights, said, given):
         f"--{name} {said[name]}, not {given[name]}" for name in flags if said.get(name, given[name]) != given[name]
     ]
     for flag in given:
-        for name in recorded.OVERRIDDEN.get(flag, ()):
+        for name in recorded.ended_by(flag, told.get("dataset")):
             told.pop(name, None)
     defaults = vars(options.test_parser().parse_args([]))
     option = argparse.Namespace(**defaults | {k: v for k, v in told.items() if v is not None or k not in defaults})
@@ -155,7 +158,7 @@ def main(arguments=None):
     for line in options.notes(argparse.Namespace(**given)):
         if "--data_split" not in line:  # it has its meaning here
             print(line)
-    f, g = FeatureExtractor(), LabelClassifier()
+    f, g, _ = build(option, data, "random")
     load_weights(weights, f, g)
     f.to(device), g.to(device)
     run.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from run import health
 from run.averaging import Average
 from run.cuda_graph import GraphedIteration
 from run.evaluate import bias_accuracy, evaluate
+from run.networks import build
 from run.progress import Progress
 
 
@@ -25,10 +26,11 @@ class Trainer:
         """option: of option.py. data: a dataset.base.DataSet. run: run.folder.RunFolder. device: torch.device."""
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = make_method(option, device)
+        self.method = make_method(option, device, networks=build(option, data))
         self.data, self.test = data, data.test
         self.train, self.held_out = hold_out(data.train, option)
         self.recolored = data.recolored(self.held_out, option) if self.held_out else None
+        self.held_out = self.held_out or data.held_out
         self.method.prepare(self.train)
         self.average = Average(self.method, option) if option.average else None
         self.order = torch.Generator().manual_seed(option.random_seed)
@@ -60,10 +62,11 @@ class Trainer:
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
         order = torch.randperm(len(self.train), generator=self.order).to(self.device)
+        self.train.set_epoch(self.epoch)
         start = time.perf_counter()
         with self.step as step:
-            for index in order.split(size)[self.iteration :]:
-                measured = step(index)
+            for handle in self.train.stream(order.split(size)[self.iteration :]):
+                measured = step(handle)
                 self.iteration += 1
                 progress.iteration(self.epoch, self.iteration, method.metrics, measured)
                 if self.stop:
@@ -71,10 +74,11 @@ class Trainer:
         self.seconds += time.perf_counter() - start
         return not self.stop
 
-    def iterate(self, index):
-        """One update on the images of `index`, measured. Nothing in it waits for the device (see cuda_graph.py)."""
-        measured = [m.detach() for m in self.method.update(*self.train.batch(index))]
-        self.totals += torch.stack([m.double() for m in measured]) * len(index)
+    def iterate(self, handle):
+        """One update on a batch of `train.stream`, measured. Nothing in it waits for the device (run/cuda_graph.py)."""
+        x, y, b = self.train.batch(handle)
+        measured = [m.detach() for m in self.method.update(x, y, b)]
+        self.totals += torch.stack([m.double() for m in measured]) * len(y)
         return measured
 
     def end_epoch(self):
@@ -85,8 +89,9 @@ class Trainer:
         record |= dict(zip(self.method.metrics, means, strict=True))
         with self.interruptible():
             record |= self.evaluations()
-        for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
-            self.run.say(f"WARNING: {warning}")
+        if not self.option.dry_run:  # after one iteration nobody is well
+            for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
+                self.run.say(f"WARNING: {warning}")
         self.method.end_epoch()
         self.epoch, self.iteration = self.epoch + 1, 0
         self.totals.zero_()

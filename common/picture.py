@@ -8,15 +8,17 @@ import numpy as np
 from errors import UserError
 from files import replacing
 
+OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")
+kept = {name: os.environ.pop(name) for name in OF_THE_USER if name in os.environ}
 try:  # a notebook's MPLBACKEND may name what is not installed; Figure below needs none
-    backend = os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = os.devnull  # comes before the settings in the home folder
     from matplotlib import style
     from matplotlib.figure import Figure
-except Exception as error:  # an unreadable matplotlibrc, a broken installation: whatever it is, a picture is no result
+except Exception as error:  # a broken installation, an unreadable matplotlibrc in this folder: a picture is no result
     raise UserError(f"matplotlib cannot be loaded ({type(error).__name__}: {error}); see to its settings") from None
 finally:
-    if backend is not None:
-        os.environ["MPLBACKEND"] = backend
+    del os.environ["MATPLOTLIBRC"]
+    os.environ.update(kept)
 
 
 def plain(draw):
@@ -51,10 +53,13 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
     colors: uint8 (K, 3), a row of mean colours in training above each. names: of the classes [0 to K - 1].
     """
     heights = (0.01 if colors is None else 1, 10)
-    figure, axes = subplots(2, len(matrices), (4.6 * len(matrices), 5.1), squeeze=False, height_ratios=heights)
+    size = (4.6, 5.1) if len(matrices) == 1 else (3.4 * len(matrices), 4.2)
+    figure, axes = subplots(2, len(matrices), size, squeeze=False, height_ratios=heights)
     for (bar, matrix), (title, counts) in zip(axes.T, matrices, strict=True):
         if colors is not None:
-            bar.set(title=title, xticks=[], yticks=[0], yticklabels=["mean\ncolour"])
+            bar.set(title=title, xticks=[], yticks=[])
+            if bar is axes[0, 0]:
+                bar.set_yticks([0], ["mean\ncolour"])
             bar.imshow(colors[None], aspect="auto")
         else:
             bar.axis("off")
@@ -65,11 +70,43 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
         for (row, column), value in np.ndenumerate(share):
             if value >= 0.005 and len(counts) <= 20:
                 matrix.text(
-                    column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7,
+                    column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7.5,
                     color="white" if value > 0.5 else "black",
                 )  # fmt: skip
-        matrix.set(xlabel=f"predicted {of}", ylabel=f"true {of} (rows in %)")
+        matrix.set_xlabel(f"predicted {of}")
+        if matrix is axes[1, 0]:
+            matrix.set_ylabel(f"true {of} (rows in %)")
         place = range(len(counts))
         matrix.set_xticks(place, names or place, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
         matrix.set_yticks(place, names or place)
+        for text in (bar.title, matrix.title, *matrix.get_xticklabels(), *matrix.get_yticklabels()):
+            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
+    save(figure, path)
+
+
+@plain
+def draw_groups(path, title, groups, classes, bias):
+    """Draws the accuracy of every group as a heat map, a row a class, a column a value of the bias.
+
+    groups: list of {"y", "b", "n", "accuracy"}, names as of metrics.json. bias: what the columns are called.
+    """
+    columns = list(dict.fromkeys(g["b"] if isinstance(g["b"], str) else " / ".join(g["b"]) for g in groups))
+    accuracy = np.full((len(classes), len(columns)), np.nan)
+    few = accuracy.size <= 200
+    figure, axis = subplots(1, 1, (max(4.5, 0.55 * len(columns) + 2.5), max(3, 0.45 * len(classes) + 2)))
+    for group in groups:
+        b = group["b"] if isinstance(group["b"], str) else " / ".join(group["b"])
+        row, column = list(classes).index(group["y"]), columns.index(b)
+        accuracy[row, column] = group["accuracy"]
+        if few:
+            text = f"{100 * group['accuracy']:.0f}" + (f"\nn {group['n']}" if accuracy.size <= 40 else "")
+            color = "white" if group["accuracy"] < 0.5 else "black"
+            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+    shown = axis.imshow(accuracy, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    figure.colorbar(shown, label="accuracy")
+    axis.set(title=title, xlabel=bias, ylabel="class")
+    axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    for text in (axis.title, *axis.get_xticklabels(), *axis.get_yticklabels()):
+        text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
     save(figure, path)

@@ -10,7 +10,7 @@ from errors import UserError
 class DataSet:
     """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
 
-    train: data as of dataset.batches, with `batch(index)` -> (x, y, b).
+    train: data as of dataset.batches, with `stream(indices)` and `batch(handle)` -> (x, y, b).
     test: {name of its accuracy in records: data}, the first of which is the one that is reported.
     """
 
@@ -19,6 +19,13 @@ class DataSet:
     flags = ()  # common.Flag; unset and not its own, a flag's value is None
     networks = ("paper",)  # values of --network that fit; the first is the default
     classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...
+    biases = ("red", "green", "blue")  # name of each bias label, a head of h
+    values = (
+        tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),
+    ) * 3  # for each bias, names of the labels 0, 1, ...
+    map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
+    held_out = None  # data that settings are chosen by, where the data set has some of its own
+    has_grey = False  # whether --method gray fits
     class_word = "digit"  # in figures
     mean_colors = None  # uint8 (K, 3): of the classes in training, where they have one
 
@@ -45,6 +52,15 @@ class DataSet:
     def class_names(self):
         """Names of the classes for a figure; None where they are 0 to K - 1."""
         return None if self.classes == tuple(map(str, range(len(self.classes)))) else self.classes
+
+    def overview(self):
+        """What the log says of it before the training, text of any number of lines."""
+        return ""
+
+    @property
+    def heads(self):
+        """The number of values of each bias."""
+        return tuple(map(len, self.values))
 
     def fingerprint(self):
         """SHA-256 (hex) of the images, labels and bias labels of all parts: the same data has the same, anywhere.

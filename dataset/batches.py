@@ -20,7 +20,7 @@ class ColoredMasks(NamedTuple):
 
     patches: torch.Tensor  # 0 or 1, float or bfloat16 (B, 25, 784): the mask around every pixel (5x5), 0 outside
     foreground: torch.Tensor  # float (B, 3): normalised colour of the image
-    background: torch.Tensor  # float (3,): normalised black
+    background: torch.Tensor  # float (3,): normalised colour that all images share, black or white
 
     def __len__(self):
         return len(self.foreground)
@@ -48,7 +48,20 @@ def bias_labels(values):
     return torch.where(values > 0, values // 32, IGNORED).long()
 
 
-class FactoredData:
+class OnDevice:
+    """Data that lives on the device as bytes: an index is all that a batch takes."""
+
+    waited = 0.0  # seconds in which the program had nothing but reading to do
+
+    def stream(self, indices):
+        """A handle for each of `indices` (int64 (B,), on the device), for `batch`: itself."""
+        yield from indices
+
+    def set_epoch(self, epoch):
+        """Called before each epoch, for data that differs from epoch to epoch."""
+
+
+class FactoredData(OnDevice):
     """Images that consist of a mask and one colour each, which is what Colored-MNIST is."""
 
     def __init__(self, mask, color, label, device="cpu", dtype=torch.float32, mask_dtype=None):
@@ -83,7 +96,7 @@ class FactoredData:
         return part
 
 
-class ImageData:
+class ImageData(OnDevice):
     """Any 28x28 RGB images."""
 
     def __init__(self, images, label, device="cpu", dtype=torch.float32):

@@ -8,7 +8,7 @@ for any other network.
 import torch
 from torch.nn import functional as F
 
-from dataset.batches import ColoredMasks
+from dataset.batches import ColoredMasks, OnDevice
 from dataset.biased_mnist import BACKGROUNDS, WHITE
 
 MEAN = STD = 0.5  # of the normalisation, all channels (published protocol): values lie in -1..1
@@ -19,7 +19,7 @@ def normalised(values, dtype):
     return (torch.as_tensor(values).to(dtype) / 255 - MEAN) / STD
 
 
-class BiasedImageData:
+class BiasedImageData(OnDevice):
     """Images of Biased-MNIST as pixels."""
 
     def __init__(self, mask, bias, label, device="cpu", dtype=torch.float32, mask_dtype=None):

@@ -32,10 +32,11 @@ class ColoredSet(DataSet):
             0.03,
             f"σ², the variance of the colours: {', '.join(map(str, COLOR_VARS))}; any other with --data_dir",
         ),
-        Flag("data_dir", path, help="folder of the released files; unset, the data is built from MNIST"),
+        Flag("data_dir", path, help="folder of the data: the released files (unset, it is built), or your images"),
         Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
     )
 
+    has_grey = True
     mean_colors = MEAN_COLORS
 
     @classmethod

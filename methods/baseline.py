@@ -54,7 +54,9 @@ class Baseline:
     @classmethod
     def starts_trained(cls, option):
         """Whether a run with these options begins with trained weights of f and g; if not, with random ones."""
-        return bool(option.checkpoint) or (cls.from_baseline and not option.from_scratch)
+        return bool(option.checkpoint or getattr(option, "pretrain", 0)) or (
+            cls.from_baseline and not option.from_scratch
+        )
 
     def networks(self):
         """{"f": f, "g": g, "h": h}."""

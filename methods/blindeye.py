@@ -1,5 +1,6 @@
 """Turning a Blind Eye (Alvi, Zisserman, Nellåker; ECCV workshops 2018), in the frame of f, g and h."""
 
+import torch
 from torch.nn import functional as F
 
 from common import Flag, number
@@ -7,9 +8,16 @@ from methods.baseline import label_accuracy
 from methods.lntl import LNTL, by_head
 
 
-def confusion_loss(logits):
-    """L_conf (eq. 2 of its paper): cross-entropy between the uniform distribution and the prediction, >= log K."""
-    return -F.log_softmax(by_head(logits), dim=2).mean()
+def confusion_loss(logits, valid=None):
+    """L_conf (eq. 2 of its paper): cross-entropy between the uniform distribution and the prediction, >= log K.
+
+    logits: (B, heads, K, H, W) or (B, K). valid: bool (heads, K), where heads have different numbers of values.
+    """
+    log_p = F.log_softmax(by_head(logits), dim=2)
+    if valid is None:
+        return -log_p.mean()
+    sums = torch.where(valid[:, :, None, None], log_p, 0).sum(2)
+    return -(sums / valid.sum(1)[:, None, None]).mean()
 
 
 class BlindEye(LNTL):
@@ -34,7 +42,7 @@ class BlindEye(LNTL):
             features = self.f(x)
             logits = self.g(features)
             cls_loss = F.cross_entropy(logits, y)
-            confusion = confusion_loss(self.h(features))
+            confusion = confusion_loss(self.h(features), self.h.valid if getattr(self.h, "uneven", False) else None)
             loss = cls_loss + self.option.alpha * confusion
         self.optim_fg.zero_grad()
         loss.backward(inputs=[*self.f.parameters(), *self.g.parameters()])

@@ -18,6 +18,8 @@ class BiasPredictor(nn.Module):
     Initialised as PyTorch does by default, which draws the same distributions as for three separate ones.
     """
 
+    num_values = (BINS,) * len(CHANNELS)  # of each head
+
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(32, 32 * len(CHANNELS), 3, padding=1)

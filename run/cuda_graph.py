@@ -33,7 +33,7 @@ class GraphedIteration:
     def __call__(self, index):
         """One iteration on the images of `index`, int64 on the device. The result is overwritten by the next call."""
         with torch.cuda.stream(self.stream):
-            if len(index) != self.size:
+            if not isinstance(index, torch.Tensor) or len(index) != self.size:  # images that were read, or too few
                 return self.iterate(index)
             if self.baked != (baked := self.constants()):
                 self.baked, self.graph, self.calls = baked, None, 0

@@ -1,4 +1,4 @@
-"""Evaluation: accuracy, loss and confusion matrix of f and g, accuracy of h."""
+"""Evaluation: accuracy, loss, confusion matrix and groups of f and g, accuracy of h."""
 
 import hashlib
 import math
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dataset.batches import IGNORED
 from errors import one_line
 from files import write_json
+from run import groups
 from run.folder import environment, without_nan
 
 BATCH = 500
@@ -23,7 +24,8 @@ class Evaluation(NamedTuple):
     correct: int
     n: int
     loss: float  # mean cross-entropy
-    confusion: list  # 10 rows of 10 counts: row = true digit, column = predicted digit
+    confusion: list  # K rows of K counts: row = true class, column = predicted class
+    predicted: torch.Tensor  # int64 (N,), on the CPU
 
 
 @torch.no_grad()
@@ -31,45 +33,64 @@ def evaluate(f, g, data):
     """Classifies every image of `data` (dataset.batches) with the running statistics; the modes are put back."""
     was_training = f.training
     f.eval(), g.eval()
-    confusion = torch.zeros(100, dtype=torch.long, device=data.label.device)
     loss = torch.zeros((), dtype=torch.float64, device=data.label.device)
-    for index in torch.arange(len(data), device=data.label.device).split(BATCH):
-        x, y, _ = data.batch(index)
+    predicted, classes = [], 0
+    for handle in data.stream(torch.arange(len(data), device=data.label.device).split(BATCH)):
+        x, y, _ = data.batch(handle)
         logits = g(f(x)).float()
         loss += F.cross_entropy(logits, y, reduction="sum")
-        confusion += torch.bincount(y * 10 + logits.argmax(1), minlength=100)
+        predicted.append(logits.argmax(1))
+        classes = logits.shape[1]
     f.train(was_training), g.train(was_training)
-    confusion = confusion.view(10, 10)
+    predicted = torch.cat(predicted)
+    confusion = torch.bincount(data.label * classes + predicted, minlength=classes**2).view(classes, classes)
     correct = int(confusion.trace())
-    return Evaluation(correct / len(data), correct, len(data), loss.item() / len(data), confusion.tolist())
+    return Evaluation(
+        correct / len(data), correct, len(data), loss.item() / len(data), confusion.tolist(), predicted.cpu()
+    )
 
 
 @torch.no_grad()
 def bias_accuracy(f, h, data):
-    """Share of the labelled positions of `data` whose bin h predicts right, 0..1."""
+    """Share of the bias labels of `data` that h predicts right, 0..1."""
     was_training = f.training
     f.eval(), h.eval()
     correct = labelled = 0
-    for index in torch.arange(len(data), device=data.label.device).split(BATCH):
-        x, _, b = data.batch(index)
+    for handle in data.stream(torch.arange(len(data), device=data.label.device).split(BATCH)):
+        x, _, b = data.batch(handle)
         correct += (h(f(x)).argmax(2) == b).sum()
         labelled += (b != IGNORED).sum()
     f.train(was_training), h.train(was_training)
     return float(correct / labelled) if labelled else math.nan
 
 
+def group_figures_of(evaluation, tested, data):
+    """The figures by group (run/groups.py) of an evaluation of the images `tested` of the data set `data`."""
+    if data.map_bias:
+        return dict(groups.NONE)
+    train = data.train.label.cpu().numpy(), data.train.bias.cpu().numpy()
+    label, bias = tested.label.cpu().numpy(), tested.bias.cpu().numpy()
+    correct = evaluation.predicted.numpy() == label
+    return groups.group_figures(label, bias, correct, train, data.classes, data.values)
+
+
 def report(option, folder, f, g, data, weights, say=print, name="metrics", tests=None):
     """Evaluates f and g on every test of `data` (dataset.base.DataSet), prints the results, writes them into `folder`.
 
-    NAME.json holds accuracy, loss, n and confusion matrix of the first test, the accuracy on the others, the options,
-    the environment and the SHA-256 of the file `weights`; confusion_matrix.png is its picture.
+    NAME.json holds accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the
+    names, the options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
     """
     tests = tests or data.test
-    (_, first), *others = [(name, evaluate(f, g, data)) for name, data in tests.items()]
+    (_, first), *others = [(title, evaluate(f, g, images)) for title, images in tests.items()]
+    by_group = group_figures_of(first, next(iter(tests.values())), data)
     say(f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})")
-    for name, other in others:
-        say(f"{name} : {other.accuracy:.4f} ({other.correct}/{other.n})")
-    metrics = first._asdict() | {name: other.accuracy for name, other in others}
+    for title, other in others:
+        say(f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})")
+    for line in groups.lines(by_group):
+        say(line)
+    metrics = {k: v for k, v in first._asdict().items() if k != "predicted"}
+    metrics |= {title: other.accuracy for title, other in others} | by_group
+    metrics |= {"classes": data.classes, "biases": dict(zip(data.biases, data.values, strict=True))}
     metrics["weights"] = {
         "file": Path(weights).name,
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
@@ -77,19 +98,31 @@ def report(option, folder, f, g, data, weights, say=print, name="metrics", tests
     metrics["data_sha256"] = getattr(option, "data_sha256", None)
     metrics |= {"option": vars(option), "environment": environment()}
     write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first, as a picture may fail
-    picture = Path(folder, "confusion_matrix.png" if name == "metrics" else f"{name}.png")
     say(f"written: {Path(folder, f'{name}.json')}")
-    try:
-        draw(option, data, first, picture)
-    except Exception as error:  # of matplotlib, its settings, its fonts: whatever it is, a picture is no result
-        say(f"WARNING: no picture {picture} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")
-    else:
-        say(f"written: {picture}")
+    pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}
+    if by_group["groups"]:
+        pictures[draw_group_map] = "groups.png" if name == "metrics" else f"{name}_groups.png"
+    for draw, file in pictures.items():
+        path = Path(folder, file)
+        try:
+            draw(option, data, metrics, path)
+        except Exception as error:  # of matplotlib, its settings, its fonts: whatever it is, a picture is no result
+            say(f"WARNING: no picture {path} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")
+        else:
+            say(f"written: {path}")
 
 
-def draw(option, data, evaluation, path):
+def draw_matrix(option, data, metrics, path):
     """Draws the confusion matrix of an evaluation."""
     from common.picture import draw_confusion  # matplotlib is slow to import
 
-    title = f"{option.method}, {data.setting(option)}: accuracy {evaluation.accuracy:.4f}"
-    draw_confusion(path, [(title, evaluation.confusion)], data.class_word, data.mean_colors, data.class_names())
+    title = f"{option.method}, {data.setting(option)}: accuracy {metrics['accuracy']:.4f}"
+    draw_confusion(path, [(title, metrics["confusion"])], data.class_word, data.mean_colors, data.class_names())
+
+
+def draw_group_map(option, data, metrics, path):
+    """Draws the accuracy of every group, label by bias."""
+    from common.picture import draw_groups
+
+    title = f"{option.method}, {data.setting(option)}: worst group {metrics['worst_group_accuracy']:.4f}"
+    draw_groups(path, title, metrics["groups"], data.classes, " / ".join(data.biases))

@@ -1,6 +1,5 @@
 """The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
 
-import contextlib
 import json
 import math
 import os
@@ -12,16 +11,17 @@ from pathlib import Path
 
 import numpy
 import torch
+from tqdm import tqdm
 
 from common import same_path
-from errors import Busy, UserError
+from errors import Busy, UserError, shown
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 from models.shipped import sha256_of
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
-    "train_baseline", "use_pretrain", "checkpoint_sha256", "data_sha256",  # said by `method` and the files
+    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256", "data_sha256",  # said by `method` and the files
     "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
 }  # fmt: skip
 
@@ -77,9 +77,14 @@ class RunFolder:
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
 
+    @staticmethod
+    def holds_a_run(save_dir, name):
+        """Whether SAVE_DIR/NAME has something to resume; makes nothing."""
+        return any(Path(save_dir, name, file).exists() for file in ("last.pt", "previous.pt"))
+
     def begun(self):
         """Whether there is something to resume here."""
-        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+        return self.holds_a_run(self.path.parent, self.path.name)
 
     def save(self, state):
         """Writes a checkpoint; the one before it stays as previous.pt."""
@@ -154,11 +159,8 @@ class RunFolder:
 
     def say(self, line):
         """Prints a line, and keeps it in log.txt with the time."""
-        from tqdm import tqdm
-
-        with contextlib.suppress(BrokenPipeError):  # whoever read the output has gone; the run goes on
-            tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+        with shown():
+            tqdm.write(line, file=sys.stdout)  # around the bar
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 

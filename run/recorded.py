@@ -41,7 +41,7 @@ def parse(make_parser, arguments=None):
         recorded = from_record(make_parser, read_options(folder), folder / "options.json")
         recorded.pop("save_dir", None)  # the folder may have been moved
     for flag in given:
-        for name in OVERRIDDEN.get(flag, ()):
+        for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
     if recorded.get("data_dir") == option.data_dir is not None and not Path(option.data_dir).is_dir():
@@ -116,4 +116,12 @@ def from_record(make_parser, record, path):
 
 def usable(record):
     """A record without what its run did not use: recorded, it would be taken for given."""
-    return {k: v for k, v in record.items() if k != "data_seed" or not record.get("data_dir")}
+    unused = record.get("data_dir") and "data_seed" in ended_by("data_dir", record.get("dataset"))
+    return {k: v for k, v in record.items() if k != "data_seed" or not unused}
+
+
+def ended_by(flag, dataset):
+    """The options that a flag which is given ends. Only Colored-MNIST is either read or made by a seed."""
+    if flag in ("data_dir", "data_seed") and dataset not in (None, "colored_mnist"):
+        return ()
+    return OVERRIDDEN.get(flag, ())

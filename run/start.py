@@ -13,12 +13,14 @@ def starting_weights(option, method):
         return None
     if option.checkpoint:
         return Path(option.checkpoint)
-    shipped = weights_of(cell_name("baseline", option.color_var, 1))
-    if shipped.exists():
+    if (
+        option.dataset == "colored_mnist"
+        and (shipped := weights_of(cell_name("baseline", option.color_var, 1))).exists()
+    ):
         return shipped
     raise UserError(
-        f"--method {option.method} starts from a pretrained baseline, and none is shipped for {option.color_var}; "
-        "train one (--method baseline) and give it with --checkpoint, or say --from_scratch"
+        f"--method {option.method} starts from a trained baseline, and none is shipped for this data; say --pretrain "
+        "100 to train one of 100 epochs first, give one with --checkpoint, or say --from_scratch"
     )
 
 

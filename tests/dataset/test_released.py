@@ -377,8 +377,8 @@ print(int(peak.split()[1]) >> 10)
 
 
 @pytest.mark.parametrize("is_text", [False, True])
-def test_a_file_of_full_size_needs_little_memory(tmp_path, is_text):
-    """173 MB in 700 MB."""
+def test_a_file_of_full_size_is_read_in_little_memory(tmp_path, is_text):
+    """173 MB of arrays, as they were written or as text of twice the size."""
     arrays = hostile.arrays(60, 10)
     arrays = {key: np.repeat(value, 1000, axis=0) for key, value in arrays.items()}
     if is_text:  # protocol 2 of Python 3

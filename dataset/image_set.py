@@ -1,0 +1,97 @@
+"""One's own images as train.py takes them: photographs with a label and a bias label each, from a table or folders."""
+
+import numpy as np
+
+from common import Flag, number, seed
+from dataset.base import DataSet
+from dataset.image_batches import AUGMENT, load
+from dataset.images import overview
+from dataset.pictures import usable_cores
+from dataset.tables import read_table
+from errors import UserError
+
+DRY_RUN = 64  # images of each part
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+class ImageSet(DataSet):
+    """DIR/metadata.csv, CelebA's pair of lists, or DIR/train/CLASS/BIAS/* (dataset/tables.py).
+
+    Settings are chosen by its validation images, if it has some, never by the test.
+    """
+
+    name = "images"
+    help = "your own: a folder with a metadata.csv, or of folders"
+    flags = (
+        Flag("data_dir", help="folder of the data: the released files (unset, it is built), or your images"),
+        Flag("target", help="column of the label; else y, label or target", metavar="COLUMN"),
+        Flag(
+            "bias", nargs="+", metavar="COLUMN",
+            help="columns of the bias labels, else b, bias, a, place, spurious, attribute; colour: of the pixels",
+        ),
+        Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
+        Flag("split_at", choices=LAYERS, default="layer2", help="f is a ResNet up to this layer, g the rest"),
+        Flag("init", default="random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
+        Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
+        Flag("skip_broken", action="store_true", help="leave out images that cannot be read"),
+        Flag("data_seed", seed, 0, "seed of the split where the data has none"),
+        Flag("workers", number(int, 0, 256), None, "processes that read the images of a set too large for the memory"),
+    )  # fmt: skip
+    networks = ("resnet18", *RESNETS[1:], "paper", "simple_conv")
+    class_word = "class"
+
+    @classmethod
+    def resolve(cls, option):
+        if option.data_dir is None:
+            raise UserError("--dataset images needs --data_dir DIR, a folder with a metadata.csv or with folders")
+        for flag in cls.flags:
+            if getattr(option, flag.name, None) is None:
+                setattr(option, flag.name, False if flag.action else flag.default)
+        if option.init != "random" and not option.network.startswith("resnet"):
+            raise UserError(f"--init is for ResNets; --network {option.network} begins with random weights")
+
+    @classmethod
+    def setting(cls, option):
+        return str(option.data_dir)
+
+    def __init__(self, option, device, grey=False):
+        table = read_table(option.data_dir, option.target, tuple(option.bias or ()), option.data_seed)
+        if getattr(option, "dry_run", False):
+            few = [table.where(split)[:: max(1, len(table.where(split)) // DRY_RUN)] for split in range(3)]
+            table = table.take(np.sort(np.concatenate(few)), f"dry run: {sum(map(len, few))} images alone")
+        size = option.image_size
+        workers = option.workers if option.workers is not None else max(1, min(8, usable_cores() - 1))
+        parts, self.table = load(
+            table, size, device, option.augment, option.skip_broken, map_size(option.network, option.split_at, size),
+            seed=option.random_seed or 0, workers=workers,
+        )  # fmt: skip
+        self.classes = self.table.classes
+        self.map_bias = self.table.colour
+        if not self.map_bias:
+            if not self.table.biases:
+                raise UserError(
+                    f"{self.table.source} has no bias label; name its column with --bias, or take --bias colour, which "
+                    "makes the labels of the pixels' colours"
+                )
+            self.biases, self.values = self.table.biases, self.table.values
+        self.train, self.held_out = parts[0], parts.get(1)
+        self.test = {"test_accuracy": parts[2]}
+
+    def fingerprint(self):
+        return self.table.fingerprint()
+
+    def overview(self):
+        """Counts by group, and how well the bias alone tells the label."""
+        return overview(self.table)
+
+
+def map_size(network, split_at, size):
+    """(h, w) of f's map for images of `size` pixels."""
+    if network == "paper":
+        side = (size + 1) // 2
+    elif network == "simple_conv":
+        side = size
+    else:
+        side = -(-size // (4 << LAYERS.index(split_at)))
+    return side, side

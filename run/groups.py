@@ -1,0 +1,91 @@
+"""Accuracy by group, where every image has bias labels of its own: which groups a classifier fails on.
+
+A group is a label together with a value of every bias. It is *aligned* where that value is the one that most training
+images of the label have, else *conflicting*: on conflicting images, reading the bias instead of the label is wrong.
+"""
+
+import numpy as np
+
+from dataset.batches import IGNORED
+
+NONE = {  # where there are no groups
+    "groups": [],
+    "mean_group_accuracy": None,
+    "worst_group_accuracy": None,
+    "worst_group": None,
+    "aligned_accuracy": None,
+    "conflicting_accuracy": None,
+}
+
+
+def by_image(bias):
+    """Bias labels of images as int64 (N, heads), a NumPy array; of one bias, (N,) will do."""
+    bias = np.asarray(bias)
+    return bias[:, None] if bias.ndim == 1 else bias
+
+
+def group_figures(label, bias, correct, train, classes, values):
+    """What metrics.json has of the groups (a dictionary as NONE), of images that have a value of every bias.
+
+    label: int64 (N,); bias: int64 (N, heads) or (N,); correct: bool (N,). train: (label, bias) of the training images.
+    classes, values: the names. NumPy arrays.
+    groups: a list of {"y", "b", "n", "accuracy"}; b is a name, or a list of names of several biases.
+    mean_group_accuracy: the mean over the groups that have images. worst_group: "y / b", the first of the lowest.
+    """
+    bias = by_image(bias)
+    known = (bias != IGNORED).all(1)
+    if not known.any():
+        return dict(NONE)
+    label, bias, correct = label[known], bias[known], correct[known]
+    found, member = np.unique(np.column_stack([label, bias]), axis=0, return_inverse=True)
+    member = member.ravel()
+    n = np.bincount(member)
+    accuracy = np.bincount(member, correct) / n
+    groups = []
+    for (y, *b), count, share in zip(found.tolist(), n.tolist(), accuracy.tolist(), strict=True):
+        named = [values[head][value] for head, value in enumerate(b)]
+        groups.append({"y": classes[y], "b": named[0] if len(named) == 1 else named, "n": count, "accuracy": share})
+    worst = int(accuracy.argmin())
+    aligned = is_aligned(label, bias, *train)
+    return {
+        "groups": groups,
+        "mean_group_accuracy": float(accuracy.mean()),
+        "worst_group_accuracy": float(accuracy[worst]),
+        "worst_group": group_name(groups[worst]),
+        "aligned_accuracy": float(correct[aligned].mean()) if aligned.any() else None,
+        "conflicting_accuracy": float(correct[~aligned].mean()) if (~aligned).any() else None,
+    }
+
+
+def is_aligned(label, bias, train_label, train_bias):
+    """bool (N,): whether an image's biases are those that most training images of its label have together."""
+    found, counts = np.unique(np.column_stack([train_label, by_image(train_bias)]), axis=0, return_counts=True)
+    most = {}
+    for (y, *b), count in zip(found.tolist(), counts.tolist(), strict=True):
+        if count > most.get(y, (0,))[0]:
+            most[y] = (count, b)
+    return np.array([most.get(y, (0, None))[1] == b for y, b in zip(label.tolist(), bias.tolist(), strict=True)], bool)
+
+
+def group_name(group):
+    """A group in words: "y / b"."""
+    b = group["b"] if isinstance(group["b"], str) else " / ".join(group["b"])
+    return f"{group['y']} / {b}"
+
+
+def lines(figures, most=24):
+    """The figures as lines for a terminal: every group, or the worst of many, and the averages."""
+    groups = sorted(figures["groups"], key=lambda g: g["accuracy"])
+    shown = figures["groups"] if len(groups) <= most else groups[: most // 2]
+    if not groups:
+        return []
+    wide = max(len(group_name(g)) for g in shown)
+    title = "accuracy by group (label / bias)"
+    if len(shown) < len(groups):
+        title += f", the worst {len(shown)} of {len(groups)}"
+    said = [title, *(f"  {group_name(g):{wide}}  n {g['n']:6}  {g['accuracy']:.4f}" for g in shown)]
+    for what in ("mean_group", "worst_group", "aligned", "conflicting"):
+        if (value := figures[f"{what}_accuracy"]) is not None:
+            name = f" ({figures['worst_group']})" if what == "worst_group" else ""
+            said.append(f"{what}_accuracy : {value:.4f}{name}")
+    return said
