@@ -67,8 +67,10 @@ def parser():
         help="of every cell, the learning rate cut after 0.4 and 0.8 of them "
         "[100 on a GPU; on a CPU baseline 100, gray 40, lntl and blindeye 20]",
     )
-    group.add_argument("--save_dir", default="./checkpoint/", help="folder of the runs [./checkpoint/]")
-    group.add_argument("--data_dir", help="folder of released files [unset: the data is built]")
+    group.add_argument(
+        "--save_dir", type=common.path, default="./checkpoint/", help="folder of the runs [./checkpoint/]"
+    )
+    group.add_argument("--data_dir", type=common.path, help="folder of released files [unset: the data is built]")
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     group.add_argument("--threads", type=common.number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     group = parser.add_argument_group("instead of running it here")
