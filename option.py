@@ -212,6 +212,13 @@ def test_parser():
     group.add_argument(
         "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
     )
+    group = parser.add_argument_group("instead: predictions for new images")
+    group.add_argument(
+        "--images", type=path, metavar="PATH", default=argparse.SUPPRESS, help="a folder, a table (.csv) or an image"
+    )
+    group.add_argument(
+        "--out", type=path, metavar="FILE", default=argparse.SUPPRESS, help="the CSV to write [predictions.csv]"
+    )
     add_machine(parser)
     add_nothing_left(parser, is_training=False)
     training_only = parser.add_argument_group("official flags of training, accepted and ignored here")
