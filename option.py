@@ -2,10 +2,11 @@
 
 import argparse
 
-from common import Parser, count, name, number, pattern, seed, switch
+from common import Parser, count, name, number, path, pattern, seed, switch
 from dataset import data_sets
 from errors import UserError
 from methods import METHODS, kind, owners
+from run.recorded import OR_START
 
 DATA_SPLITS = ("train", "test")
 TRAIN_USAGE = """
@@ -14,7 +15,8 @@ TRAIN_USAGE = """
   python train.py -e lntl_var0.020 --resume               after any interruption"""
 TEST_USAGE = """
   python test.py -e lntl_var0.020
-  python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth"""
+  python test.py checkpoints/lntl_var0.020.pth            method, variance and data are those of the weights
+  python test.py unnamed.pth --method baseline --color_var 0.02      where neither the file nor its name tells"""
 NOTHING_LEFT = {  # official flags
     "data_split": "training uses the training images; test.py takes the flag",
     "n_class": "there are ten digits",
@@ -46,9 +48,11 @@ def add_owned(group, owned):
 def add_common(parser):
     """Flags that train.py and test.py share."""
     group = parser.add_argument_group("experiment")
-    group.add_argument("-e", "--exp_name", type=name, help="name of the experiment (required; official)")
     group.add_argument(
-        "--save_dir", default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
+        "-e", "--exp_name", type=name, metavar="NAME", help="name of the experiment (required; official)"
+    )
+    group.add_argument(
+        "--save_dir", type=path, default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
     )
     methods = "; ".join(f"{m.name}: {m.help}" for m in METHODS.values())
     group.add_argument("--method", choices=tuple(METHODS), help=f"{methods} [lntl]")
@@ -77,8 +81,8 @@ def add_machine(parser):
 def add_nothing_left(parser, *, is_training):
     """The original's flags that have nothing left to do; last, as nobody needs them."""
     group = parser.add_argument_group("official flags that have nothing left to do; they are accepted and say so")
-    group.add_argument("--n_class", type=number(int, 10, 10), help="10")
-    group.add_argument("--input_size", type=number(int, 28, 28), help="28")
+    group.add_argument("--n_class", type=number(int, 10, 10), help="has to be 10")
+    group.add_argument("--input_size", type=number(int, 28, 28), help="has to be 28")
     for flag in ("--depth", "--seed", "--num_workers"):
         group.add_argument(flag, type=number(int, 0, 2**32 - 1))
     for flags in (["-d", "--debug"], ["--is_train"], ["--use_pretrain"]):
@@ -96,7 +100,7 @@ def train_parser():
     add_owned(parser.add_argument_group("method"), owners())
 
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--max_step", type=count, default=100, help="epochs (official) [100]")
+    group.add_argument("--max_step", type=count, default=100, metavar="N", help="epochs (official) [100]")
     group.add_argument("--batch_size", type=number(int, 2, 60000), default=128, help="images a batch (official) [128]")
     group.add_argument(
         "--lr",
@@ -105,7 +109,11 @@ def train_parser():
         f"[{', '.join(f'{m.name} {m.lr:g}' for m in METHODS.values())}]",
     )
     group.add_argument(
-        "--lr_decay_period", type=count, default=40, help="epochs between two cuts of the learning rate (official) [40]"
+        "--lr_decay_period",
+        type=count,
+        default=40,
+        metavar="N",
+        help="epochs between two cuts of the learning rate (official) [40]",
     )
     group.add_argument(
         "--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="factor of a cut (official) [0.1]"
@@ -125,11 +133,13 @@ def train_parser():
     group = parser.add_argument_group("start and stop")
     group.add_argument(
         "--checkpoint",
+        type=path,
         metavar="FILE",
         help="weights to start from, official ones too [where one is needed: the shipped baseline of the variance]",
     )
     sha256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
     group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
+    group.add_argument("--data_sha256", type=sha256, metavar="HEX", help="train on this very data [recorded]")
     group.add_argument("--from_scratch", action="store_true", help="start from random weights")
     group.add_argument(
         "--pretrain",
@@ -141,7 +151,14 @@ def train_parser():
     group.add_argument(
         "--resume",
         action="store_true",
-        help="continue the experiment, if it has begun; its flags need not be given again",
+        help="go on with the experiment; its flags need not be given again",
+    )
+    group.add_argument(
+        "--continue",
+        action="store_const",
+        dest="resume",
+        const=OR_START,
+        help="--resume where the experiment has begun, and where it has not, begin it (for scripts)",
     )
     add_from(group)
     group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
@@ -161,8 +178,12 @@ def train_parser():
         metavar="N",
         help="average the weights of the last N epochs and evaluate them beside the others (averaged.pth) [0]",
     )
-    group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights (official) [10]")
-    group.add_argument("--log_step", type=count, default=50, help="iterations between two reports (official) [50]")
+    group.add_argument(
+        "--save_step", type=count, default=10, metavar="N", help="epochs between two kept weights (official) [10]"
+    )
+    group.add_argument(
+        "--log_step", type=count, default=50, metavar="N", help="iterations between two reports (official) [50]"
+    )
     add_machine(parser)
     add_nothing_left(parser, is_training=True)
     return parser
@@ -173,9 +194,11 @@ def add_from(group):
     group.add_argument(
         "--from",
         dest="from_",
+        type=path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="repeat a run from its options.json (and the environment.json beside it); flags that are given override",
+        help="repeat a run from its options.json (and the environment.json beside it), or from the folder that has "
+        "both; flags that are given override",
     )
 
 
@@ -186,11 +209,25 @@ def test_parser():
     )
     add_common(parser)
     group = parser.add_argument_group("what is evaluated")
+    group.add_argument("file", nargs="?", type=path, metavar="FILE", help="weights, as --checkpoint")
     group.add_argument(
-        "--checkpoint", metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
+        "--checkpoint", type=path, metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
+    )
+    group.add_argument(
+        "--anyway",
+        action="store_true",
+        help="evaluate on other data, or as another method, than the weights were trained with: without it that is an "
+        "error",
     )
     group.add_argument(
         "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
+    )
+    group = parser.add_argument_group("instead: predictions for new images")
+    group.add_argument(
+        "--images", type=path, metavar="PATH", default=argparse.SUPPRESS, help="a folder, a table (.csv) or an image"
+    )
+    group.add_argument(
+        "--out", type=path, metavar="FILE", default=argparse.SUPPRESS, help="the CSV to write [predictions.csv]"
     )
     add_machine(parser)
     add_nothing_left(parser, is_training=False)
@@ -242,7 +279,7 @@ def resolve_training(option):
         option.lr = METHODS[option.method].lr
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
-    if option.pretrain and (option.checkpoint or option.from_scratch):
+    if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):
         raise UserError("--pretrain trains the start itself; leave out --checkpoint and --from_scratch")
     if option.pretrain and option.method == "baseline":
         raise UserError("--pretrain trains a baseline for another method; leave it out")

@@ -6,24 +6,28 @@ python train.py -e again --from checkpoint/lntl_var0.020/options.json         # 
 """
 
 import copy
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
+import common.before_torch  # noqa: F401
+
+# isort: split
 import torch
 
 import methods
 import option as options
+from common.commands import again, evaluation, resume
 from dataset import data_sets
 from errors import Stopped, UserError, exits
+from evidence import compare
 from methods import METHODS
 from models.checkpoint import load_weights
-from run import recorded
+from run import health, recorded
 from run.device import choose_device, stops
 from run.evaluate import report
 from run.folder import RunFolder
-from run.start import pin_start, starting_weights
+from run.start import pin_data, pin_start, starting_weights
 from trainer import Trainer
 
 DRY_RUN = 64  # held-out images at most
@@ -38,13 +42,17 @@ def train(option):
         return status
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = prepare(option, run, method)
+        data = data_sets()[option.dataset](option, device, grey=method.grey)
+        pin_data(option, data, run.path)
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
             run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
             return 0
+        if not state:
+            (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+            run.write_options(option)
         for note in options.notes(option):
             print(note)
 
-        data = data_sets()[option.dataset](option, device, grey=method.grey)
         trainer = Trainer(option, data, run, device)
         for line in data.overview().splitlines():
             run.say(line)
@@ -52,12 +60,14 @@ def train(option):
             go_on(trainer, state)
         elif start := starting_weights(option, method):
             trainer.method.start_from(load_weights(start, trainer.method.f, trainer.method.g))
-            run.say(f"starting from the weights {start}")
+            known = health.measure_start(trainer.method, trainer.train)
+            run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
 
         with stops(trainer):
             run.say(
                 f"{method.title} at {data.setting(option)} on {device}, {option.max_step} epochs, "
-                f"lr {option.lr:g}, seed {option.random_seed}; everything lies in {run.path}"
+                f"lr {option.lr:g}, seed {option.random_seed}"
+                + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
             return fit_and_report(trainer)
 
@@ -71,9 +81,11 @@ def pretrain(option):
     if option.random_seed is None:
         option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
     baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
-    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
-    status = train(baseline)
-    option.checkpoint = str(Path(option.save_dir, baseline.exp_name, "final.pth"))
+    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
+    if status := train(baseline):
+        print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
+    option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
+    option.data_sha256 = baseline.data_sha256  # the same data for both
     return status
 
 
@@ -83,18 +95,21 @@ def fit_and_report(trainer):
     try:
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
-                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", run.say)
+                say = say_of_figures(run) if option.dry_run else run.say
+                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Stopped:
         if trainer.epoch < option.max_step:
             trainer.save()
         where = f"the evaluation after epoch {trainer.epoch + bool(trainer.iteration)}"
-    run.say(
-        f"stopped in {where}, and saved; to go on: python train.py -e {option.exp_name} --save_dir "
-        f"{shlex.quote(option.save_dir)} --resume, or the same command with --resume"
-    )
+    run.say(f"stopped in {where}" + ("" if option.dry_run else f", and saved; to go on: {resume(option)}"))
     return 128 + trainer.stop
+
+
+def say_of_figures(run):
+    """A dry run's `say`: without the files, as they are deleted."""
+    return lambda line: line.startswith("written: ") or run.say(line)
 
 
 def go_on(trainer, state):
@@ -106,7 +121,7 @@ def go_on(trainer, state):
         raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
     if (begun := trainer.epoch + bool(trainer.iteration)) > option.max_step:
         raise UserError(f"{run.path} has begun epoch {begun}; --max_step {option.max_step} is less, give more")
-    run.extend(option.max_step)
+    run.extend(option)
     run.trim_log(trainer.epoch)
     if trainer.epoch == option.max_step:  # --max_step may be another one now: final.pth is of another epoch
         trainer.save()
@@ -127,8 +142,6 @@ def prepare(option, run, method):
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
     pin_start(option, method)
-    (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
-    run.write_options(option)
     return None
 
 
@@ -136,13 +149,17 @@ def prepare(option, run, method):
 def main(arguments=None):
     option = options.resolve_training(recorded.parse(options.train_parser, arguments))
     if not option.dry_run:
-        return train(option)
+        if not (status := train(option)):
+            for line in (*compare.lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):
+                print(line)
+        return status
     with tempfile.TemporaryDirectory() as folder:
         option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
         option.pretrain = min(option.pretrain, 1)
         option.holdout = min(option.holdout, DRY_RUN)
         status = train(option)
-    print("dry run: one batch of everything went well; nothing was kept")
+    if status == 0:
+        print("dry run: one batch of everything went well; nothing was kept")
     return status
 
 

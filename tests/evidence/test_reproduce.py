@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import reproduce
-import train
 from dataset.released import ReleasedFile, released_name, write_released
 from errors import UserError
 from evidence import slurm
@@ -121,7 +120,7 @@ def test_two_workers_compute_every_epoch_once(undisturbed):
 
 def test_finished_grid_runs_nothing(undisturbed, data, monkeypatch, capsys):
     save_dir, cells = undisturbed
-    monkeypatch.setattr(train, "train", lambda option: pytest.fail("trained"))
+    monkeypatch.setattr(reproduce, "train", lambda option: pytest.fail("trained"))
     assert reproduce.work(cells) == 0
     assert reproduce.main([*flags(save_dir, data, *METHODS), "--dry-run"]) == 0
     out = capsys.readouterr().out
@@ -186,7 +185,7 @@ def test_signal_while_a_cell_is_evaluated_is_not_lost(tmp_path, data, monkeypatc
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setattr(train, "train", finish_and_be_told_to_stop)
+    monkeypatch.setattr(reproduce, "train", finish_and_be_told_to_stop)
     before = signal.getsignal(signal.SIGTERM)
     assert reproduce.work(grid(tmp_path, data, "--methods", "gray")) == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
@@ -198,7 +197,7 @@ class Trainings:
     def __init__(self, monkeypatch, **on_the_way):
         """on_the_way: what to call before a run of that method is finished."""
         self.names, self.on_the_way = [], on_the_way
-        monkeypatch.setattr(train, "train", self)
+        monkeypatch.setattr(reproduce, "train", self)
         monkeypatch.setattr(reproduce, "WAIT", 0)
 
     def __call__(self, option):
@@ -230,7 +229,7 @@ def test_a_failed_baseline_fails_what_needs_it(tmp_path, data, monkeypatch, caps
     trainings = Trainings(monkeypatch, baseline=diverge)
     cells = grid(tmp_path, data)
     assert reproduce.work(cells) == 1
-    assert trainings.names == [cells[0].name, cells[2].name]
+    assert trainings.names == [cells[0].name, cells[3].name]  # gray needs none
     assert capsys.readouterr().err.count("its baseline_var0.100_seed1 failed") == 2
 
 

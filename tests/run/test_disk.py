@@ -78,9 +78,9 @@ def test_disk_full_at_the_evaluation(mount, small_data, whole, capsys, monkeypat
     disk = mount("-t tmpfs -o size=16m none")
     report = train.report
 
-    def full(*arguments):
+    def full(*arguments, **how):
         fill(disk, 0)
-        report(*arguments)
+        report(*arguments, **how)
 
     monkeypatch.setattr(train, "report", full)
     assert_full(capsys, train, *flags(disk, small_data))

@@ -1,0 +1,84 @@
+"""Predictions for new images."""
+
+import csv
+
+import pytest
+import torch
+from torch import nn
+
+from errors import UserError
+from run.predict import predict
+from tests.dataset import sets
+
+SIZE, CLASSES = 8, ("dark", "bright")
+
+
+class Brightness(nn.Module):
+    """Logits of dark and bright, by the mean of the image."""
+
+    def forward(self, x):
+        mean = x.mean(dim=(1, 2, 3))
+        return torch.stack([-mean, mean], dim=1)
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def run(source, out, **how):
+    return predict(nn.Identity(), Brightness(), source, out, SIZE, CLASSES, **how)
+
+
+def test_a_folder(tmp_path, capsys):
+    for i in range(3):
+        sets.picture(tmp_path / "new" / f"d{i}.png", (5, 5, 5))
+        sets.picture(tmp_path / "new" / "below" / f"b{i}.png", (250, 250, 250))
+    (tmp_path / "new" / ".hidden.png").touch()
+    run(tmp_path / "new", tmp_path / "out.csv")
+    header, *found = rows(tmp_path / "out.csv")
+    assert header == ["file", "class", "probability"]
+    assert [r[:2] for r in found] == [
+        *([f"below/b{i}.png", "bright"] for i in range(3)),
+        *([f"d{i}.png", "dark"] for i in range(3)),
+    ]
+    assert all(0.5 < float(r[2]) <= 1 for r in found)
+    assert "1 hidden" in capsys.readouterr().out
+
+
+def test_a_table_and_a_single_image(tmp_path):
+    image = sets.picture(tmp_path / "a" / "x.png", (255, 255, 255))
+    sets.table(tmp_path / "list.csv", ("id", "filename"), [(1, "a/x.png"), (2, "a/x.png")])
+    run(tmp_path / "list.csv", tmp_path / "out.csv")
+    assert [r[:2] for r in rows(tmp_path / "out.csv")[1:]] == [["a/x.png", "bright"]] * 2
+    run(image, tmp_path / "one.csv")
+    assert rows(tmp_path / "one.csv")[1][:2] == ["x.png", "bright"]
+
+
+def test_a_broken_image_is_named_or_left_out(tmp_path, capsys):
+    sets.picture(tmp_path / "new" / "good.png")
+    (tmp_path / "new" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        run(tmp_path / "new", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    run(tmp_path / "new", tmp_path / "out.csv", skip_broken=True)
+    assert [r[0] for r in rows(tmp_path / "out.csv")[1:]] == ["good.png"]
+    assert "left out: 1 images that cannot be read, bad.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "why"),
+    [
+        ("nowhere", "out.csv", "is no folder, table"),
+        ("empty", "out.csv", "holds no image"),
+        ("empty.csv", "out.csv", "has no column for the image"),
+        ("new", "no/such/out.csv", "a folder that exists"),
+        ("new", "new", "a folder that exists"),
+    ],
+)
+def test_wrong_input(tmp_path, source, out, why):
+    sets.picture(tmp_path / "new" / "x.png")
+    (tmp_path / "empty").mkdir()
+    sets.table(tmp_path / "empty.csv", ("a", "b"), [(1, 2)])
+    with pytest.raises(UserError, match=why):
+        run(tmp_path / source, tmp_path / out)
