@@ -6,13 +6,12 @@
 
 Every method sees every training image ten times: the baseline and LNTL+ in ten epochs from random weights, LNTL in
 five that begin with the baseline's weights after its fifth. `--add` copies the records of what is finished to
-results/demonstration/, draws the figure and fills the tables of docs/IMAGES.md from them (`rebuild`).
+results/demonstration/; `python reproduce.py --report` makes the tables of docs/IMAGES.md and the figure of them.
 """
 
 import argparse
 import json
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,9 +19,8 @@ from pathlib import Path
 
 from common import number
 from errors import UserError, exits
-from evidence.records import RECORDS, ROOT
-from evidence.report import fill
-from files import read_json_lines, replacing
+from evidence.records import ROOT, copy_records
+from files import read_json_lines
 from methods import METHODS as KINDS
 from run.folder import RunFolder
 
@@ -45,7 +43,6 @@ COLUMNS = {  # of the table: where each figure stands in the records
     "h on validation": ("last", "holdout_bias_accuracy"),
 }
 SHOWN = ("mean over groups", "worst group")  # in the figure
-COLORS = {"baseline": "#d55e00", "lntl": "#009e73", "lntl_plus": "#b3397b"}
 
 
 # --------------------------------------------------------------------------------------------------- runs
@@ -178,57 +175,38 @@ def selection_table(folder):
 
 def draw(folder, path):
     """Draws the mean over groups and the worst group of every method: bars, one std, and a dot a seed."""
-    from common.picture import plain, save, subplots  # matplotlib is slow to import
+    from common.picture import save, subplots  # matplotlib is slow to import
+    from evidence.figures import COLORS, tidy
 
-    @plain
-    def picture():
-        found = read_runs(folder)
-        methods = [m for m in METHODS if of_method(found, m)]
-        figure, axis = subplots(1, 1, (6, 3.4))
-        wide = 0.8 / max(1, len(methods))
-        for i, method in enumerate(methods):
-            places = [p + (i - (len(methods) - 1) / 2) * wide for p in range(len(SHOWN))]
-            figures = [values(of_method(found, method), column) for column in SHOWN]
-            stds = [statistics.stdev(f) if len(f) > 1 else 0 for f in figures]
-            means = [statistics.fmean(f) for f in figures]
-            axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, color=COLORS[method], label=KINDS[method].title)
-            for place, some in zip(places, figures, strict=True):
-                axis.plot([place] * len(some), some, "o", color="black", ms=3)
-        axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")
-        axis.set(ylabel="test accuracy, last epoch", ylim=(0, 1))
-        axis.set_xticks(range(len(SHOWN)), SHOWN)
-        axis.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside right upper", frameon=False)
-        save(figure, path)
-
-    picture()
+    found = read_runs(folder)
+    methods = [m for m in METHODS if of_method(found, m)]
+    figure, axis = subplots(1, 1, (6, 3.4))
+    wide = 0.8 / max(1, len(methods))
+    for i, method in enumerate(methods):
+        places = [place + (i - (len(methods) - 1) / 2) * wide for place in range(len(SHOWN))]
+        figures = [values(of_method(found, method), column) for column in SHOWN]
+        means = [statistics.fmean(some) for some in figures]
+        stds = [statistics.stdev(some) if len(some) > 1 else 0 for some in figures]
+        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, color=COLORS[method], label=KINDS[method].title)
+        for place, some in zip(places, figures, strict=True):
+            axis.plot([place] * len(some), some, "o", color="black", ms=3)
+    axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")
+    axis.set(ylabel="test accuracy, last epoch", ylim=(0, 1))
+    axis.set_xticks(range(len(SHOWN)), SHOWN)
+    tidy(axis)
+    figure.legend(loc="outside right upper", frameon=False)
+    save(figure, path)
 
 
-def texts(root=ROOT):
-    """{path: text} of the page of this demonstration, its tables made of the committed records."""
-    page, folder = root / "docs" / "IMAGES.md", root / RESULTS
-    parts = {"demonstration": table, "groups": groups_table, "selection": selection_table}
-    return {page: fill(page, {name: part(folder) for name, part in parts.items()}, "evidence.demonstration --add")}
+def tables(folder):
+    """{name of the marker in docs/IMAGES.md: table} of the records in a folder."""
+    return {"demonstration": table(folder), "groups": groups_table(folder), "selection": selection_table(folder)}
 
 
 def add(save_dir, root=ROOT):
-    """Copies the records of every finished run of the demonstration in `save_dir`. Returns their names."""
-    names = [path.parent.name for path in sorted(Path(save_dir).glob("*_seed*/metrics.json"))]
-    for name in names:
-        target = root / RESULTS / name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in RECORDS:
-            with replacing(target / file) as temporary:
-                shutil.copyfile(Path(save_dir, name, file), temporary)
-    return names
-
-
-def rebuild(root=ROOT):
-    """Writes the tables of docs/IMAGES.md and the figure anew; the same records give the same bytes."""
-    for path, text in texts(root).items():
-        with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
-    draw(root / RESULTS, root / RESULTS / "accuracy.png")
+    """Copies the records of every finished run in `save_dir`. Returns the names of those that were new or changed."""
+    finished = read_runs(save_dir)
+    return [name for name in finished if copy_records(Path(save_dir, name), root / RESULTS / name)]
 
 
 @exits
@@ -247,16 +225,18 @@ def main(arguments=None, parser=None):
     parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to compute [auto]")
     parser.add_argument("--plan", action="store_true", help="print the commands, and train nothing")
-    parser.add_argument("--add", action="store_true", help="train nothing; copy records to results/, rebuild the page")
+    parser.add_argument(
+        "--add", action="store_true", help="train nothing; copy the records of finished runs to results/"
+    )
     option = parser.parse_args(arguments)
     if option.add:
         for name in add(option.save_dir):
             print(f"added: {RESULTS / name}")
-        return rebuild()
+        return
     commands = runs(option)
     if option.plan:
         print("\n".join(f"python train.py {shlex.join(flags)}" for flags in commands))
-        return None
+        return
     if not Path(option.data_dir).is_dir():
         raise UserError(
             f"{option.data_dir} is not there; make it with python -m dataset.cutouts --out {option.data_dir}"
@@ -267,7 +247,6 @@ def main(arguments=None, parser=None):
         if status:
             sys.exit(status)
     print(table(option.save_dir))
-    return None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ from PIL import Image
 
 import option as options
 from errors import UserError
-from evidence import demonstration
-from evidence.records import ROOT
+from evidence import demonstration, report
+from evidence.records import RECORDS, ROOT
 from run.folder import RunFolder
 from tests.dataset.sets import birds
 from tests.dataset.test_converters import refused
@@ -122,23 +121,26 @@ def test_unfinished_runs_are_left_out_and_damaged_ones_named(recorded):
         demonstration.table(recorded)
 
 
-def test_records_are_added_and_the_page_is_filled(tmp_path, recorded):
-    (tmp_path / "docs").mkdir()
-    shutil.copy(ROOT / "docs/IMAGES.md", tmp_path / "docs")
-    assert demonstration.add(recorded, tmp_path) == sorted(p.name for p in recorded.iterdir())
-    demonstration.rebuild(tmp_path)
-    page = (tmp_path / "docs/IMAGES.md").read_text()
-    assert all(part(recorded) in page for part in (demonstration.table, demonstration.groups_table))
-    picture = tmp_path / demonstration.RESULTS / "accuracy.png"
-    with Image.open(picture) as image:
+def test_finished_records_are_added(tmp_path, recorded):
+    (recorded / "lntl_default_seed2/metrics.json").unlink()
+    assert len(demonstration.add(recorded, tmp_path)) == 3
+    assert demonstration.add(recorded, tmp_path) == []
+    kept = tmp_path / demonstration.RESULTS
+    assert demonstration.tables(kept) == demonstration.tables(recorded)
+    assert {p.name for p in (kept / "baseline_seed1").iterdir()} == set(RECORDS)
+
+
+def test_the_figure_is_the_same_byte_for_byte(tmp_path, recorded):
+    for name in "ab":
+        demonstration.draw(recorded, tmp_path / f"{name}.png")
+    with Image.open(tmp_path / "a.png") as image:
         assert image.size == (900, 510)
-    before = picture.read_bytes()
-    demonstration.rebuild(tmp_path)
-    assert picture.read_bytes() == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    demonstration.draw(tmp_path / "nothing", tmp_path / "empty.png")  # no run yet
 
 
 def test_the_page_says_what_the_records_say():
-    for path, text in demonstration.texts().items():
-        assert path.read_text("utf-8") == text, "run python -m evidence.demonstration --add"
-    assert (ROOT / demonstration.RESULTS / "accuracy.png").exists()
+    page = ROOT / "docs/IMAGES.md"
+    text = report.fill(page, demonstration.tables(ROOT / demonstration.RESULTS))
+    assert page.read_text("utf-8") == text, "run python reproduce.py --report"
     assert (ROOT / demonstration.RESULTS / "samples.png").stat().st_size < 300_000
