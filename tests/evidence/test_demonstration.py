@@ -15,7 +15,7 @@ from run.folder import RunFolder
 from tests.dataset.sets import birds
 from tests.dataset.test_converters import refused
 
-SCORES = {"baseline": (0.55, 0.65), "lntl_default": (0.7, 0.9)}  # of two seeds
+SCORES = {"baseline": (0.55, 0.65), f"lntl_{demonstration.CHOSEN}": (0.7, 0.9)}  # of two seeds
 
 
 def write_run(folder, name, accuracy, epochs=2):
@@ -110,8 +110,8 @@ def test_table(recorded):
 
 
 def test_unfinished_runs_are_left_out_and_damaged_ones_named(recorded):
-    (recorded / "lntl_default_seed1/metrics.json").unlink()
-    assert "lntl_default_seed1" not in demonstration.read_runs(recorded)
+    (recorded / f"lntl_{demonstration.CHOSEN}_seed1/metrics.json").unlink()
+    assert f"lntl_{demonstration.CHOSEN}_seed1" not in demonstration.read_runs(recorded)
     log = recorded / "baseline_seed1/log.jsonl"
     log.write_text(log.read_text().splitlines(keepends=True)[0])
     with pytest.raises(UserError, match=r"baseline_seed1/log.jsonl does not hold each of the 2 epochs once"):
@@ -122,7 +122,7 @@ def test_unfinished_runs_are_left_out_and_damaged_ones_named(recorded):
 
 
 def test_finished_records_are_added(tmp_path, recorded):
-    (recorded / "lntl_default_seed2/metrics.json").unlink()
+    (recorded / f"lntl_{demonstration.CHOSEN}_seed2/metrics.json").unlink()
     assert len(demonstration.add(recorded, tmp_path)) == 3
     assert demonstration.add(recorded, tmp_path) == []
     kept = tmp_path / demonstration.RESULTS
