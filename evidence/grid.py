@@ -1,6 +1,11 @@
-"""The grid: methods x variances x seeds, or the named settings of studies.py; a cell is a run folder of train.py."""
+"""The grid: methods x variances x runs, or the named settings of studies.py; a cell is a run folder of train.py.
+
+Run k of a cell has --random_seed k, draws its colours with --data_seed k - 1, and starts from the baseline of run k: so
+the spread over runs is that of everything that chance decides. With --data_dir the colours are those of the files.
+"""
 
 import copy
+import operator
 import os
 import statistics
 from pathlib import Path
@@ -10,9 +15,11 @@ import torch
 from tqdm import tqdm
 
 import option as options
+from common import same_path
 from errors import Busy, UserError
 from evidence import studies
 from evidence.records import PUBLISHED
+from evidence.settings import STARTS, baseline
 from files import read_json_lines
 from methods import METHODS, kind
 from models.shipped import cell_name, weights_of
@@ -20,7 +27,7 @@ from run.folder import RunFolder, read_options
 
 PAPER = tuple(PUBLISHED)  # the methods of the paper's table
 SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
-FIXED = ("method", "color_var", "random_seed", "data_dir", "lr", "lr_decay_period", "max_step")
+FIXED = ("method", "color_var", "random_seed", "data_dir", "data_seed", "lr", "lr_decay_period", "max_step")
 
 
 class Progress(NamedTuple):
@@ -52,7 +59,8 @@ class Cell:
             return Progress("damaged", 0, None)
         for name in FIXED:
             value = getattr(self.option, name)
-            if recorded and recorded.get(name) != value:
+            same = same_path if name == "data_dir" else operator.eq
+            if recorded and not same(recorded.get(name), value):
                 return Progress(f"was begun with --{name} {recorded.get(name)}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
             return Progress("finished", len(log), seconds)
@@ -90,8 +98,10 @@ class Cell:
 def make_grid(option):
     """The cells that the flags ask for, and the baselines that they need and are not shipped. Raises UserError.
 
-    A run of seed s starts from the baseline of seed s, unless its setting names another start.
+    Run s starts from the baseline of run s, unless its setting names another start.
     """
+    if 0 in (option.seeds or []):
+        raise UserError("--seeds 0: runs are counted from 1, as run k draws its colours with --data_seed k - 1")
     device = "cuda" if option.device == "cuda" or (option.device == "auto" and torch.cuda.is_available()) else "cpu"
     cells = {}
 
@@ -103,8 +113,10 @@ def make_grid(option):
                 epochs, period = setting.epochs, setting.period
             elif option.epochs:
                 epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
-            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
+            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --continue"
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
+            if option.data_dir is None:
+                flags += ["--data_seed", str(seed - 1)]  # a setting may name another draw
             flags += setting.flags.split() if setting else []
             if METHODS[method].averages and not setting:
                 flags += ["--average", str(min(METHODS[method].averages, epochs))]
@@ -112,18 +124,19 @@ def make_grid(option):
                 if (value := getattr(option, flag)) is not None:
                     flags.append(f"--{flag}={value}")
             resolved = options.resolve_training(options.train_parser().parse_args(flags))
-            start, baseline = None, None
+            start, first_cell = None, None
             if kind(resolved).starts_trained(resolved):
-                first = studies.STARTS[setting.start] if setting and setting.start else studies.baseline(seed)
-                start = cell_name(first.method, color_var, first.seed, first.name)
+                first = STARTS[setting.start] if setting and setting.start else baseline()
+                own_seed = first.seed or seed
+                start = cell_name(first.method, color_var, own_seed, first.name)
                 own = Path(option.save_dir, start, "final.pth")
                 if start in cells or own.exists() or not weights_of(start).exists():
-                    baseline = add(first.method, color_var, first.seed, first if first.name else None)
-            cells[name] = Cell(resolved, start, baseline)
+                    first_cell = add(first.method, color_var, own_seed, first if first.name else None)
+            cells[name] = Cell(resolved, start, first_cell)
         return cells[name]
 
     for setting in (s for name in option.studies or [] for s in studies.STUDIES[name]):
-        for seed in option.seeds or [setting.seed]:
+        for seed in option.seeds or [setting.seed or 1]:
             add(setting.method, setting.color_var, seed, setting)
     for seed in [] if option.studies else option.seeds or SEEDS[device]:
         for method in sorted(option.methods, key=lambda m: (m != "baseline", m != "lntl")):  # in the order of need

@@ -1,7 +1,8 @@
 """The records of finished runs, and what they say cell by cell: results/runs/NAME to the entries of results.json.
 
-Records are the small files of a run folder (RECORDS). NAME is METHOD_varV.VVV_seedS for a cell of the paper's table,
-and METHOD_varV.VVV_SETTING or METHOD_varV.VVV_SETTING_seedS for a named setting outside of it.
+Records are the small files of a run folder (RECORDS). NAME is METHOD_varV.VVV_seedK for run K of a cell of the paper's
+table, which has --random_seed K and draws its colours with --data_seed K - 1; and METHOD_varV.VVV_SETTING or
+METHOD_varV.VVV_SETTING_seedS for a named setting outside of it.
 """
 
 import filecmp
@@ -28,17 +29,28 @@ PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the pa
 }
 PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
 LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
-AVERAGED = "lntl_averaged"  # the same runs as "lntl", the weights of their last epochs averaged
+AVERAGED = "averaged"  # the same runs as those of "lntl", the weights of their last epochs averaged
+ONE_DRAW = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     LUMA: "Gray, on luma",
-    AVERAGED: "LNTL, mean weights of the last 5 epochs",
+    f"lntl_{AVERAGED}": "LNTL, mean weights of the last 5 epochs",
     "lntl_official": "LNTL, from the authors' network",
-    "lntl_baseline1": "LNTL, seed 2 from the baseline of seed 1",
-    "lntl_baseline2": "LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
+    f"baseline_{ONE_DRAW}": "one draw: Baseline, seeds 1 to 3 on draw 0",
+    f"lntl_{ONE_DRAW}": "one draw: LNTL, seeds 1 to 3 on draw 0",
+    f"lntl_{ONE_DRAW}_{AVERAGED}": "one draw: LNTL, mean weights of the last 5 epochs",
+    "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
+    "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
     "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
+    f"lntl_plus_{ONE_DRAW}": "one draw: LNTL+, seeds 1 to 3 on draw 0",
     "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
 }
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
+RENAMED = {  # SHA-256 of weights that runs began with: the run that made them, where the path in the record is older
+    "6dd270576f5dada4bc49c34f1a8b95985f6bc002ae5c504307923ff17cd13a8c": "baseline_var0.020_draw0_seed2",
+    "9dacb7f6703182aaaa9371002ce075ae0f15626295148a867210776906cac2d2": "baseline_var0.020_draw0_seed3",
+    "0d4c73f8f1f7d99b8a19a86bfe53286969eabf57ed456020dacc56536547a749": "baseline_var0.030_draw0_seed2",
+    "fa4bb39ef10858e88cd45e0253b92f4af80f4d19bf5f27f9e8b2be0926996158": "baseline_var0.030_draw0_seed3",
+}
 AUTHORS_NETWORK, AUTHORS_EPOCHS = "the authors' network", 100  # `step` of pretrained_var0.020.pth
 NAME = re.compile(rf"({'|'.join(sorted(METHODS, reverse=True))})_var(\d\.\d{{3}})_(?:(?:([\w.]+)_)?seed(\d+)|([\w.]+))")
 
@@ -84,8 +96,14 @@ def contradiction(run, match):
     named = (match[1], float(match[2]), int(match[4]) if match[4] else option["random_seed"])
     if named != (option["method"], option["color_var"], option["random_seed"]):
         return "method, variance or seed are not those of the name"
-    if option.get("deviation") and not (match[3] or match[5]):
+    setting = match[3] or match[5]
+    if option.get("deviation") and not setting:
         return f"a run with --deviation {option['deviation']} needs a name of its own"
+    if not setting and option["data_dir"] is None and option["data_seed"] != int(match[4]) - 1:
+        return (
+            f"run {match[4]} of a cell has --data_seed {int(match[4]) - 1}, not {option['data_seed']}; the name of "
+            f"another one is METHOD_varV.VVV_SETTING_seedS, such as {ONE_DRAW}"
+        )
     if [r["epoch"] for r in log] != list(range(1, option["max_step"] + 1)):
         return f"log.jsonl does not hold each of the {option['max_step']} epochs once"
     confusion = metrics["confusion"]
@@ -130,6 +148,8 @@ def start(option):
     """The run whose weights a run began with: a name, AUTHORS_NETWORK, or None for random weights."""
     if not METHODS[option["method"]].starts_trained(SimpleNamespace(**option)):
         return None
+    if (renamed := RENAMED.get(option.get("checkpoint_sha256"))) is not None:
+        return renamed
     path = Path(option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth")
     if path.name.startswith("pretrained_var"):
         return AUTHORS_NETWORK
@@ -151,18 +171,19 @@ def hardware(run):
 
 
 def start_but_seed(run):
-    """`start`, without the seed where it is the run's own: what the seeds of one setting have in common."""
+    """`start`, without the seed and draw where they are the run's own: what the runs of one setting have in common."""
     began = start(run["options"])
-    return began and began.removesuffix(f"_seed{run['options']['random_seed']}")
+    return began and began.removesuffix(f"_seed{run['options']['random_seed']}").removesuffix(f"_{ONE_DRAW}")
 
 
 def make_cell(method, runs, everything, key="test_accuracy"):
-    """One entry of results.json: the seeds of one method at one variance. `everything`: all runs, for the baselines."""
+    """One entry of results.json: the runs of one method at one variance. `everything`: all runs, for the baselines."""
     option = runs[0]["options"]
     pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
     pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
     began = [(start_but_seed(r), pretrained.get(start(r["options"]))) for r in runs]
-    free = (RESULT_FREE - {"max_step"}) | {"exp_name", "random_seed", "average", "checkpoint", "checkpoint_sha256"}
+    free = {"exp_name", "random_seed", "data_seed", "average", "checkpoint", "checkpoint_sha256"}
+    free |= RESULT_FREE - {"max_step"}
     for other, its in zip((r["options"] for r in runs), began, strict=True):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
         if differ or its != began[0]:
@@ -175,6 +196,7 @@ def make_cell(method, runs, everything, key="test_accuracy"):
         "method": method,
         "color_var": option["color_var"],
         "seeds": [r["options"]["random_seed"] for r in runs],
+        "data_seeds": [r["options"]["data_seed"] for r in runs],
         "accuracy": accuracy,
         "mean": round(statistics.fmean(accuracy), 6),
         "std": round(statistics.stdev(accuracy), 6) if len(runs) > 1 else None,
@@ -191,18 +213,22 @@ def make_cell(method, runs, everything, key="test_accuracy"):
 def make_cells(runs):
     """All entries of results.json: the paper's methods and other readings of the same runs, then the named settings.
 
-    minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one seed.
+    minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one run.
     """
     groups = {}
     for run in sorted(runs.values(), key=lambda r: r["options"]["random_seed"]):
         groups.setdefault((run["method"], run["options"]["color_var"]), []).append(run)
+    for (method, color_var), group in groups.items():
+        if method.endswith(f"_{ONE_DRAW}"):
+            first = groups.get((method.removesuffix(f"_{ONE_DRAW}"), color_var), [])
+            group[:0] = [r for r in first if r["options"]["random_seed"] == 1]
     cells = [make_cell(method, group, runs) for (method, _), group in groups.items()]
     lumas = [group for (method, _), group in groups.items() if method == "gray"]
     cells += [make_cell(LUMA, group, runs, "test_luma_accuracy") for group in lumas]
-    averaged = [
-        [r for r in g if "averaged_test_accuracy" in r["log"][-1]] for (m, _), g in groups.items() if m == "lntl"
-    ]
-    cells += [make_cell(AVERAGED, group, runs, "averaged_test_accuracy") for group in averaged if group]
+    for (method, _), group in groups.items():
+        averaged = [r for r in group if "averaged_test_accuracy" in r["log"][-1]]
+        if averaged and f"{method}_{AVERAGED}" in TITLES:
+            cells.append(make_cell(f"{method}_{AVERAGED}", averaged, runs, "averaged_test_accuracy"))
     order = list(TITLES)
     place = {m: order.index(m) if m in order else len(order) for m in (c["method"] for c in cells)}
     return sorted(cells, key=lambda c: (place[c["method"]], c["method"], c["color_var"]))

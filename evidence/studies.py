@@ -6,41 +6,26 @@ the records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epoch
 
 import math
 import statistics
-from typing import NamedTuple
 
-COLOR_VAR = 0.02
-EPOCHS = 10  # of the short runs, all at the first learning rate
+from evidence.selection import LONGER, SECOND, SELECTION
+from evidence.settings import COLOR_VAR, EPOCHS, ON_DRAW_0, Setting
+
 LAMBDAS, MUS = (0, 0.001, 0.01, 0.1, 1), (0, 0.01, 0.1, 1)
 REFERENCE = "lntl"  # the run of the paper's table: in its first epochs it is the short run of the paper's setting
 LAST = 3  # epochs whose mean is shown beside the last one
 
 
-class Setting(NamedTuple):
-    """One named setting."""
-
-    name: str  # SETTING in the name of its record
-    flags: str = ""  # of train.py
-    method: str = "lntl"
-    color_var: float = COLOR_VAR
-    epochs: int = EPOCHS
-    period: int = 40  # epochs between two cuts of the learning rate
-    start: str | None = None  # of STARTS: whose weights it starts from, instead of the shipped baseline
-    title: str = ""
-    seed: int = 1  # where --seeds asks for no other
-
-
-# bfloat16 is nearly twice as fast where a processor has it, and its reference is the same run in it: BFLOAT16.
+# bfloat16 is nearly twice as fast where a processor has it, and its reference is the same run in it: BFLOAT16. A record
+# says in which of the two it was made, and the heat map's table says it of each row.
 IN_BFLOAT16 = "--precision bfloat16"
 BFLOAT16 = Setting("bfloat16", IN_BFLOAT16, title="bfloat16 instead of float32")
-FLOAT32_LAMBDAS = (0.001, 0.01)  # rows of the heat map that were run on a processor without it, the paper's among them
 
 
 def of_lambda_and_mu(lambda_, mu):
     """The setting of one cell of the heat map; None: the paper's, which is that of the table's run."""
     if (lambda_, mu) == (0.01, 0.1):
         return None
-    precision = "" if lambda_ in FLOAT32_LAMBDAS else f" {IN_BFLOAT16}"
-    return Setting(f"lambda{lambda_:g}_mu{mu:g}", f"--lambda_ {lambda_:g} --mu {mu:g}{precision}")
+    return Setting(f"lambda{lambda_:g}_mu{mu:g}", f"--lambda_ {lambda_:g} --mu {mu:g} {IN_BFLOAT16}")
 
 
 def deviation(name, title, start=None):
@@ -63,57 +48,23 @@ DEVIATIONS = (
 RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's optimiser too (both from its network)")
 
 
-def baseline(seed):
-    """The baseline of the paper's table, as a start."""
-    return Setting("", method="baseline", epochs=100, seed=seed)
-
-
-STARTS = {
-    "epochs12": Setting("epochs12", method="baseline", epochs=12),
-    "holdout100": Setting("holdout100", "--holdout 5000", method="baseline", epochs=100),
-    "baseline1": baseline(1),
-    "baseline2": baseline(2),
-}
-
-
-def candidate(method, mu, lr, lambda_=0.01, smoothing=None, period=4, start=None):
-    """A setting of the selection of LNTL+, judged by 5,000 training images held out of training and pretraining.
-
-    start: None for random weights.
-    """
-    flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}" + ("" if start else " --from_scratch")
-    name = f"{start or 'holdout'}_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}"
-    if method == "lntl_plus":
-        flags += f" --smoothing {smoothing or 0:g}"
-        name += f"_smoothing{smoothing:g}" if smoothing else ""
-    return Setting(name, flags, method, period=period, start=start)
-
-
-SELECTION = (
-    candidate("lntl_plus", 0.1, 0.01),
-    candidate("lntl_plus", 0.03, 0.01),
-    candidate("lntl_plus", 0.3, 0.01),
-    candidate("lntl_plus", 0, 0.01, lambda_=0),  # its label loss alone
-    candidate("lntl_plus", 0.1, 0.01, smoothing=0.03),
-    candidate("lntl_plus", 0.1, 0.01, smoothing=0.1),
-    candidate("lntl_plus", 0.1, 0.01, smoothing=0.3),
-    candidate("lntl_plus", 0.3, 0.01, smoothing=0.1),
-    candidate("lntl", 0.1, 0.01),  # all but its label loss
-    candidate("lntl_plus", 0.1, 0.01, start="holdout100"),
-    candidate("lntl", 0.1, 0.001, period=40, start="holdout100"),  # the paper's
-)
-JUDGED_BY = {
-    "held-out images, recoloured": "holdout_recolored_accuracy",
-    "as they are": "holdout_accuracy",
-    "accuracy of h on them": "holdout_bias_accuracy",
-}
 STUDIES = {
     "sensitivity": [s for a in LAMBDAS for b in MUS if (s := of_lambda_and_mu(a, b))],
     "deviations": [BFLOAT16, *DEVIATIONS],
     "selection": [*SELECTION],
+    "selection2": [*SECOND],
+    "longer": [*LONGER],
+    "draw0": [
+        *(
+            Setting("draw0", f"{ON_DRAW_0} --average 5", color_var=v, epochs=20, start="draw0", seed=s)
+            for v in (0.02, 0.03)
+            for s in (2, 3)
+        ),
+        *(Setting("draw0", ON_DRAW_0, "lntl_plus", epochs=20, period=8, seed=s) for s in (2, 3)),
+    ],
     "starts": [
-        Setting("baseline1", "--average 5", epochs=20, start="baseline1", seed=2),
-        Setting("baseline1", color_var=0.03, epochs=20, start="baseline1", seed=2),
+        Setting("baseline1", f"{ON_DRAW_0} --average 5", epochs=20, start="baseline1", seed=2),
+        Setting("baseline1", ON_DRAW_0, color_var=0.03, epochs=20, start="baseline1", seed=2),
         Setting("baseline2", f"{IN_BFLOAT16} --average 5", epochs=20, start="baseline2"),
     ],
     "long": [Setting("epochs100", IN_BFLOAT16, color_var=v, epochs=100) for v in (0.02, 0.05)],
@@ -186,32 +137,17 @@ def sensitivity(runs):
     return {name: [[cell(a, b, key) for b in MUS] for a in LAMBDAS] for name, key in panels.items()}
 
 
+def precisions(runs, lambda_):
+    """The precisions in which a row of the heat map was run, as its records have them."""
+    names = {f"{REFERENCE}_{s.name}" if (s := of_lambda_and_mu(lambda_, mu)) else REFERENCE for mu in MUS}
+    rows = [r["options"] for r in runs.values() if r["method"] in names and r["options"]["color_var"] == COLOR_VAR]
+    return ", ".join(sorted({option["precision"] for option in rows})) or "-"
+
+
 def sensitivity_table(runs):
     """The accuracies of the heat map in Markdown."""
-    rows = ["| λ \\ μ | " + " | ".join(f"{mu:g}" for mu in MUS) + " |", "|" + "---|" * (len(MUS) + 1)]
+    rows = ["| λ \\ μ | " + " | ".join(f"{mu:g}" for mu in MUS) + " | precision |", "|" + "---|" * (len(MUS) + 2)]
     for lambda_, values in zip(LAMBDAS, sensitivity(runs)["test accuracy"], strict=True):
-        rows.append(f"| {lambda_:g} | " + " | ".join("-" if math.isnan(v) else f"{v:.4f}" for v in values) + " |")
-    return "\n".join(rows)
-
-
-def selection(runs):
-    """{(method, μ, lr, λ, smoothing, start): the logs of all seeds}, as far as a setting of the selection was run."""
-    found = {}
-    for setting in SELECTION:
-        flags = dict(pair.split() for pair in setting.flags.replace(" --from_scratch", "").strip("-").split(" --"))
-        start = f"baseline, {STARTS[setting.start].epochs} epochs" if setting.start else "random"
-        logs = [r["log"] for r in runs.values() if r["method"] == f"{setting.method}_{setting.name}"]
-        found[setting.method, flags["mu"], flags["lr"], flags["lambda_"], flags.get("smoothing", "-"), start] = logs
-    return found
-
-
-def selection_table(runs):
-    """What the settings of LNTL+ were judged by, in Markdown: the held-out images in random colours, and no test."""
-    rows = ["| method | μ | lr | λ | smoothing | start | " + " | ".join(JUDGED_BY) + " |"]
-    rows.append("|" + "---|" * (6 + len(JUDGED_BY)))
-    for setting, logs in selection(runs).items():
-        values = [
-            f"{statistics.fmean(log[-1][key] for log in logs):.4f}" if logs else "-" for key in JUDGED_BY.values()
-        ]
-        rows.append("| " + " | ".join([*setting, *values]) + " |")
+        cells = ["-" if math.isnan(v) else f"{v:.4f}" for v in values]
+        rows.append("| " + " | ".join([f"{lambda_:g}", *cells, precisions(runs, lambda_)]) + " |")
     return "\n".join(rows)

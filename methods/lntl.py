@@ -132,7 +132,7 @@ class LNTL(Baseline):
             "detach_h",
             number(int, 0, 10**6),
             0,
-            "for the first N epochs h learns from features that it does not influence (official README, note 3)",
+            "for the first N epochs h learns from features that it does not influence (advice of the original README)",
             metavar="N",
         ),
     )
@@ -148,7 +148,7 @@ class LNTL(Baseline):
         if option.detach_h > option.max_step:
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 
-    def label_loss(self, logits, y, b):
+    def label_loss(self, logits, x, y, b):
         """The first term of A; a named setting adds to the logits."""
         return F.cross_entropy(logits, y)
 
@@ -166,7 +166,7 @@ class LNTL(Baseline):
         cls_loss, logits, neg_entropy = update_a(
             self.f, self.g, self.h, self.optim_fg, x, y,
             lambda_=None if self.detach_h else self.option.lambda_,
-            label_loss=lambda logits, y: self.label_loss(logits, y, b),
+            label_loss=lambda logits, y: self.label_loss(logits, x, y, b),
             entropy=lambda logits: self.neg_entropy(logits, b),
             context=self.autocast,
         )  # fmt: skip

@@ -11,7 +11,7 @@
 ROOT=$PWD
 IMAGE=learning-not-to-learn
 PACKAGES="torch torchvision numpy tqdm PIL matplotlib"
-DEV_PACKAGES="pytest hypothesis ruff"
+DEV_PACKAGES="pytest hypothesis ruff importlinter"
 
 say() { echo "$*" >&2; }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the style and runs the tests, in the environment of train.sh with requirements/dev.txt on top.
+# Checks style and imports and runs the tests, in the environment of train.sh with requirements/dev.txt on top.
 #
 #   bash tests/run.sh                     the fast tests
 #   bash tests/run.sh -m slow             the long ones
@@ -21,4 +21,5 @@ use_python dev
 if [ $# = 0 ]; then say "the style takes seconds, the tests about six minutes on two cores"; fi
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$PYTHON" -c 'from importlinter.cli import lint_imports_command as lint_imports; lint_imports()' --no-cache --no-logo
 exec "$PYTHON" -m pytest "$@"

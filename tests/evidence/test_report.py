@@ -28,16 +28,17 @@ def change(root, name, file, edit):
 
 
 def another_seed(root, seed, correct):
-    """Makes up another seed of SOME, with so many images of 10000 right, and its baseline."""
+    """Makes up run `seed` of the cell of SOME, with so many images of 10000 right, and its baseline."""
     runs, begun = root / "results/runs", f"baseline_var0.020_seed{seed}"
     shutil.copytree(runs / "baseline_var0.020_seed1", runs / begun, dirs_exist_ok=True)
-    change(root, begun, "options.json", lambda o: o.update(random_seed=seed))
+    change(root, begun, "options.json", lambda o: o.update(random_seed=seed, data_seed=seed - 1))
     run = SOME.replace("seed1", f"seed{seed}")
     shutil.copytree(runs / SOME, runs / run)
     confusion = np.zeros((10, 10), int)
     confusion[0, :2] = correct, 10_000 - correct
     metrics = {"accuracy": correct / 10_000, "correct": correct, "confusion": confusion.tolist()}
-    change(root, run, "options.json", lambda o: o.update(random_seed=seed, checkpoint=f"runs/{begun}/final.pth"))
+    own = {"random_seed": seed, "data_seed": seed - 1, "checkpoint": f"runs/{begun}/final.pth"}
+    change(root, run, "options.json", lambda o: o.update(own, checkpoint_sha256=None))
     change(root, run, "metrics.json", lambda m: m.update(metrics))
     change(root, run, "log.jsonl", lambda log: log[-1].update(test_accuracy=correct / 10_000))
     return run
@@ -77,8 +78,8 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     report.rebuild(tree)
     assert everything() == first
     assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
-        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "selection.png",
-        "sensitivity.png", "sketch.png",
+        "results.json", "table.md", "glance.png", "accuracy.png", "confusion.png", "curves.png",
+        "curves_variances.png", "curves_starts.png", "selection.png", "sensitivity.png",
     }  # fmt: skip
 
 
@@ -91,6 +92,7 @@ def test_cells_hold_what_the_records_say():
         cell = cells["_".join([method, *setting]), float(variance)]
         log, option = read_json_lines(folder / "log.jsonl"), json.loads((folder / "options.json").read_text())
         index = cell["seeds"].index(option["random_seed"])
+        assert option["data_seed"] == cell["data_seeds"][index]
         assert log[-1]["test_accuracy"] == cell["accuracy"][index]
         assert log[-1]["epoch"] == cell["epochs"]
         assert cell["n"] == len(cell["seeds"]) == len(cell["accuracy"])
@@ -102,7 +104,7 @@ def test_a_falsified_record_changes_the_texts(tree):
     run = another_seed(tree, 2, 9000)
     shutil.rmtree(tree / "results/runs" / SOME)
     (tree / "results/runs" / run).rename(tree / "results/runs" / SOME)
-    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1, checkpoint=None))
+    change(tree, SOME, "options.json", lambda o: o.update(random_seed=1, data_seed=0, checkpoint=None))
     after = made_of(tree)
     for name in ("results/results.json", "results/table.md", "README.md", "docs/REPRODUCTION.md"):
         assert before[name] != after[name], name
@@ -123,6 +125,7 @@ FALSE = {
     "an epoch left out": ("log.jsonl", lambda log: log.pop(3)),
     "an epoch too many": ("log.jsonl", lambda log: log.append(log[-1] | {"epoch": len(log) + 1})),
     "seed": ("options.json", lambda o: o.update(random_seed=2)),
+    "draw": ("options.json", lambda o: o.update(data_seed=1)),
     "method": ("options.json", lambda o: o.update(method="blindeye")),
     "variance": ("options.json", lambda o: o.update(color_var=0.03)),
     "missing option": ("options.json", lambda o: o.pop("max_step")),
@@ -158,14 +161,14 @@ def test_seeds_become_one_cell_with_mean_and_std(tree):
     another_seed(tree, 2, 8000)
     another_seed(tree, 3, 8400)
     cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
-    assert cell["seeds"] == [1, 2, 3]
+    assert (cell["seeds"], cell["data_seeds"]) == ([1, 2, 3], [0, 1, 2])
     assert cell["accuracy"] == [first, 0.8, 0.84]
     assert cell["mean"] == pytest.approx(np.mean([first, 0.8, 0.84]), abs=1e-6)
     assert cell["std"] == pytest.approx(np.std([first, 0.8, 0.84], ddof=1), abs=1e-6)
     assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
     assert cell["starts"] == [f"baseline_var0.020_seed{seed}" for seed in (1, 2, 3)]
     made = made_of(tree)
-    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made["README.md"]
+    assert f"**{cell['mean']:.4f}±{cell['std']:.4f}**" in made["README.md"]
     assert "| baseline_var0.020_seed1, seed2, seed3, 100 epochs |" in made["results/table.md"]
 
 
@@ -216,7 +219,7 @@ def test_both_readings_of_gray(tree):
     assert cells["gray_luma"]["accuracy"] == [0.25]
     assert cells["gray"]["accuracy"] != [0.25]
     table = made_of(tree)["results/table.md"]
-    assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 |" in table
+    assert "| Gray, on luma | 0.045 | 0.9472 | **0.2500** | -0.6972 | - |" in table
 
 
 def test_averaged_weights_of_the_runs_that_have_them(tree):
@@ -272,10 +275,43 @@ def test_start_of_a_run():
     assert records.start(option) == "baseline_var0.030_seed1"
     assert records.start(option | {"checkpoint": "checkpoints/baseline_var0.030.pth"}) == "baseline_var0.030_seed1"
     assert records.start(option | {"checkpoint": "x/baseline_var0.020_seed2.pth"}) == "baseline_var0.020_seed2"
+    shipped = "checkpoints/baseline_var0.030_draw0_seed2.pth"
+    assert records.start(option | {"checkpoint": shipped}) == "baseline_var0.030_draw0_seed2"
     assert records.start(option | {"checkpoint": "x/baseline_var0.030_seed2/final.pth"}) == "baseline_var0.030_seed2"
     assert records.start(option | {"checkpoint": "../pretrained_var0.030.pth"}) == records.AUTHORS_NETWORK
     assert records.start(option | {"from_scratch": True}) is None
     assert records.start(option | {"method": "gray"}) is None
+
+
+def test_a_start_that_was_renamed_is_known_by_its_weights():
+    runs = records.load_runs()
+    for color_var in ("0.020", "0.030"):
+        for seed in (2, 3):
+            run = runs[f"lntl_var{color_var}_draw0_seed{seed}"]
+            assert records.start(run["options"]) == f"baseline_var{color_var}_draw0_seed{seed}"
+    for name in records.RENAMED.values():
+        assert name in runs
+        assert runs[name]["options"]["data_seed"] == 0
+    # The same path of another run is the baseline that has the name today.
+    option = runs["lntl_var0.020_draw0_seed2"]["options"] | {"checkpoint_sha256": "0" * 64}
+    assert records.start(option) == "baseline_var0.020_seed2"
+
+
+def test_the_row_of_one_draw_holds_run_1_too():
+    cells = {(c["method"], c["color_var"]): c for c in cells_of(records.ROOT)}
+    for method, pretrained in (("baseline", 0), ("lntl", 100)):
+        one, first = cells[f"{method}_draw0", 0.02], cells[method, 0.02]
+        assert (one["seeds"], one["data_seeds"]) == ([1, 2, 3], [0, 0, 0])
+        assert one["accuracy"][0] == first["accuracy"][0]
+        assert one["pretrain_epochs"] == pretrained
+        assert first["data_seeds"] == [k - 1 for k in first["seeds"]]
+    assert cells["lntl_draw0", 0.02]["starts"] == [
+        "baseline_var0.020_seed1",
+        "baseline_var0.020_draw0_seed2",
+        "baseline_var0.020_draw0_seed3",
+    ]
+    row = "| baseline_var0.020_seed1, draw0_seed2, draw0_seed3, 100 epochs |"
+    assert row in made_of(records.ROOT)["results/table.md"]
 
 
 def test_add_keeps_finished_cells_alone(tree, tmp_path):

@@ -10,11 +10,15 @@ from torch.nn import functional as F
 import option as options
 import train
 from dataset.base import hold_out
-from dataset.batches import IGNORED, on_device
+from dataset.batches import IGNORED, ImageData, on_device
+from dataset.biased_batches import BiasedImageData
 from dataset.colored_set import ColoredSet
+from errors import UserError
+from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
 from methods.lntl import LNTL
-from methods.lntl_plus import LNTLPlus, shares
+from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
+from models.networks import make_networks
 from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
@@ -59,12 +63,106 @@ def test_the_prior_and_the_scale_are_what_they_are_said_to_be(smoothing):
     images, labels = digits(60)
     labels[:10] = np.arange(10)
     method, data = method_on(images, labels, smoothing=smoothing)
-    _, y, b = data.batch(torch.arange(60))
+    x, y, b = data.batch(torch.arange(60))
     expected = log_prior_by_definition(images.max(axis=(1, 2)).astype(int), labels, smoothing)
-    assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
+    assert method.log_prior(x, b).numpy() == pytest.approx(expected, rel=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert method.log_prior(b).numpy() == pytest.approx(expected, rel=1e-4)
-    assert method.label_loss(torch.zeros(60, 10), y, b).item() == pytest.approx(math.log(10), rel=1e-5)
+        assert method.log_prior(x, b).numpy() == pytest.approx(expected, rel=1e-4)
+    assert method.label_loss(torch.zeros(60, 10), x, y, b).item() == pytest.approx(math.log(10), rel=1e-5)
+
+
+def test_the_colour_itself():
+    """p(y | colour) by its definition: counts of 256 values a channel, smoothed, and naive Bayes over the channels."""
+    images, labels = digits(80)
+    labels[:10] = np.arange(10)
+    images[0, 0, 0], images[0][images[0].any(-1)] = (1, 0, 255), (1, 0, 255)  # both ends; 0 is a value like others
+    data, width = on_device(images, labels), 5
+    prior = Colour(data, 10, width)
+    x, _, b = data.batch(torch.arange(80))
+    colors = images.max(axis=(1, 2)).astype(int)
+    assert np.array_equal(prior.values(x), colors)
+    gauss = np.exp(-0.5 * (np.subtract.outer(np.arange(256), np.arange(256)) / width) ** 2)
+    gauss /= gauss.sum(1, keepdims=True)
+    expected = np.ones((80, 10)) * (np.bincount(labels) + 1)
+    for y in range(10):
+        for c in range(3):
+            density = gauss[colors[labels == y, c]].sum(0) + 1 / 32
+            expected[:, y] *= density[colors[:, c]] / density.sum()
+    expected /= expected.sum(1, keepdims=True)
+    assert prior.p(x, b).numpy() == pytest.approx(expected, rel=1e-3, abs=1e-7)
+    wide = Colour(data, 10, 10**6).p(x, b)  # tells no colours apart
+    assert wide[0].tolist() == pytest.approx(wide[1].tolist(), rel=1e-3)
+
+
+def test_every_value_of_a_colour_is_found_again():
+    colors = np.arange(256)[:, None].repeat(3, 1).astype(np.uint8)
+    images = np.zeros((256, 28, 28, 3), np.uint8)
+    images[:, 5:9, 5:9] = colors[:, None, None]
+    data = on_device(images, np.arange(256) % 10)
+    assert np.array_equal(Colour(data, 10, 6).values(data.batch(torch.arange(256))[0]), colors)
+
+
+def test_the_colour_needs_images_of_one_colour():
+    images, labels = digits(20)
+    images[3, 4, 5] = 7
+    with pytest.raises(UserError, match="--prior colour needs images of one colour each"):
+        Colour(ImageData(images, labels), 10, 6)
+    flags = ["-e", "x", "--method", "lntl_plus", "--prior_width", "3"]
+    with pytest.raises(UserError, match="--prior_width is of --prior colour"):
+        options.resolve_training(options.train_parser().parse_args(flags))
+
+
+class Labelled:
+    """Images of which only the labels are looked at."""
+
+    def __init__(self, label, bias):
+        self.label, self.bias = torch.tensor(label), torch.tensor(bias)
+
+    def __len__(self):
+        return len(self.label)
+
+    def batch(self, index):
+        raise AssertionError("an image was read")
+
+
+def test_biases_of_images_are_counted_together():
+    """Each of two biases alone tells nothing of the label, both together all of it."""
+    bias = [[0, 0], [0, 1], [1, 0], [1, 1]] * 5 + [[IGNORED, 2]]
+    data = Labelled([0, 1, 1, 0] * 5 + [2], bias)
+    prior = count_bias(data, 3, (2, 3))
+    assert isinstance(prior, Joint)
+    p = prior.p(None, data.bias[[0, 1, 20]][..., None, None])
+    expected = [[6 / 8, 1 / 8, 1 / 8], [1 / 8, 6 / 8, 1 / 8], [1 / 4, 1 / 4, 2 / 4]]
+    assert p.numpy() == pytest.approx(np.array(expected))
+    unseen = torch.tensor([1, 2])[None, :, None, None]
+    assert prior.p(None, unseen).tolist()[0] == pytest.approx([1 / 3] * 3)
+
+
+def test_too_many_combinations_are_naive_bayes():
+    """Of 2 and 3 values; what is missing says nothing."""
+    heads = (2, 3, *[9] * 5)
+    bias = torch.zeros(6, len(heads), dtype=torch.int64)
+    bias[:, 0] = torch.tensor([0, 0, 0, 1, 1, 1])
+    bias[5, 1] = IGNORED
+    prior = count_bias(Labelled([0, 0, 1, 1, 1, 1], bias.tolist()), 2, heads)
+    assert isinstance(prior, Bins)
+    b = bias[[0, 5]][..., None, None]
+    b[:, 2:] = IGNORED
+    of = {0: (3 / 8, [3 / 4, 1 / 4], 3 / 5), 1: (5 / 8, [2 / 6, 4 / 6], 4 / 6)}  # p(y), p(b0 | y), p(b1 = 0 | y)
+    joint = np.array([[of[y][0] * of[y][1][0] * of[y][2] for y in of], [of[y][0] * of[y][1][1] for y in of]])
+    assert prior.p(None, b).numpy() == pytest.approx(joint / joint.sum(1, keepdims=True), rel=1e-5)
+
+
+def test_on_biased_mnist_it_counts_labels_of_images():
+    rng = np.random.default_rng(0)
+    label, bias = rng.integers(0, 10, 50), rng.integers(0, 10, 50)
+    data = BiasedImageData(rng.random((50, 28, 28)) < 0.2, bias, label)
+    method = LNTLPlus(numbers(smoothing=0.0), networks=make_networks("simple_conv", heads=(10,), map_bias=False))
+    method.prepare(data)
+    x, y, b = data.batch(torch.arange(50))
+    both = np.array([[((label == k) & (bias == own)).sum() + 1 for k in range(10)] for own in bias])
+    assert method.log_prior(x, b).exp().numpy() == pytest.approx(both / both.sum(1, keepdims=True), rel=1e-5)
+    assert method.label_loss(torch.zeros(50, 10), x, y, b).item() == pytest.approx(math.log(10), rel=1e-5)
 
 
 def test_the_best_logits_do_not_depend_on_the_bias():
@@ -77,13 +175,15 @@ def test_the_best_logits_do_not_depend_on_the_bias():
     b[:, 0] = red[:, None, None]
     method = LNTLPlus(numbers(smoothing=0.0), dtype=torch.float64)
     p_b = torch.tensor(of_bin / of_bin.sum(1, keepdims=True))
-    method.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
-    method.log_p_y, method.scale = torch.bincount(y).double().div(len(y)).log(), 1.0
+    method.prior = object.__new__(Bins)
+    method.prior.values, method.classes, method.scale = 8, 10, 1.0
+    method.prior.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
+    method.prior.log_p_y = torch.bincount(y).double().div(len(y)).log()
 
     def gradient(logits):
         """Of the mean loss, by the logits of every shape and bin (3, 8, 10)."""
         logits.requires_grad_()
-        return torch.autograd.grad(method.label_loss(logits[shape, red], y, b), logits)[0].abs().max().item()
+        return torch.autograd.grad(method.label_loss(logits[shape, red], None, y, b), logits)[0].abs().max().item()
 
     best = torch.tensor(of_shape / of_shape.sum(1, keepdims=True)).log().T[:, None].repeat(1, 8, 1)
     assert gradient(best.clone()) < 1e-7
@@ -99,7 +199,7 @@ def test_the_label_loss_alone_is_another():
     assert plain.metrics == method.metrics
     net = {k: v.requires_grad_() for k, v in join_net(method.f, method.g).items() if v.is_floating_point()}
     batch = data.batch(torch.arange(BATCH))
-    prior = method.log_prior(batch[2])
+    prior = method.log_prior(batch[0], batch[2])
     assert prior.std() > 0.1
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     p = F.softmax(g(net, f(net, inputs(x))), dim=1) * prior.exp()
@@ -115,6 +215,7 @@ def test_the_label_loss_alone_is_another():
 def test_its_own_defaults():
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
     assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
+    assert (option.prior, option.prior_width) == ("bins", 6)
     assert starting_weights(option, LNTLPlus) is None
 
 

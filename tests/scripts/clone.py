@@ -19,6 +19,7 @@ case "$*" in
   *os.execv*) exec "$0" "${@:3}" ;;
   *version_info*) exit "${STUB_TOO_OLD:-0}" ;;
   --version) echo Python 3.11.0 ;;
+  *lint_imports*) echo lint_imports >>"$STUB_LOG" ;;
   -c*) ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   *)

@@ -21,6 +21,12 @@ def test_image_is_not_root_and_takes_no_results_along():
     assert {"checkpoint", ".venv", ".git"} <= set((ROOT / ".dockerignore").read_text().split())
 
 
+def test_the_lock_file_is_there_when_pip_reads_it():
+    before, _, after = (ROOT / "Dockerfile").read_text().partition("RUN pip install")
+    assert "\nCOPY requirements/lock.txt requirements/\n" in before
+    assert after.splitlines()[0].endswith(" -r requirements/lock.txt")
+
+
 def with_gpu(clone, runtimes='{"nvidia":{},"runc":{}}'):
     clone.tool("nvidia-smi", "#!/bin/sh\necho 'GPU 0: a stand-in'\n")
     clone.environment |= {"STUB_DOCKER_INFO": runtimes}

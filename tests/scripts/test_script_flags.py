@@ -183,5 +183,5 @@ def test_test_evaluates(ready, flags, call):
 
 def test_run_checks_the_style_and_then_tests(ready):
     calls = ready.run("tests/run.sh", "-m", "slow")[2]
-    assert calls == ["-m ruff check .", "-m ruff format --check .", "-m pytest -m slow"]
+    assert calls == ["-m ruff check .", "-m ruff format --check .", "lint_imports", "-m pytest -m slow"]
     assert ready.run(".ci/run")[2][-1] == "-m pytest"

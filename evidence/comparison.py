@@ -1,0 +1,106 @@
+"""Published figures beside ours: whether they lie within two std, and where LNTL lies; and what is not run yet."""
+
+import statistics
+
+from dataset.colored_mnist import COLOR_VARS
+from evidence.records import PUBLISHED, title
+from evidence.studies import STUDIES
+from models.shipped import cell_name
+
+# An independent re-run of LNL: the official code on the released files, its reversal annealed as 2/(1 + e^-epoch) - 1.
+RERUN = dict(zip(COLOR_VARS, (0.8393, 0.8956, 0.9197, 0.9324, 0.9388, 0.9469, 0.9512), strict=True))
+RERUN_TITLE = "re-run by others (SZU no. 156)"
+RUNS = {"baseline": 3, "lntl": 3, "lntl_plus": 3, "gray": 3, "blindeye": 3}  # wanted of every cell
+
+
+def within(cell, published):
+    """Whether a figure lies within two std of ours; None where there is none, or one run."""
+    if published is None or cell is None or cell["std"] is None:
+        return None
+    return abs(cell["mean"] - published) <= 2 * cell["std"]
+
+
+def said(value):
+    return {None: "-", True: "yes", False: "no"}[value]
+
+
+def table(cells):
+    """The paper's table in Markdown: published, ours with std and number of runs, and whether that fits."""
+    rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
+    found = {(c["method"], c["color_var"]): c for c in cells}
+
+    def add(name, what, values):
+        rows.append(f"| {name} | {what} | " + " | ".join(values) + " |")
+
+    for method, published in PUBLISHED.items():
+        ours = {v: found.get((method, v)) for v in COLOR_VARS}
+        add(title(method), "published", [f"{figure:.4f}" for figure in published.values()])
+        add("", "ours: mean ± std (runs)", [shown(cell) for cell in ours.values()])
+        add("", "published within two std", [said(within(ours[v], published[v])) for v in COLOR_VARS])
+        if method == "lntl":
+            add("", RERUN_TITLE, [f"{figure:.4f}" for figure in RERUN.values()])
+    return "\n".join(rows)
+
+
+def shown(cell):
+    """mean, or mean ± std (runs)."""
+    if cell is None:
+        return "not yet run"
+    std = "" if cell["std"] is None else f" ± {cell['std']:.4f}"
+    return f"**{cell['mean']:.4f}{std}**" + (f" ({cell['n']})" if std else "")
+
+
+def sentences(cells):
+    """How many published figures lie within two std, and where LNTL lies in the mean; what the runs allow."""
+    told = [(c["method"], within(c, PUBLISHED[c["method"]][c["color_var"]])) for c in cells if c["method"] in PUBLISHED]
+    told = [(method, value) for method, value in told if value is not None]
+    parts = [f"{title(m)} {sum(v for n, v in told if n == m)} of {k}" for m in PUBLISHED if (k := count(told, m))]
+    text = "No cell has two runs yet, so that nothing is said of a spread."
+    if parts:
+        text = (
+            f"Of the {len(told)} cells with two runs or more, the published figure lies within two std of ours in "
+            f"{sum(v for _, v in told)} ({', '.join(parts)})."
+        )
+    ours = {c["color_var"]: c for c in cells if c["method"] == "lntl"}
+    if ours:
+        published = PUBLISHED["lntl"]
+        few = "" if len(ours) == len(published) else f"{len(ours)} of "
+        text += (
+            f" In the mean over {few}the {len(published)} variances LNTL lies "
+            f"{side(statistics.fmean(c['mean'] - published[v] for v, c in ours.items()))} the published row, the "
+            f"independent re-run {side(statistics.fmean(RERUN[v] - published[v] for v in ours))} it, and ours "
+            f"{side(statistics.fmean(c['mean'] - RERUN[v] for v, c in ours.items()))} the re-run."
+        )
+    return text
+
+
+def count(told, method):
+    return sum(m == method for m, _ in told)
+
+
+def side(difference):
+    """A difference in words: ".0123 below"."""
+    return f"{abs(difference):.4f} {'below' if difference < 0 else 'above'}"
+
+
+def not_run(runs):
+    """The commands for what is missing, in Markdown: three runs of every cell, then the studies."""
+    rows = ["| command | what it adds |", "|---|---|"]
+    for method, number in RUNS.items():
+        missing = {}  # {numbers of the runs: variances}
+        for color_var in COLOR_VARS:
+            seeds = tuple(k for k in range(1, number + 1) if cell_name(method, color_var, k) not in runs)
+            missing.setdefault(seeds, []).append(color_var)
+        for seeds, variances in missing.items():
+            if not seeds:
+                continue
+            flags = "" if len(variances) == len(COLOR_VARS) else f" --color_vars {' '.join(map(str, variances))}"
+            command = f"python reproduce.py --methods {method}{flags} --seeds {' '.join(map(str, seeds))}"
+            runs_of = f"{len(seeds) * len(variances)} runs"
+            rows.append(f"| `{command}` | {title(method)}: {runs_of}, for {number} of each cell |")
+    for study, settings in STUDIES.items():
+        names = [cell_name(s.method, s.color_var, s.seed, s.name) for s in settings]
+        left = sum(name not in runs for name in names)
+        if left:
+            rows.append(f"| `python reproduce.py --studies {study}` | {left} of its {len(names)} settings |")
+    return "\n".join(rows)
