@@ -9,7 +9,7 @@ FROM python:3.11-slim
 WORKDIR /app
 
 # The torch wheel brings its CUDA libraries; from the host comes only the driver.
-COPY requirements/lock.txt ./
+COPY requirements/lock.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/lock.txt
 
 # Any user of the host may be given with --user: everything is readable, results and caches are writable for all.

@@ -19,7 +19,7 @@ def replacing(path):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:  # Windows flushes no file that is open for reading alone
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

@@ -18,13 +18,16 @@ import socket
 import sys
 import time
 
+import common.before_torch
+
+# isort: split
 import common
 from dataset.colored_mnist import COLOR_VARS
 from errors import Busy, UserError, exits, one_line
 from evidence import records, report, slurm, studies
 from evidence.grid import PAPER, make_grid, overview, print_plan
 from methods import METHODS
-from run.device import choose_device
+from run.device import choose_device, endings
 from train import train
 
 WAIT = 5  # seconds between two looks at cells that other workers have
@@ -76,11 +79,11 @@ def parser():
 
 @contextlib.contextmanager
 def signals():
-    """Yields a function that returns the first SIGINT or SIGTERM that came while train.py had the signals, or 0.
+    """Yields a function that returns the first signal to leave that came while train.py had the signals, or 0.
 
     Outside of a training a signal ends the process at once, with exit status 128 + its number.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = endings()
 
     def leave(number, _):
         sys.exit(128 + number)

@@ -7,6 +7,9 @@ python test.py -e official --method baseline --color_var 0.02 --checkpoint pretr
 import sys
 from pathlib import Path
 
+import common.before_torch  # noqa: F401
+
+# isort: split
 import methods
 import option as options
 from dataset import data_sets

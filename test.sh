@@ -5,21 +5,30 @@
 #   bash test.sh --color_var 0.03                   checkpoint/lntl_var0.030
 #   bash test.sh -e NAME                            checkpoint/NAME
 #   bash test.sh --checkpoint FILE [--color_var V]  a weights file; V is taken from its path (..._var0.020...), else 0.02
+# Another shell hands over to bash, and needs no more of this file than these lines.
+if [ -z "${BASH_VERSION:-}" ]; then
+  command -v bash >/dev/null && exec bash "$0" "$@"
+  echo "error: this is a script for bash, which is not here; install it" >&2
+  exit 2
+fi
 set -euo pipefail
 CALLED_FROM=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/env.sh
 source scripts/env.sh
 
+if [ -z "${LNTL_RESUME:-}" ]; then typed "$0" "$@"; fi
+if has_flag "-h --help" "$@"; then
+  help_of test.sh test.py
+  exit
+fi
 choose_runtime
 if [ "$RUNTIME" = docker ]; then run_in_docker test.sh "$@"; fi
-if [ "$CALLED_FROM" != "$ROOT" ]; then
-  absolute_paths "$CALLED_FROM" "$@"
-  set -- ${FLAGS[@]+"${FLAGS[@]}"}
-fi
+from_here "$@"
+set -- ${FLAGS[@]+"${FLAGS[@]}"}
 
 defaults=()
-if has_flag "-h --help" "$@" || has_flag "-e --exp_name" "$@"; then
+if has_flag "-e --exp_name" "$@"; then
   : # test.py says what is missing
 elif file=$(value_of --checkpoint "$@"); then
   color_var=0.02

@@ -6,17 +6,21 @@ python train.py -e again --from checkpoint/lntl_var0.020/options.json         # 
 """
 
 import copy
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
+import common.before_torch  # noqa: F401
+
+# isort: split
 import torch
 
 import methods
 import option as options
+from common.commands import again, evaluation, resume
 from dataset import data_sets
 from errors import Stopped, UserError, exits
+from evidence import compare
 from methods import METHODS
 from models.checkpoint import load_weights
 from run import recorded
@@ -57,7 +61,8 @@ def train(option):
         with stops(trainer):
             run.say(
                 f"{method.title} at {data.setting(option)} on {device}, {option.max_step} epochs, "
-                f"lr {option.lr:g}, seed {option.random_seed}; everything lies in {run.path}"
+                f"lr {option.lr:g}, seed {option.random_seed}"
+                + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
             return fit_and_report(trainer)
 
@@ -72,7 +77,8 @@ def pretrain(option):
         option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
     baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
-    status = train(baseline)
+    if status := train(baseline):
+        print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
     option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
     return status
 
@@ -83,18 +89,21 @@ def fit_and_report(trainer):
     try:
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
-                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", run.say)
+                say = say_of_figures(run) if option.dry_run else run.say
+                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Stopped:
         if trainer.epoch < option.max_step:
             trainer.save()
         where = f"the evaluation after epoch {trainer.epoch + bool(trainer.iteration)}"
-    run.say(
-        f"stopped in {where}, and saved; to go on: python train.py -e {option.exp_name} --save_dir "
-        f"{shlex.quote(option.save_dir)} --resume, or the same command with --resume"
-    )
+    run.say(f"stopped in {where}" + ("" if option.dry_run else f", and saved; to go on: {resume(option)}"))
     return 128 + trainer.stop
+
+
+def say_of_figures(run):
+    """A dry run's `say`: without the files, as they are deleted."""
+    return lambda line: line.startswith("written: ") or run.say(line)
 
 
 def go_on(trainer, state):
@@ -136,13 +145,17 @@ def prepare(option, run, method):
 def main(arguments=None):
     option = options.resolve_training(recorded.parse(options.train_parser, arguments))
     if not option.dry_run:
-        return train(option)
+        if not (status := train(option)):
+            for line in (*compare.lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):
+                print(line)
+        return status
     with tempfile.TemporaryDirectory() as folder:
         option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
         option.pretrain = min(option.pretrain, 1)
         option.holdout = min(option.holdout, DRY_RUN)
         status = train(option)
-    print("dry run: one batch of everything went well; nothing was kept")
+    if status == 0:
+        print("dry run: one batch of everything went well; nothing was kept")
     return status
 
 

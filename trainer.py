@@ -89,8 +89,9 @@ class Trainer:
         record |= dict(zip(self.method.metrics, means, strict=True))
         with self.interruptible():
             record |= self.evaluations()
-        for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
-            self.run.say(f"WARNING: {warning}")
+        if not self.option.dry_run:  # after one iteration nobody is well
+            for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
+                self.run.say(f"WARNING: {warning}")
         self.method.end_epoch()
         self.epoch, self.iteration = self.epoch + 1, 0
         self.totals.zero_()

@@ -3,6 +3,7 @@
     python -m bench                                     # prints a table
     python -m bench --quick --json results/bench_X.json # at most three minutes; keeps the figures
     python -m bench --device cuda
+    python -m bench --neighbour                         # instead: alone and beside a busy process (bench/neighbour.py)
 
 All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
 over the rounds of the time of one iteration at batch 128, data loading included; every round begins with iterations
@@ -23,15 +24,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import option as options
+from bench import neighbour
 from bench.straightforward import Straightforward, loader
-from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, table
+from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, beside, table
 from common import Parser, number
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData
 from dataset.colored_mnist import build
 from errors import UserError, exits
 from files import write_json
-from run.device import choose_device
+from run.device import choose_device, emulates_bfloat16, matrix_rate
 from run.folder import environment
 from trainer import Trainer
 
@@ -85,19 +87,6 @@ class Ours:
         return (time.perf_counter() - start) / iterations
 
 
-def matrix_rate(dtype, device, size=MATRIX):
-    """Best rate of a square matrix product, GFLOP/s."""
-    a = torch.randn(size, size, device=device).to(dtype)
-    best = 0.0
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
-    return best
-
-
 def needed_gflop(method, data):
     """GFLOP that the convolutions and the matrix product of one iteration need on plain images."""
     trainer = Trainer(settings(method), DataSet.of(data), None, torch.device("cpu"))
@@ -114,11 +103,10 @@ def measure(device, rounds, iterations):
     figures = {"data_seconds": time.perf_counter() - start}
     images = data.mask[..., None] * data.color[:, None, None, :]
     precisions = [p for p in PRECISIONS if device.type == "cuda" or p != "tf32"]
-    if device.type == "cpu":
-        rates = [matrix_rate(dtype, device, 256) for dtype in (torch.float32, torch.bfloat16)]
-        if rates[1] < rates[0] / 4:  # emulated: an iteration would take a minute
-            precisions.remove("bfloat16")
-            figures["bfloat16"] = f"not measured: without hardware for it here ({rates[1]:.1f} GFLOP/s)"
+    if device.type == "cpu" and emulates_bfloat16():  # an iteration would take a minute
+        precisions.remove("bfloat16")
+        rate = matrix_rate(torch.bfloat16, device, 256)
+        figures["bfloat16"] = f"not measured: without hardware for it here ({rate:.1f} GFLOP/s)"
 
     variants = {}
     for method in METHODS:
@@ -132,7 +120,7 @@ def measure(device, rounds, iterations):
     for turn in range(rounds):
         for kind in peak:
             if kind in precisions:
-                peak[kind] = max(peak[kind], matrix_rate(getattr(torch, kind), device))
+                peak[kind] = max(peak[kind], matrix_rate(getattr(torch, kind), device, MATRIX))
         for name, variant in variants.items():
             times[name].append(variant.seconds(iterations))
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
@@ -185,16 +173,30 @@ def start_up(device):
     return {"start_seconds": last["first"] - start, "peak_memory_mb": last["megabytes"]}
 
 
+def beside_another(chosen):
+    """`--neighbour`. Returns the exit status."""
+    rounds, iterations = (3, 5) if chosen.quick else (7, 10)
+    figures = {"environment": environment(), "rounds": rounds, "iterations": iterations}
+    figures["settings"] = neighbour.measure(rounds, iterations)
+    print(beside(figures))
+    if chosen.json:
+        write_json(chosen.json, figures)
+    return 0
+
+
 @exits
 def main(arguments=None):
     parser = Parser(prog="-m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most three minutes")
+    parser.add_argument("--neighbour", action="store_true", help="what a busy process beside it costs instead")
     parser.add_argument("--json", metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads")
     chosen = parser.parse_args(arguments)
     if chosen.json and not Path(chosen.json).parent.is_dir():
         raise UserError(f"--json {chosen.json}: its folder does not exist; make it, or give another file")
+    if chosen.neighbour:
+        return beside_another(chosen)
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
     flags = ["--device", chosen.device, *(["--threads", str(chosen.threads)] if chosen.threads else [])]
     device = choose_device(settings("lntl", "float32", *flags))

@@ -3,6 +3,7 @@
 METHODS = ("lntl", "baseline")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 BATCH, EPOCH = 128, 469  # images, iterations
+OPENMP = "OpenMP's own"  # the setting that the others are compared with
 MATRIX = 2048  # rows of the matrix product that serves as a yardstick
 
 
@@ -56,3 +57,21 @@ def comparison(records):
                 what = "straightforward" if precision == "reference" else precision
                 rows.append(f"| {method}, {what} | " + " | ".join(entries) + " |")
     return "\n".join(rows)
+
+
+def beside(figures):
+    """The figures of bench/neighbour.py as a Markdown table; ratios are to OpenMP's own setting, alone."""
+    machine, settings = figures["environment"], figures["settings"]
+    base = settings[OPENMP]["alone_ms"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads; PyTorch {machine['torch']}; median of "
+        f"{figures['rounds']} rounds of {figures['iterations']} LNTL iterations in float32",
+        "",
+        "| setting | ms alone | beside a busy process | times as long, alone | beside | other work, processors |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, own in settings.items():
+        alone, beside = own["alone_ms"], own["beside_ms"]
+        others = "-" if own["others"] is None else f"{own['others']:.1f}"
+        lines.append(f"| {name} | {alone:.3g} | {beside:.3g} | {alone / base:.2f} | {beside / base:.2f} | {others} |")
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from common.commands import command
 from errors import UserError
 
 MEANT = {  # what people type who know other programs
@@ -50,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **how)  # the scripts read the flags too, and know no abbreviations
 
     def error(self, message):
-        raise UserError(f"{message} (see `python {self.prog} --help`)")
+        raise UserError(f"{message} (see `{command(self.prog)} --help`)")
 
     def parse_args(self, args=None, namespace=None):
         """As argparse's; an unknown flag is named with the one that may be meant."""

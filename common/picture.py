@@ -8,15 +8,17 @@ import numpy as np
 from errors import UserError
 from files import replacing
 
+OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")
+kept = {name: os.environ.pop(name) for name in OF_THE_USER if name in os.environ}
 try:  # a notebook's MPLBACKEND may name what is not installed; Figure below needs none
-    backend = os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = os.devnull  # comes before the settings in the home folder
     from matplotlib import style
     from matplotlib.figure import Figure
-except Exception as error:  # an unreadable matplotlibrc, a broken installation: whatever it is, a picture is no result
+except Exception as error:  # a broken installation, an unreadable matplotlibrc in this folder: a picture is no result
     raise UserError(f"matplotlib cannot be loaded ({type(error).__name__}: {error}); see to its settings") from None
 finally:
-    if backend is not None:
-        os.environ["MPLBACKEND"] = backend
+    del os.environ["MATPLOTLIBRC"]
+    os.environ.update(kept)
 
 
 def plain(draw):
@@ -51,10 +53,13 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
     colors: uint8 (K, 3), a row of mean colours in training above each. names: of the classes [0 to K - 1].
     """
     heights = (0.01 if colors is None else 1, 10)
-    figure, axes = subplots(2, len(matrices), (4.6 * len(matrices), 5.1), squeeze=False, height_ratios=heights)
+    size = (4.6, 5.1) if len(matrices) == 1 else (3.4 * len(matrices), 4.2)
+    figure, axes = subplots(2, len(matrices), size, squeeze=False, height_ratios=heights)
     for (bar, matrix), (title, counts) in zip(axes.T, matrices, strict=True):
         if colors is not None:
-            bar.set(title=title, xticks=[], yticks=[0], yticklabels=["mean\ncolour"])
+            bar.set(title=title, xticks=[], yticks=[])
+            if bar is axes[0, 0]:
+                bar.set_yticks([0], ["mean\ncolour"])
             bar.imshow(colors[None], aspect="auto")
         else:
             bar.axis("off")
@@ -65,10 +70,12 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
         for (row, column), value in np.ndenumerate(share):
             if value >= 0.005 and len(counts) <= 20:
                 matrix.text(
-                    column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7,
+                    column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7.5,
                     color="white" if value > 0.5 else "black",
                 )  # fmt: skip
-        matrix.set(xlabel=f"predicted {of}", ylabel=f"true {of} (rows in %)")
+        matrix.set_xlabel(f"predicted {of}")
+        if matrix is axes[1, 0]:
+            matrix.set_ylabel(f"true {of} (rows in %)")
         place = range(len(counts))
         matrix.set_xticks(place, names or place, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
         matrix.set_yticks(place, names or place)

@@ -1,6 +1,11 @@
-"""Data sets: Colored-MNIST (README.md in this folder is its data card), its mistakes, released files, MNIST itself."""
+"""Data sets: Colored-MNIST (README.md in this folder is its data card), Biased-MNIST, images of one's own.
+
+from dataset import ColoredMNIST, BiasedMNIST      # torch Datasets: dataset/torch_datasets.py
+"""
 
 import functools
+
+import common.before_torch  # noqa: F401
 
 
 @functools.cache
@@ -11,3 +16,12 @@ def data_sets():
 
     found = [c for c in classes_in(__name__) if issubclass(c, DataSet) and c.name]
     return {c.name: c for c in sorted(found, key=lambda c: c.name != "colored_mnist")}
+
+
+def __getattr__(name):
+    """ColoredMNIST and BiasedMNIST; late, for the same reason."""
+    if name not in ("ColoredMNIST", "BiasedMNIST"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dataset import torch_datasets
+
+    return getattr(torch_datasets, name)

@@ -1,38 +1,78 @@
-"""Pictures: the paper's figures, training curves, and the studies beside them."""
+"""Pictures: the paper's figures, training curves, and the studies beside them; legends in the table's order."""
+
+import itertools
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import rgb_to_hsv
 
 from common.picture import plain, save, subplots
 from dataset.colored_mnist import COLOR_VARS, build
+from dataset.sample_sheet import show_samples
+from methods import METHODS
 
-COLORS = {  # of the methods that the figures of the table show
-    "baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "gray_luma": "#bdbdbd", "lntl": "#009e73",
-    "lntl_plus": "#b3397b",
-}  # fmt: skip
+COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "lntl": "#009e73", "lntl_plus": "#b3397b"}
+SPARE = ("#56b4e9", "#8c564b", "#5b3fa0", "#999900", "#000000")  # for other methods
 OTHER = "black"
+LINES = ("-", "--", "-.", ":")
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
-    "test accuracy": ("test_accuracy", 1),
-    "classification loss": ("cls_loss", 1),
-    "accuracy of h": ("bias_accuracy", 1),
+    "accuracy on the test images": ("test_accuracy", 1),
+    "classification loss in training": ("cls_loss", 1),
+    "accuracy of h in training": ("bias_accuracy", 1),
     "entropy of h's prediction": ("neg_entropy", -1),
 }
+GLANCE = ("baseline", "lntl", "lntl_plus")
+
+
+def colors_of(methods):
+    """{method: colour}: its own, or one that is to spare."""
+    spare = itertools.cycle(SPARE)
+    return {m: COLORS.get(m) or next(spare) for m in methods}
+
+
+@plain
+def draw_glance(path, published, cells, title, color_var=0.02):
+    """Draws the data at a glance, and what happens on it: samples of training and test, and three accuracies.
+
+    published: {method: {variance: accuracy}}; cells: of results.json; title: gives a method's name in words.
+    """
+    data = build(color_var)
+    figure, axes = subplots(1, 3, (10, 3.9), width_ratios=(1, 1, 1.5))
+    show_samples(axes[0], data.train, "training:\nthe colour follows the digit")
+    show_samples(axes[1], data.test, "test:\nthe colour says nothing")
+    axis = axes[2]
+    means = {c["method"]: c["mean"] for c in cells if c["color_var"] == color_var}
+    shown = [m for m in GLANCE if m in means]
+    colors = colors_of(shown)
+    for place, method in enumerate(shown):
+        axis.barh(place, means[method], 0.5, color=colors[method])
+        axis.text(means[method] - 0.02, place, f"{means[method]:.2f}", ha="right", va="center", color="white", size=13)
+        if (figure_of := published.get(method, {}).get(color_var)) is not None:
+            axis.plot([figure_of] * 2, [place - 0.36, place + 0.36], color=OTHER, lw=1.5)
+            axis.text(figure_of, place - 0.38, f"{figure_of:.4f}", ha="center", va="bottom")
+    axis.set_yticks(range(len(shown)), [title(m) for m in shown])
+    heading = f"accuracy on the test, $\\sigma^2$ = {color_var}\nbars: ours; lines: as published"
+    axis.set(title=heading, xlim=(0, 1), ylim=(len(shown) - 0.5, -0.7))
+    tidy(axis)
+    axis.grid(visible=False, axis="y")
+    save(figure, path)
 
 
 @plain
 def draw_accuracy(path, published, cells, title):
-    """Draws accuracy against variance: hollow and dashed as published, filled as measured, bars for one std.
+    """Draws the methods' accuracy against the variance: hollow as published, filled as measured, bars for one std.
 
     published: {method: {variance: accuracy}}; cells: of results.json; title: gives a method's name in words.
     """
-    cells = [c for c in cells if c["method"] in COLORS]
-    figure, axis = subplots(1, 1, (10.5, 5))
-    for method, points in published.items():
-        axis.plot(*zip(*points.items(), strict=True), "--o", color=COLORS[method], mfc="white", lw=1, ms=7, alpha=0.8)
-    for method in reversed({**published, **dict.fromkeys(c["method"] for c in cells)}):
+    methods = [m for m in {**published, **METHODS} if any(c["method"] == m for c in cells)]
+    colors = colors_of(methods)
+    figure, axis = subplots(1, 1, (9.5, 4.8))
+    for method in methods:
         found = [c for c in cells if c["method"] == method]
-        style = {"color": COLORS[method], "marker": "o" if method in published else "D", "ms": 5}
+        if method in published:
+            axis.plot(
+                *zip(*published[method].items(), strict=True), "--o", color=colors[method], mfc="white", lw=1, ms=7
+            )
+        style = {"color": colors[method], "marker": "o" if method in published else "D", "ms": 5}
         style |= {"ls": "-" if method in published else ":", "lw": 1.5, "label": title(method)}
         means = dict.fromkeys(COLOR_VARS, np.nan) | {c["color_var"]: c["mean"] for c in found}  # no line over a gap
         axis.plot(*zip(*sorted(means.items()), strict=True), **style)
@@ -40,59 +80,69 @@ def draw_accuracy(path, published, cells, title):
         place, mean, std = ([c[key] for c in several] for key in ("color_var", "mean", "std"))
         axis.errorbar(place, mean, std, fmt="none", color=style["color"], capsize=4, lw=1.5)
     axis.plot([], [], "--o", color=OTHER, mfc="white", lw=1, ms=7, label="published (hollow)")
-    axis.set(xlabel=r"variance of the colours, $\sigma^2$", ylabel="test accuracy, last epoch")
-    axis.set_xticks([*published["lntl"]])
+    axis.set(xlabel=r"variance of the colours, $\sigma^2$", ylabel="accuracy on the test, last epoch")
+    axis.set_xticks(COLOR_VARS)
     tidy(axis)
-    figure.legend(
-        *axis.get_legend_handles_labels(),
-        loc="outside right upper",
-        frameon=False,
-        alignment="left",
-        title="ours: filled, bars of one std",
-    )
+    how = {"frameon": False, "alignment": "left", "title": "ours: filled,\nbars of one std"}
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", **how)
     save(figure, path)
 
 
 @plain
-def draw_curves(path, runs, starts, title, color_var=0.02):
-    """Draws every training epoch by epoch, in three rows: the methods at one variance; LNTL at all variances; and LNTL
-    at the one variance by what it starts from.
+def draw_curves(path, groups, heading, log_loss=False):
+    """Draws trainings epoch by epoch in four panels: a line a run, a colour a group.
 
-    runs: of records.load_runs; starts: {name of a run: name of what it starts from}; title: gives a method's name in
-    words.
+    groups: {label: (colour, line style, [log of each run])}, in the order of the legend. log_loss: the loss on a
+    logarithmic axis.
     """
-    figure, axes = subplots(3, len(PANELS), (14, 9.2))
-    shades = dict(zip(COLOR_VARS, colormaps["viridis"](np.linspace(0, 0.9, len(COLOR_VARS))), strict=True))
-    of_lntl = {n: r for n, r in runs.items() if r["options"]["method"] == "lntl"}
-    begun = sorted({starts[n] for n, r in of_lntl.items() if r["options"]["color_var"] == color_var})
-    for name, run in runs.items():
-        method, variance = run["method"], run["options"]["color_var"]
-        if variance == color_var and method in COLORS:
-            draw_run(axes[0], run, COLORS[method], title(method))
-        if method == "lntl":
-            draw_run(axes[1], run, shades.get(variance, OTHER), rf"$\sigma^2$ = {variance}")
-        if variance == color_var and name in of_lntl:
-            draw_run(axes[2], run, f"C{begun.index(starts[name])}", starts[name])
-    for axis, (name, _) in zip(axes[0], PANELS.items(), strict=True):
-        axis.set_title(name)
-    axes[0, 1].set_yscale("log")  # the baseline's first epoch is far above the rest
-    axes[0, 1].yaxis.set_major_formatter("{x:g}")
-    variance = rf"$\sigma^2$ = {color_var}"
-    rows = (f"all methods, {variance}", "LNTL, all variances", f"LNTL by its start, {variance}")
-    for row, what in zip(axes, rows, strict=True):
-        row[0].set_ylabel(what)
-        row[-1].axhline(np.log(8), color=OTHER, ls=":", lw=1)
-        row[-1].annotate(
-            "log 8, the most there can be", (0.98, np.log(8)), xycoords=("axes fraction", "data"),
-            xytext=(0, -3), textcoords="offset points", ha="right", va="top", fontsize=8,
-        )  # fmt: skip
-        legend(row[-1], row[0])
-        for axis in row:
-            axis.set(xlabel="epoch")
-            axis.set_xscale("log")
-            axis.xaxis.set_major_formatter("{x:g}")
-            tidy(axis)
+    figure, axes = subplots(2, 2, (9, 6.4))
+    figure.suptitle(heading, fontsize=11)
+    for axis, (name, (key, sign)) in zip(axes.flat, PANELS.items(), strict=True):
+        for label, (color, line, logs) in groups.items():
+            for log in logs:
+                if points := [(r["epoch"], sign * r[key]) for r in log if key in r]:
+                    axis.plot(*zip(*points, strict=True), color=color, ls=line, label=label, lw=1.5)
+        axis.set(title=name, xlabel="epoch", xscale="log")
+        axis.xaxis.set_major_formatter("{x:g}")
+        tidy(axis)
+    if log_loss:
+        axes[0, 1].set_yscale("log")
+        axes[0, 1].yaxis.set_major_formatter("{x:g}")
+    last = axes[1, 1]
+    last.axhline(np.log(8), color=OTHER, ls=":", lw=1)
+    last.annotate(
+        "log 8, that of a guess", (0.98, np.log(8)), xycoords=("axes fraction", "data"),
+        xytext=(0, -3), textcoords="offset points", ha="right", va="top", fontsize=9,
+    )  # fmt: skip
+    legend(figure, axes[0, 0], 5 if len(groups) == 5 else 4)
     save(figure, path)
+
+
+def by_method(runs, title, color_var):
+    """The groups of `draw_curves`: every method at one variance, all seeds. runs: of records.load_runs."""
+    logs = {m: [r["log"] for r in runs if (r["method"], r["options"]["color_var"]) == (m, color_var)] for m in METHODS}
+    order = sorted((m for m in METHODS if logs[m]), key=lambda m: [*COLORS, m].index(m))
+    return {title(m): (color, "-", logs[m]) for m, color in colors_of(order).items()}
+
+
+def by_variance(runs, method="lntl"):
+    """The groups of `draw_curves`: one method at every variance, all seeds."""
+    shades = colormaps["viridis"](np.linspace(0, 0.9, len(COLOR_VARS)))
+    return {
+        rf"$\sigma^2$ = {v}": (
+            shade, "-", [r["log"] for r in runs if (r["method"], r["options"]["color_var"]) == (method, v)]
+        )
+        for v, shade in zip(COLOR_VARS, shades, strict=True)
+    }  # fmt: skip
+
+
+def by_start(started):
+    """The groups of `draw_curves`: runs by the weights that they begin with. started: [(its name, log of a run)]."""
+    names = sorted({name for name, _ in started})
+    return {
+        name: (f"C{i}", LINES[i % len(LINES)], [log for other, log in started if other == name])
+        for i, name in enumerate(names)
+    }
 
 
 @plain
@@ -124,30 +174,27 @@ def draw_selection(path, logs, columns):
 
     logs: {label: [log of each seed]}; columns: {title: the record's name}.
     """
-    figure, axes = subplots(1, len(columns), (12, 3.6))
-    shades = colormaps["turbo"](np.linspace(0.05, 0.95, len(logs)))
+    figure, axes = subplots(1, len(columns), (11, 5))
+    logs = {label: seeds for label, seeds in logs.items() if seeds}
     for axis, (title, key) in zip(axes, columns.items(), strict=True):
         for i, (label, seeds) in enumerate(logs.items()):
+            style = {"color": f"C{i % 10}", "ls": LINES[i % len(LINES)], "marker": "os^Dv"[i % 5], "ms": 4, "lw": 1.5}
             for log in seeds:
-                axis.plot([r["epoch"] for r in log], [r[key] for r in log], color=shades[i], label=label, lw=1.5)
-        axis.set(title=title, xlabel="epoch")
+                axis.plot([r["epoch"] for r in log], [r[key] for r in log], label=label, **style)
+        axis.set(title=title, xlabel="epoch", ylabel="accuracy")
         tidy(axis)
-    legend(axes[-1])
+    legend(figure, axes[0], 2, fontsize=9)
     save(figure, path)
 
 
-def draw_run(row, run, color, label):
-    """Draws one run in the four panels of a row; a panel whose quantity the run does not have stays as it is."""
-    for axis, (key, sign) in zip(row, PANELS.values(), strict=True):
-        points = [(r["epoch"], sign * r[key]) for r in run["log"] if key in r]
-        if points:
-            axis.plot(*zip(*points, strict=True), color=color, label=label, lw=1.5)
-
-
-def legend(axis, of=None):
-    """One entry for all seeds of what is drawn in `of`, right of `axis`."""
-    handles = dict(zip(*reversed((of or axis).get_legend_handles_labels()), strict=True))
-    axis.legend(handles.values(), handles.keys(), frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+def legend(figure, axis, columns, **how):
+    """Below the panels, one entry for all seeds of what is drawn in `axis`; read row by row."""
+    handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    rows = -(-len(handles) // columns)
+    order = [i for column in range(columns) for i in range(column, rows * columns, columns) if i < len(handles)]
+    labels = [*handles]
+    how |= {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend([handles[labels[i]] for i in order], [labels[i] for i in order], **how)
 
 
 def tidy(axis):
@@ -155,26 +202,3 @@ def tidy(axis):
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="0.9", lw=0.7)
     axis.set_axisbelow(True)
-
-
-@plain
-def draw_sketch(path, color_var=0.02, count=400):
-    """Biased training points against unbiased test points: the colours of real images, by digit, at one variance.
-
-    Left, training: every digit keeps to its mean colour. Right, test: every digit comes in all colours.
-    """
-    data = build(color_var)
-    figure, axes = subplots(1, 2, (9, 3.4), sharey=True)
-    for axis, split, title, alpha in zip(
-        axes,
-        (data.train, data.test),
-        ("training: colour tells the digit", "test: colour tells nothing"),
-        (1, 0.45),
-        strict=True,
-    ):
-        hue = rgb_to_hsv(split.color[:count] / 255)[:, 0]
-        spread = np.linspace(-0.3, 0.3, 7)[np.arange(count) % 7]
-        axis.scatter(split.label[:count] + spread, hue, c=split.color[:count] / 255, s=22, alpha=alpha, linewidths=0)
-        axis.set(title=title, xlabel="digit", xticks=range(10))
-    axes[0].set_ylabel("hue of the image's colour")
-    save(figure, path)

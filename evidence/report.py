@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
@@ -12,6 +13,7 @@ from errors import UserError
 from evidence import comparison, selection, spread, studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
+from methods import METHODS
 from models.shipped import cell_name
 from run import health
 
@@ -38,7 +40,7 @@ def full_table(cells, runs):
     found = {(c["method"], c["color_var"]): c for c in cells}
     options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
     for method, color_var in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **found}:
-        published = PUBLISHED[method.split("_")[0]].get(color_var)
+        published = PUBLISHED.get(method.split("_")[0], {}).get(color_var)
         head = f"| {title(method)} | {color_var} | {number(published)} |"
         if not (cell := found.get((method, color_var))):
             rows.append(f"{head} not yet run |" + " |" * 8)
@@ -71,19 +73,19 @@ def summary(cells):
 
 
 def matrix(cells):
-    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary."""
-    found = {
-        (c["method"], c["color_var"]): f"**{measured(c)}**" + (f" ({c['n']})" if c["n"] > 1 else "") for c in cells
-    }
-    rows = ["| σ² | | " + " | ".join(map(str, COLOR_VARS)) + " |", "|" + "---|" * (len(COLOR_VARS) + 2)]
-    for method in {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells)}:
-        name = title(method)
+    """The paper's table in Markdown: a row a method, published and ours, a column a variance; and the summary.
+
+    The methods of the paper first, then the others of methods/; named settings have docs/REPRODUCTION.md.
+    """
+    found = {(c["method"], c["color_var"]): f"**{measured(c).replace(' ', '')}**" for c in cells}
+    rows = ["|σ²|" + "|".join(map(str, COLOR_VARS)) + "|", "|" + "---|" * (len(COLOR_VARS) + 1)]
+    methods = {**PUBLISHED, **dict.fromkeys(c["method"] for c in cells if c["method"] in METHODS)}
+    for method in methods:
         if method in PUBLISHED:
-            rows.append(f"| {name} | published | " + " | ".join(map(number, PUBLISHED[method].values())) + " |")
-            name = ""
-        ours = [found.get((method, v), "-") for v in COLOR_VARS]
-        rows.append(f"| {name} | ours | " + " | ".join(ours) + " |")
-    legend = "One seed each; where there are several, mean ± std of a sample (number of seeds). -: not yet run."
+            rows.append(f"|{title(method)}, published|" + "|".join(map(number, PUBLISHED[method].values())) + "|")
+        rows.append(f"|**{title(method)}**|" + "|".join(found.get((method, v), "-") for v in COLOR_VARS) + "|")
+    seeds = sorted({c["n"] for c in cells if c["n"] > 1 and c["method"] in methods})
+    legend = f"Bold: ours; ±: std of {' or '.join(map(str, seeds))} seeds, else one seed." if seeds else "Bold: ours."
     return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
 
 
@@ -105,11 +107,20 @@ def last_epochs(runs):
 
 
 def speed(root=ROOT):
-    """(all records of `python -m bench`, results/bench_*.json, side by side; their tables one by one)."""
+    """Of all records of `python -m bench`, results/bench_*.json: (in a line, side by side, their tables one by one)."""
     paths = sorted((root / "results").glob("bench_*.json"))
     found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
+
+    def faster(method):
+        times = sorted(f[method]["reference_ms"] / f[method]["float32_ms"] for f in found.values())
+        return f"{times[0]:.1f} to {times[-1]:.1f} times"
+
+    line = (
+        f"In float32 an LNTL iteration is {faster('lntl')}, a baseline iteration {faster('baseline')} as fast as in a "
+        f"straightforward rewrite of the original, on {len(found)} processors: [docs/SPEED.md](docs/SPEED.md)."
+    )
     one_by_one = [f"**{name}**: {tables.table(figures)}" for name, figures in found.items()]
-    return tables.comparison(found), "\n\n".join(one_by_one)
+    return line, tables.comparison(found), "\n\n".join(one_by_one)
 
 
 def cost(runs):
@@ -164,14 +175,14 @@ def texts(root=ROOT):
     cells = make_cells(runs)
     main = in_table(cells)
     table = full_table(main, runs)
-    side_by_side, one_by_one = speed(root)
+    in_a_line, side_by_side, one_by_one = speed(root)
     docs = root / "docs"
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
-        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": side_by_side}),
-        docs / "SPEED.md": fill(docs / "SPEED.md", {"speed": one_by_one}),
+        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
+        docs / "SPEED.md": fill(docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one}),
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
@@ -196,26 +207,45 @@ def texts(root=ROOT):
 
 
 def draw(folder, root=ROOT):
-    """Draws accuracy, confusion, curves, selection, sensitivity and sketch.png, and selection2.png if there is one."""
+    """Draws all pictures of the report in `folder`."""
     from common.picture import draw_confusion  # matplotlib is slow to import
     from evidence import figures
 
     runs = load_runs(root)
-    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, in_table(make_cells(runs)), title)
-    shown = [runs[n] for n in (cell_name("baseline", 0.02, 1), cell_name("lntl", 0.02, 1)) if n in runs]
-    matrices = [(f"{title(r['method'])}: {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown]
+    cells = make_cells(runs)
+    figures.draw_glance(folder / "glance.png", PUBLISHED, cells, title)
+    figures.draw_accuracy(folder / "accuracy.png", PUBLISHED, cells, title)
+    shown = [runs[n] for n in (cell_name(m, 0.02, 1) for m in figures.GLANCE) if n in runs]
+    matrices = [
+        (f"{title(r['method'])}: accuracy {r['metrics']['accuracy']:.4f}", r["metrics"]["confusion"]) for r in shown
+    ]
     draw_confusion(folder / "confusion.png", matrices, colors=MEAN_COLORS)
-    shown = {name: r for name, r in runs.items() if in_table([r])}
-    figures.draw_curves(folder / "curves.png", shown, {n: start(r["options"]) for n, r in shown.items()}, title)
+
+    at = "at σ² = 0.02"
+    everything = [*runs.values()]
+    groups = figures.by_method(everything, title, 0.02)
+    figures.draw_curves(folder / "curves.png", groups, f"the methods {at}, a line a seed", log_loss=True)
+    groups = figures.by_variance(everything)
+    figures.draw_curves(folder / "curves_variances.png", groups, "LNTL at every variance, a line a seed")
+    lntl = [
+        r for r in everything if in_table([r]) and (r["options"]["method"], r["options"]["color_var"]) == ("lntl", 0.02)
+    ]
+    groups = figures.by_start([(start_in_words(r), r["log"]) for r in lntl])
+    figures.draw_curves(folder / "curves_starts.png", groups, f"LNTL {at}, by the network that it starts from")
+
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {
-        "{}, μ {}, lr {}, λ {}, smoothing {}\nstart: {}".format(*setting): logs
-        for setting, logs in selection.first_list(runs).items()
+        f"{METHODS[m].title.split()[0]}: μ {mu}, λ {lambda_}, lr {lr}, smoothing {share}, start: {began}": logs
+        for (m, mu, lr, lambda_, share, began), logs in selection.first_list(runs).items()
     }
     figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
     if second := selection.curves(runs):
         figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
-    figures.draw_sketch(folder / "sketch.png")
+
+
+def start_in_words(run):
+    """Whose weights a run began with: "baseline, seed 2" for baseline_var0.020_draw0_seed2."""
+    return re.sub(r"_var[\d.]+(_draw0)?_seed", ", seed ", start(run["options"]) or "random weights")
 
 
 def rebuild(root=ROOT):

@@ -132,7 +132,7 @@ class LNTL(Baseline):
             "detach_h",
             number(int, 0, 10**6),
             0,
-            "for the first N epochs h learns from features that it does not influence (official README, note 3)",
+            "for the first N epochs h learns from features that it does not influence (advice of the original README)",
             metavar="N",
         ),
     )

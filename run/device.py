@@ -3,10 +3,15 @@
 import contextlib
 import ctypes
 import signal
+import time
 
 import torch
 
-from errors import Stopped, UserError
+from errors import Stopped, UserError, one_line
+
+ALWAYS = ("SIGINT", "SIGTERM")
+UNLESS_IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a closed window, a scheduler's warning; nohup: ignored
+EMULATED = 4  # times slower than float32, and a processor has no hardware for bfloat16
 
 
 def choose_device(option):
@@ -20,11 +25,44 @@ def choose_device(option):
         print("WARNING: no GPU is available, going on on the CPU")
     cuda = option.device != "cpu" and torch.cuda.is_available()
     torch.backends.cudnn.benchmark = option.cudnn_benchmark
+    if cuda:
+        try_gpu()
     tf32 = getattr(option, "precision", None) == "tf32"  # PyTorch's own default is tf32 in convolutions alone
     if tf32 and not cuda:
         raise UserError("--precision tf32 is arithmetic of a GPU, and this runs on the CPU; use float32 or bfloat16")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    if not cuda and getattr(option, "precision", None) == "bfloat16" and emulates_bfloat16():
+        print("WARNING: this processor has no hardware for bfloat16: an iteration takes ten times as long; use float32")
     return torch.device("cuda" if cuda else "cpu")
+
+
+def try_gpu():
+    """Computes something on the GPU. Raises UserError where PyTorch lists one that it cannot use."""
+    try:
+        (torch.ones(2).to("cuda") + 1).sum().item()
+    except RuntimeError as error:  # an old card, a driver that does not fit, another process that has it alone
+        reason = one_line(str(error).splitlines()[0])
+        raise UserError(f"the GPU cannot be used ({reason}); --device cpu computes without it") from None
+
+
+def matrix_rate(dtype, device, size):
+    """Best rate of a square matrix product, GFLOP/s."""
+    own = torch.Generator().manual_seed(0)  # the run's own random numbers stay what they are
+    a = torch.randn(size, size, generator=own).to(device, dtype)
+    best = 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def emulates_bfloat16():
+    """Whether the CPU multiplies so slowly in bfloat16 that it must have no hardware for it."""
+    cpu = torch.device("cpu")
+    return matrix_rate(torch.bfloat16, cpu, 256) < matrix_rate(torch.float32, cpu, 256) / EMULATED
 
 
 def keep_memory():
@@ -35,16 +73,22 @@ def keep_memory():
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
+def endings():
+    """The numbers of the signals that ask a program to save and leave."""
+    found = {name: getattr(signal, name) for name in (*ALWAYS, *UNLESS_IGNORED) if hasattr(signal, name)}
+    return [n for name, n in found.items() if name in ALWAYS or signal.getsignal(n) != signal.SIG_IGN]
+
+
 @contextlib.contextmanager
 def stops(trainer):
-    """SIGINT and SIGTERM stop the trainer after the iteration; an evaluation they end at once, by Stopped."""
+    """Such a signal stops the trainer after the iteration; an evaluation it ends at once, by Stopped."""
 
     def stop(number, _):
         trainer.stop = number
         if trainer.evaluating:
             raise Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in endings()}
     try:
         yield
     finally:

@@ -1,6 +1,5 @@
 """The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
 
-import contextlib
 import json
 import os
 import platform
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import numpy
 import torch
+from tqdm import tqdm
 
-from errors import Busy, UserError
+from errors import Busy, UserError, shown
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 
@@ -138,11 +138,8 @@ class RunFolder:
 
     def say(self, line):
         """Prints a line, and keeps it in log.txt with the time."""
-        from tqdm import tqdm
-
-        with contextlib.suppress(BrokenPipeError):  # whoever read the output has gone; the run goes on
-            tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+        with shown():
+            tqdm.write(line, file=sys.stdout)  # around the bar
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 

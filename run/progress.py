@@ -3,18 +3,37 @@
 import sys
 import time
 
+import torch
 from tqdm import tqdm
+
+BAR = "{desc} |{bar}| {figures} {rate_fmt} {remaining} left"
+OFTEN = 0.5  # seconds between two looks at the figures
+SHORT = {"accuracy": "label", "bias_accuracy": "h"}  # what they are called on the bar; the first metric is the loss
+
+
+class Bar(tqdm):
+    """tqdm's bar with a place for figures; its own has a comma before them."""
+
+    figures = ""
+
+    @property
+    def format_dict(self):
+        return super().format_dict | {"figures": self.figures}
 
 
 class Progress:
-    """One bar over all iterations of a run, with the losses and the time left."""
+    """One bar over all iterations of a run, with three figures of the last batch and the time left."""
 
     def __init__(self, option, run, per_epoch, done):
         """per_epoch: iterations of an epoch; done: iterations finished by an earlier process."""
         self.option, self.run, self.per_epoch = option, run, per_epoch
         self.start, self.done = time.perf_counter(), done
         self.total = option.max_step * per_epoch
-        self.bar = tqdm(total=self.total, initial=done, unit="it", disable=not sys.stderr.isatty(), smoothing=0.02)
+        self.looked = -OFTEN
+        self.bar = Bar(
+            total=self.total, initial=done, unit="it", disable=not sys.stderr.isatty(), bar_format=BAR,
+            dynamic_ncols=True, mininterval=OFTEN, miniters=1, smoothing=0.05,
+        )  # fmt: skip
 
     def __enter__(self):
         return self
@@ -23,13 +42,16 @@ class Progress:
         self.bar.close()
 
     def iteration(self, epoch, iteration, names, measured):
-        """After every iteration. Reads the losses every `log_step` ones, on the CPU only: on a GPU reading waits."""
-        self.bar.update()
-        if iteration % self.option.log_step or measured[0].is_cuda or self.bar.disable:
+        """After every iteration, with what `update` returned. Reads it rarely on a GPU, which it would wait for."""
+        if self.bar.disable:
             return
-        shown = {name: f"{value.item():.4f}" for name, value in zip(names, measured, strict=True)}
-        self.bar.set_description(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
-        self.bar.set_postfix(shown)
+        now = time.perf_counter()
+        rarely = measured[0].is_cuda
+        if (iteration - 1) % self.option.log_step == 0 if rarely else now - self.looked >= OFTEN:
+            self.looked = now
+            self.bar.set_description_str(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
+            self.bar.figures = figures(names, measured)
+        self.bar.update()
 
     def epoch(self, record):
         """After every epoch: a line with its record and the time left."""
@@ -41,3 +63,12 @@ class Progress:
             f"epoch {record['epoch']}/{self.option.max_step}  lr {record['lr']:g}  {shown}  "
             f"{record['seconds']:.1f} s  left {tqdm.format_interval(left)}"
         )
+
+
+def figures(names, measured):
+    """The loss, and the accuracies of the label and of h where there are any: `loss 0.412 label 0.812 h 0.334`."""
+    if measured[0].is_cuda:
+        torch.cuda.synchronize()  # the iteration may run on a stream of its own
+    shown = [(i, "loss" if i == 0 else SHORT[name]) for i, name in enumerate(names) if i == 0 or name in SHORT]
+    values = torch.stack([measured[i].detach().float() for i, _ in shown]).tolist()
+    return " ".join(f"{name} {value:.3f}" for (_, name), value in zip(shown, values, strict=True))

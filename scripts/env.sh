@@ -11,7 +11,7 @@
 ROOT=$PWD
 IMAGE=learning-not-to-learn
 PACKAGES="torch torchvision numpy tqdm PIL matplotlib"
-DEV_PACKAGES="pytest hypothesis ruff"
+DEV_PACKAGES="pytest hypothesis ruff importlinter"
 
 say() { echo "$*" >&2; }
 
@@ -22,16 +22,25 @@ die() {
 
 # ---------------------------------------------------------------------------------------------------- flags
 
+# underscored FLAG: --color-var=a-b -> --color_var=a-b; to the programs - and _ are the same in a flag.
+underscored() {
+  local name=${1%%=*} rest=""
+  case $1 in *=*) rest="=${1#*=}" ;; esac
+  case $name in --*) name=${name#--} name=--${name//-/_} ;; esac
+  printf '%s' "$name$rest"
+}
+
 # value_of NAMES FLAGS...: prints the value of the last flag that is one of NAMES ("--exp_name -e"); fails without one.
 value_of() {
-  local names=" $1 " value="" found=1
+  local names=" $1 " value="" found=1 flag
   shift
   while [ $# -gt 0 ]; do
-    case $1 in
-      --*=*) if [[ $names == *" ${1%%=*} "* ]]; then value=${1#*=} found=0; fi ;;
-      --*) if [[ $names == *" $1 "* ]]; then value=${2-} found=0; fi ;;
-      -?) if [[ $names == *" $1 "* ]]; then value=${2-} found=0; fi ;;
-      -?*) if [[ $names == *" ${1:0:2} "* ]]; then value=${1:2} found=0; fi ;;
+    flag=$(underscored "$1")
+    case $flag in
+      --*=*) if [[ $names == *" ${flag%%=*} "* ]]; then value=${flag#*=} found=0; fi ;;
+      --*) if [[ $names == *" $flag "* ]]; then value=${2-} found=0; fi ;;
+      -?) if [[ $names == *" $flag "* ]]; then value=${2-} found=0; fi ;;
+      -?*) if [[ $names == *" ${flag:0:2} "* ]]; then value=${flag:2} found=0; fi ;;
     esac
     shift
   done
@@ -47,7 +56,16 @@ three_decimals() {
   [[ $1 =~ ^[0-9.]+([eE][-+]?[0-9]+)?$ ]] && LC_ALL=C printf '%.3f' "$1" 2>/dev/null
 }
 
-absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$2" "$1" ;; esac; }
+# absolute PATH FOLDER: PATH as seen from FOLDER, ~ as the home folder.
+absolute() {
+  # shellcheck disable=SC2088  # it is meant as a letter
+  case $1 in
+    "~") printf '%s' "$HOME" ;;
+    "~/"*) printf '%s/%s' "$HOME" "${1#"~/"}" ;;
+    /*) printf '%s' "$1" ;;
+    *) printf '%s/%s' "$2" "$1" ;;
+  esac
+}
 
 # absolute_paths FOLDER FLAGS...: sets FLAGS to the same flags with paths relative to FOLDER made absolute.
 absolute_paths() {
@@ -55,20 +73,57 @@ absolute_paths() {
   shift
   FLAGS=()
   while [ $# -gt 0 ]; do
-    flag=${1%%=*}
-    case $1 in
+    flag=$(underscored "$1")
+    case $flag in
       --data_dir | --save_dir | --checkpoint | --from)
-        FLAGS+=("$1")
+        FLAGS+=("$flag")
         if [ $# -gt 1 ]; then
           shift
           FLAGS+=("$(absolute "$1" "$folder")")
         fi
         ;;
-      --data_dir=* | --save_dir=* | --checkpoint=* | --from=*) FLAGS+=("$flag=$(absolute "${1#*=}" "$folder")") ;;
+      --data_dir=* | --save_dir=* | --checkpoint=* | --from=*)
+        FLAGS+=("${flag%%=*}=$(absolute "${flag#*=}" "$folder")")
+        ;;
       *) FLAGS+=("$1") ;;
     esac
     shift
   done
+}
+
+# from_here FLAGS...: sets FLAGS so that paths, and those that are printed, are right where the user stands.
+from_here() {
+  if [ "$CALLED_FROM" = "$ROOT" ]; then
+    FLAGS=("$@")
+  else
+    absolute_paths "$CALLED_FROM" "$@"
+    if ! has_flag --save_dir "$@"; then FLAGS=(--save_dir "$ROOT/checkpoint" ${FLAGS[@]+"${FLAGS[@]}"}); fi
+  fi
+}
+
+# quoted WORDS...: the words as they can be typed.
+quoted() {
+  local word line=""
+  for word in "$@"; do line+=" $(printf '%q' "$word")"; done
+  printf '%s' "${line# }"
+}
+
+# typed SCRIPT FLAGS...: tells the programs what was typed, so that they print commands that work here.
+typed() {
+  LNTL_COMMAND=$(quoted bash "$1")
+  LNTL_RESUME=$(quoted bash "$@")
+  if ! has_flag --resume "$@"; then LNTL_RESUME+=" --resume"; fi
+  export LNTL_COMMAND LNTL_RESUME
+}
+
+# help_of SCRIPT PROGRAM: prints the head of SCRIPT, the variables, and, where an environment is there, PROGRAM's flags.
+help_of() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1" | sed '/^Another shell/,$d'
+  printf '\n%s\n\n' "Variables:"
+  sed -n 's/^#   LNTL_/  LNTL_/p' scripts/env.sh
+  printf '\n'
+  if python_is_here; then exec "$PYTHON" "$2" --help; fi
+  echo "The flags of $2 are listed here once there is an environment; \`bash $1\` makes one (several minutes, 5.5 GB)."
 }
 
 # ---------------------------------------------------------------------------------------------- where to run
@@ -106,7 +161,7 @@ run_in_docker() {
   say "environment: docker image $IMAGE (LNTL_RUNTIME=local runs without docker)"
   docker build -t "$IMAGE" . >&2 || die "docker could not build the image (its message is above)"
   mkdir -p checkpoint
-  options=(--rm --init -e CUDA_VISIBLE_DEVICES -e OMP_NUM_THREADS -v "$ROOT/checkpoint:/app/checkpoint")
+  options=(--rm --init -e CUDA_VISIBLE_DEVICES -e OMP_NUM_THREADS -e LNTL_COMMAND -e LNTL_RESUME -v "$ROOT/checkpoint:/app/checkpoint")
   if docker_info SecurityOptions | grep rootless >/dev/null; then
     options+=(--user 0:0) # root of a rootless container is the user outside
   else
@@ -163,13 +218,21 @@ complete() { # complete base|dev: whether .venv holds what is asked for
     { [ "$1" != dev ] || installed requirements/dev.txt; }
 }
 
-# install FILE PIP_ARGUMENTS...: installs FILE into .venv, and keeps a copy of it as the mark of completion.
+# install FILE PIP_ARGUMENTS...: installs FILE into .venv, and keeps a copy of it as the mark of completion. In place of
+# pip's hundred lines it says now and then how far it is; what pip says of a failure is shown.
 install() {
-  local quiet=--quiet
-  if [ -t 2 ]; then quiet=; fi
+  local status=0 teller
   say "environment: installing $1 into .venv"
-  PIP_USER=0 .venv/bin/python -m pip install --disable-pip-version-check --no-input $quiet "${@:2}" -r "$1" >&2 ||
-    die "pip could not install $1 (its message is above); give the same command again to go on"
+  (
+    while sleep 20 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+      say "environment: still installing, $(du -sm .venv | cut -f1) MB so far"
+    done
+  ) 9>&- &
+  teller=$!
+  PIP_USER=0 .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet "${@:2}" -r "$1" >&2 ||
+    status=$?
+  { kill $teller && wait $teller; } 2>/dev/null || true
+  [ $status = 0 ] || die "pip could not install $1 (its message is above); give the same command again to go on"
   cp "$1" .venv/installing
   mv .venv/installing "$(copy_of "$1")"
 }
@@ -238,4 +301,14 @@ use_python() {
   fi
   make_venv "$1"
   PYTHON=.venv/bin/python
+}
+
+# python_is_here: sets PYTHON to a Python that has the packages already, and fails where there is none.
+python_is_here() {
+  PYTHON=
+  for PYTHON in ${LNTL_PYTHON:+"$LNTL_PYTHON"} ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} .venv/bin/python; do
+    # shellcheck disable=SC2086  # a list of words
+    if missing=$(lacks "$PYTHON" $PACKAGES) && [ -z "$missing" ]; then return; fi
+  done
+  return 1
 }

@@ -19,11 +19,11 @@ use_python dev
 "$PYTHON" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 2)' ||
   die "PyTorch ($PYTHON) finds no GPU here; install a GPU driver"
 
-"$PYTHON" -m pytest tests/test_cuda_graph.py -q
+"$PYTHON" -m pytest tests/run/test_cuda_graph.py -q
 if [ $# -gt 0 ]; then "$PYTHON" -m tests.check_golden --device cuda "$@"; fi
-"$PYTHON" bench.py --device cuda --json "results/bench_$name.json"
+"$PYTHON" -m bench --device cuda --json "results/bench_$name.json"
 for precision in float32 tf32 bfloat16; do
   time "$PYTHON" train.py -e "gpu_$precision" --method lntl --color_var 0.02 --random_seed 1 --device cuda \
-    --precision "$precision" --resume
+    --precision "$precision" --continue
 done
 if [ "${LNTL_CELLS:-28}" != 0 ]; then time "$PYTHON" reproduce.py --device cuda; fi

@@ -13,10 +13,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def shared(*parts):
-    """The path of a file beside the repository, or a skip with the reason where it is absent."""
+    """The path of a file beside the repository, or a skip; the reason is always the same, so that it is said once."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"../shared/{'/'.join(parts)} is not here")
+        pytest.skip("recordings of the authors' code and their files (../shared) are no part of a clone")
     return path
 
 

@@ -37,10 +37,11 @@ def start(*arguments, program=("train.py",)):
     return subprocess.Popen(line, cwd=ROOT, env=PATIENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run(*arguments, program=("train.py",), **how):
+def run(*arguments, program=("train.py",), encoding="utf-8", **environment):
     """Runs train.py, or another program, to its end; returns the finished process."""
     line = [sys.executable, *program, *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, env=PATIENT, capture_output=True, text=True, timeout=600, **how)
+    own = PATIENT | environment
+    return subprocess.run(line, cwd=ROOT, env=own, capture_output=True, encoding=encoding, timeout=600)
 
 
 def wait_for(process, path, text):

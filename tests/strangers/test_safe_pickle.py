@@ -5,7 +5,6 @@ import os
 import pickle
 import random
 import tempfile
-import time
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -161,12 +160,10 @@ def test_the_canary_sings():
 @pytest.mark.parametrize("name", FILES)
 def test_hostile_files_end_in_one_line(tmp_path, name):
     content, part = FILES[name]
-    started = time.monotonic()
     with pytest.raises(UserError) as caught:
         check(tmp_path, content)
     assert part in hostile.message_of(caught.value)
     assert str(tmp_path) in str(caught.value)
-    assert time.monotonic() - started < 2
     assert not CANARY.exists()
 
 

@@ -1,0 +1,68 @@
+"""Biased-MNIST's grid, records and table."""
+
+import json
+
+import pytest
+
+import reproduce
+from dataset.biased_mnist import RHOS
+from errors import UserError
+from evidence import biased
+from evidence.records import ROOT
+
+
+def grid(tmp_path, *more):
+    flags = ["--dataset", "biased_mnist", "--save_dir", str(tmp_path), "--device", "cpu", *more]
+    return biased.make_grid(reproduce.parser().parse_args(flags))
+
+
+def write(folder, accuracy=0.5, **changes):
+    """Writes the records of a finished run of LNTL at ρ = 0.99, run 2."""
+    name = "lntl_rho0.99_seed2"
+    option = {"method": "lntl", "rho": 0.99, "random_seed": 2, "data_seed": 1, "max_step": 10, "lr_decay_period": 4}
+    groups = [{"y": "0", "b": "red", "n": 10_000, "accuracy": accuracy}]
+    metrics = {"accuracy": accuracy, "n": 10_000, "groups": groups}
+    metrics |= {"mean_group_accuracy": accuracy, "worst_group_accuracy": accuracy}
+    log = [{"epoch": e + 1, "test_accuracy": accuracy, "seconds": 60} for e in range(10)]
+    (folder / name).mkdir(parents=True)
+    for file, content in (("options", option | changes), ("environment", {}), ("metrics", metrics)):
+        (folder / name / f"{file}.json").write_text(json.dumps(content))
+    (folder / name / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in log))
+    return folder / name
+
+
+def test_the_grid_is_what_was_fixed(tmp_path):
+    cells = grid(tmp_path)
+    assert len(cells) == 4 * 4 * 3
+    seen = {c.name: c for c in cells}
+    lntl = seen["lntl_rho0.995_seed3"]
+    assert (lntl.option.data_seed, lntl.option.max_step, lntl.option.lr_decay_period, lntl.option.lr) == (2, 10, 4, 0.001)
+    assert lntl.baseline is seen["baseline_rho0.995_seed3"]
+    assert seen["lntl_plus_rho0.995_seed3"].start is None
+    assert [c.name for c in grid(tmp_path, "--rhos", "0.99", "--seeds", "1")] == [
+        f"{m}_rho0.99_seed1" for m in biased.COMPARED
+    ]
+
+
+def test_records_are_checked_and_counted(tmp_path):
+    folder = write(tmp_path / "checkpoint", 0.75)
+    root = tmp_path / "root"
+    assert biased.add(tmp_path / "checkpoint", root) == [folder.name]
+    assert biased.add(tmp_path / "checkpoint", root) == []
+    runs = biased.load_runs(root)
+    assert biased.figures(runs, "lntl", 0.99, "accuracy") == [0.75]
+    text = biased.table(runs)
+    assert "| LNTL | unbiased | - | - | - | 0.7500 |" in text
+    assert "1 of the 48 runs are done" in text
+    assert biased.shown([0.5, 0.7]) == "0.6000 ± 0.1414 (2)"
+
+
+@pytest.mark.parametrize("changes", [{"rho": 0.995}, {"data_seed": 0}, {"max_step": 9}, {"method": "baseline"}])
+def test_a_record_that_is_not_of_its_name_is_refused(tmp_path, changes):
+    with pytest.raises(UserError, match="not those of a finished run"):
+        biased.read_run(write(tmp_path, **changes))
+
+
+def test_committed_records_are_whole():
+    for run in biased.load_runs(ROOT).values():
+        assert run["options"]["rho"] in RHOS
