@@ -2,10 +2,11 @@
 
 import argparse
 
-from common import Parser, count, name, number, pattern, seed, switch
+from common import Parser, count, name, number, path, pattern, seed, switch
 from dataset import data_sets
 from errors import UserError
 from methods import METHODS, kind, owners
+from run.recorded import OR_START
 
 DATA_SPLITS = ("train", "test")
 TRAIN_USAGE = """
@@ -14,7 +15,8 @@ TRAIN_USAGE = """
   python train.py -e lntl_var0.020 --resume               after any interruption"""
 TEST_USAGE = """
   python test.py -e lntl_var0.020
-  python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth"""
+  python test.py checkpoints/lntl_var0.020.pth            method, variance and data are those of the weights
+  python test.py unnamed.pth --method baseline --color_var 0.02      where neither the file nor its name tells"""
 NOTHING_LEFT = {  # official flags
     "data_split": "training uses the training images; test.py takes the flag",
     "n_class": "there are ten digits",
@@ -48,7 +50,7 @@ def add_common(parser):
     group = parser.add_argument_group("experiment")
     group.add_argument("-e", "--exp_name", type=name, help="name of the experiment (required; official)")
     group.add_argument(
-        "--save_dir", default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
+        "--save_dir", type=path, default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
     )
     methods = "; ".join(f"{m.name}: {m.help}" for m in METHODS.values())
     group.add_argument("--method", choices=tuple(METHODS), help=f"{methods} [lntl]")
@@ -125,11 +127,13 @@ def train_parser():
     group = parser.add_argument_group("start and stop")
     group.add_argument(
         "--checkpoint",
+        type=path,
         metavar="FILE",
         help="weights to start from, official ones too [where one is needed: the shipped baseline of the variance]",
     )
     sha256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
     group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
+    group.add_argument("--data_sha256", type=sha256, metavar="HEX", help="train on this very data [recorded]")
     group.add_argument("--from_scratch", action="store_true", help="start from random weights")
     group.add_argument(
         "--pretrain",
@@ -141,7 +145,14 @@ def train_parser():
     group.add_argument(
         "--resume",
         action="store_true",
-        help="continue the experiment, if it has begun; its flags need not be given again",
+        help="go on with the experiment; its flags need not be given again",
+    )
+    group.add_argument(
+        "--continue",
+        action="store_const",
+        dest="resume",
+        const=OR_START,
+        help="--resume where the experiment has begun, and where it has not, begin it (for scripts)",
     )
     add_from(group)
     group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
@@ -173,9 +184,11 @@ def add_from(group):
     group.add_argument(
         "--from",
         dest="from_",
+        type=path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="repeat a run from its options.json (and the environment.json beside it); flags that are given override",
+        help="repeat a run from its options.json (and the environment.json beside it), or from the folder that has "
+        "both; flags that are given override",
     )
 
 
@@ -186,8 +199,15 @@ def test_parser():
     )
     add_common(parser)
     group = parser.add_argument_group("what is evaluated")
+    group.add_argument("file", nargs="?", type=path, metavar="FILE", help="weights, as --checkpoint")
     group.add_argument(
-        "--checkpoint", metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
+        "--checkpoint", type=path, metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
+    )
+    group.add_argument(
+        "--anyway",
+        action="store_true",
+        help="evaluate on other data, or as another method, than the weights were trained with: without it that is an "
+        "error",
     )
     group.add_argument(
         "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"

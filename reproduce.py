@@ -24,7 +24,7 @@ import common.before_torch
 import common
 from dataset.colored_mnist import COLOR_VARS
 from errors import Busy, UserError, exits, one_line
-from evidence import records, report, slurm, studies
+from evidence import biased, records, report, slurm, studies
 from evidence.grid import PAPER, make_grid, overview, print_plan
 from methods import METHODS
 from run.device import choose_device, endings
@@ -38,6 +38,14 @@ def parser():
     parser = common.Parser(prog="reproduce.py", description="Runs the paper's table. Defaults in [brackets].")
     group = parser.add_argument_group("the grid")
     group.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=PAPER, help="[the paper's four]")
+    group.add_argument(
+        "--dataset",
+        choices=("colored_mnist", "biased_mnist"),
+        default="colored_mnist",
+        help="the paper's table, or the one of docs/BIASED_MNIST.md [colored_mnist]",
+    )
+    share = common.number(float, 0, 1)
+    group.add_argument("--rhos", nargs="+", type=share, help="of Biased-MNIST [the published four]")
     sigma = common.number(float, 0, 1, open_low=True)
     group.add_argument("--color_vars", nargs="+", type=sigma, default=COLOR_VARS, help="[the paper's seven]")
     group.add_argument(
@@ -59,8 +67,10 @@ def parser():
         help="of every cell, the learning rate cut after 0.4 and 0.8 of them "
         "[100 on a GPU; on a CPU baseline 100, gray 40, lntl and blindeye 20]",
     )
-    group.add_argument("--save_dir", default="./checkpoint/", help="folder of the runs [./checkpoint/]")
-    group.add_argument("--data_dir", help="folder of released files [unset: the data is built]")
+    group.add_argument(
+        "--save_dir", type=common.path, default="./checkpoint/", help="folder of the runs [./checkpoint/]"
+    )
+    group.add_argument("--data_dir", type=common.path, help="folder of released files [unset: the data is built]")
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     group.add_argument("--threads", type=common.number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     group = parser.add_argument_group("instead of running it here")
@@ -152,19 +162,25 @@ def work(cells):
 @exits
 def main(arguments=None):
     option = parser().parse_args(arguments)
+    is_biased = option.dataset == "biased_mnist"
     if option.add:
-        print("kept the records of:", *records.add(option.save_dir) or ["no run, as none has finished since"])
+        names = biased.add(option.save_dir, records.ROOT) if is_biased else records.add(option.save_dir)
+        print("kept the records of:", *names or ["no run, as none has finished since"])
     if option.report:
         report.rebuild()
         print("written: results/, checkpoints/README.md, README.md, docs/")
     if option.add or option.report:
         return 0
     table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs
+    if is_biased and (table or option.studies or option.data_dir):
+        raise UserError("--dataset biased_mnist has methods and epochs of its own; give --rhos or --seeds alone")
+    if option.rhos and not is_biased:
+        raise UserError("--rhos belongs to --dataset biased_mnist; leave it out")
     if option.studies and table:
         raise UserError("--methods, --color_vars and --epochs are for the table; --studies have their own (studies.py)")
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
-    cells = make_grid(option)
+    cells = biased.make_grid(option) if is_biased else make_grid(option)
     if option.dry_run:
         print_plan(cells)
         return 0

@@ -1,63 +1,180 @@
 """Evaluates the weights of an experiment, or any weights file, on the test images.
 
-python test.py -e lntl_var0.020
-python test.py -e official --method baseline --color_var 0.02 --checkpoint pretrained_var0.020.pth
+python test.py -e lntl_var0.020                                       # checkpoint/lntl_var0.020/final.pth
+python test.py checkpoints/lntl_var0.020.pth
+python test.py unnamed.pth --method baseline --color_var 0.02         # where neither the file nor its name tells
+
+Method, variance and data are those of the weights. The metrics.json of a run is written by its own evaluation alone: of
+its final.pth, on its own test images. Every other evaluation goes to a file of its own name.
 """
 
+import argparse
+import hashlib
+import re
 import sys
 from pathlib import Path
 
 import common.before_torch  # noqa: F401
 
 # isort: split
-import methods
 import option as options
+from common import same_path
 from dataset import data_sets
 from errors import UserError, exits
-from models import FeatureExtractor, LabelClassifier
-from models.checkpoint import load_weights
+from methods import METHODS
+from models.checkpoint import load_weights, read_torch_file
+from models.shipped import sha256_of
+from run import recorded
 from run.device import choose_device
 from run.evaluate import report
 from run.folder import read_options
+from run.networks import build
+
+HERE = {"device", "cuda", "threads", "cudnn_benchmark"}  # options that are this command's, whatever is recorded
+WORDS = {name: name for name in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}  # in file names
+METHOD = re.compile(rf"(?<![a-z])({'|'.join(WORDS)})(?![a-z])")
+VARIANCE = re.compile(r"var_?([01]\.[0-9]+)")
 
 
-def adopt_recorded(option, run):
-    """Takes method and data from the experiment's own options where the command line does not give them."""
-    recorded = read_options(run)
-    if option.train_baseline:
-        option.method = "baseline"
-    names = ["method", "color_var"]
-    if option.data_dir is None and option.data_seed is None:  # a folder or a seed: what is recorded may be both
-        names.append("data_seed" if recorded.get("data_dir") is None else "data_dir")
-    for name in names:
-        if getattr(option, name) is None:
-            setattr(option, name, recorded.get(name))
+def find_weights(given):
+    """(path of the weights, folder of the experiment or None) that the flags name. Raises UserError."""
+    file, checkpoint, name = given.pop("file", None), given.pop("checkpoint", None), given.get("exp_name")
+    if file and checkpoint and not same_path(file, checkpoint):
+        raise UserError(f"{file} and --checkpoint {checkpoint} are two files; give one of them")
+    run = Path(given.get("save_dir", "checkpoint"), name) if name else None
+    if not (file or checkpoint or run):
+        raise UserError("there is nothing to evaluate; give an experiment, -e NAME, or a weights file")
+    weights = Path(file or checkpoint or run / "final.pth")
+    if not weights.exists():
+        what = "does not exist" if file or checkpoint else f"does not exist: {run} has not been trained to its end"
+        train_first = f"train first (train.py -e {name}), or " if name else ""
+        raise UserError(f"{weights} {what}; {train_first}give another weights file")
+    if run is None and (weights.parent / "options.json").exists():
+        run = weights.resolve().parent
+    return weights, run
+
+
+def said_of(weights):
+    """The options with which weights were trained: by the file, by the run in whose folder it lies, or by its name."""
+    content = read_torch_file(weights)
+    if isinstance(content, dict) and isinstance(content.get("option"), dict):
+        return content["option"]
+    if found := read_options(weights.resolve().parent):
+        return found
+    said = {}
+    for text in (weights.resolve().parent.name, weights.name):
+        for name, values in (
+            ("method", {WORDS[word] for word in METHOD.findall(text)}),
+            ("color_var", {float(number) for number in VARIANCE.findall(text)}),
+        ):
+            if len(values) == 1:
+                said[name] = values.pop()
+    return said
+
+
+def merge(weights, said, given):
+    """(options of the evaluation, what contradicts the weights): those said of them, and those given. Raises UserError.
+
+    Whether another --data_dir has the same data is seen once it is loaded.
+    """
+    if given.pop("train_baseline", False) and given.setdefault("method", "baseline") != "baseline":
+        raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
+    told = {k: v for k, v in recorded.usable(said).items() if k not in HERE | {"train_baseline"}}
+    if (
+        not told.get("dataset")
+        and "color_var" not in told | given
+        and given.get("dataset", "colored_mnist") == "colored_mnist"
+    ):
+        raise UserError(f"neither {weights} nor its name tells how it was trained; give --method and --color_var")
+    flags = sorted(recorded.names_of_data() & given.keys() - {"data_dir"})
+    against = [
+        f"--{name} {said[name]}, not {given[name]}" for name in flags if said.get(name, given[name]) != given[name]
+    ]
+    for flag in given:
+        for name in recorded.ended_by(flag, told.get("dataset")):
+            told.pop(name, None)
+    defaults = vars(options.test_parser().parse_args([]))
+    option = argparse.Namespace(**defaults | {k: v for k, v in told.items() if v is not None or k not in defaults})
+    vars(option).update(given)
+    where = told.get("data_dir")
+    if where and not given.get("data_dir") and not Path(where).is_dir():
+        raise UserError(
+            f"{weights} was trained on the data in {where}, which is not here; give --data_dir, where it is"
+        )
+    return option, against
+
+
+def compare_data(weights, said, given, found):
+    """(what contradicts the weights, a note or None) of the data that was loaded. found: its fingerprint."""
+    before, now = said.get("data_dir"), given.get("data_dir")
+    if said.get("data_sha256"):
+        if said["data_sha256"] == found:
+            return [], None
+        return [f"data of the SHA-256 {said['data_sha256'][:12]}..., not {found[:12]}..."], None
+    if now is None or "data_seed" not in said or same_path(before, now):
+        return [], None
+    if before is None:
+        return ["data that was built", f"not that in --data_dir {now}"], None
+    if Path(before).is_dir():
+        return [f"--data_dir {before}, not {now}"], None
+    return [], f"note: {weights} has no record of its data, so that in {now} cannot be compared with it"
+
+
+def file_name(option, data, weights):
+    """A name of its own for an evaluation that is not the one of a run: the same for the same evaluation alone."""
+    label = weights.stem if weights.stem.startswith(tuple(WORDS)) else f"{weights.resolve().parent.name}_{weights.stem}"
+    setting = re.sub(r"[^A-Za-z0-9.]+", "_", data.setting(option)).strip("_")[-40:]
+    which = f"{sha256_of(weights)} {option.data_sha256} {option.method} {option.data_split}"
+    key = hashlib.sha256(which.encode()).hexdigest()[:6]
+    return f"evaluation_{label}_{setting}_{option.data_split}_{key}"
 
 
 @exits
 def main(arguments=None):
-    option = options.test_parser().parse_args(arguments)
-    if option.exp_name is None:
-        raise UserError("an experiment needs a name: -e NAME")
-    run = Path(option.save_dir, option.exp_name)
-    adopt_recorded(option, run)
+    given = recorded.parse_alone(options.test_parser, arguments)
+    weights, run = find_weights(given)
+    said = said_of(weights)
+    anyway = given.pop("anyway", False)
+    option, against = merge(weights, said, given)
+    if against and not anyway:
+        refuse(weights, against)
+    if run is None:
+        run = Path(option.save_dir, re.sub(r"[^A-Za-z0-9_.+=-]", "_", f"test_{weights.stem}")[:100])
+    option.exp_name, option.save_dir = run.name, str(run.parent)
+    option.data_split = option.data_split or "test"
     options.resolve(option)
-    for note in options.notes(option):
-        if "--data_split" not in note:  # it has its meaning here
-            print(note)
-    weights = Path(option.checkpoint) if option.checkpoint else run / "final.pth"
-    if not weights.exists():
-        what = "does not exist" if option.checkpoint else f"does not exist: {run} has not been trained to its end"
-        raise UserError(f"{weights} {what}; train first (train.py -e {option.exp_name}), or give --checkpoint FILE")
     device = choose_device(option)
-    f, g = FeatureExtractor(), LabelClassifier()
+    data = data_sets()[option.dataset](option, device, grey=METHODS[option.method].grey)
+    option.data_sha256 = data.fingerprint()
+    other_data, note = compare_data(weights, said, given, option.data_sha256)
+    if other_data and not (anyway or against):
+        refuse(weights, other_data)
+    print(
+        f"weights {weights}: {option.method}, {data.setting(option)}, split {option.data_split}, data "
+        f"{getattr(option, 'data_dir', None) or 'built here'} (SHA-256 {option.data_sha256[:12]}...)"
+    )
+    for line in [note] if note else []:
+        print(line)
+    for line in options.notes(argparse.Namespace(**given)):
+        if "--data_split" not in line:  # it has its meaning here
+            print(line)
+    f, g, _ = build(option, data, "random")
     load_weights(weights, f, g)
     f.to(device), g.to(device)
-    data = data_sets()[option.dataset](option, device, grey=methods.METHODS[option.method].grey)
     run.mkdir(parents=True, exist_ok=True)
-    tests = data.test if option.data_split == "test" else {"train": data.train}
-    report(option, run, f, g, data, weights, tests=tests)
+    is_test = option.data_split == "test"
+    own = is_test and not (against or other_data) and same_path(weights, run / "final.pth")
+    name = "metrics" if own else file_name(option, data, weights)
+    report(option, run, f, g, data, weights, name=name, tests=data.test if is_test else {"train": data.train})
     return 0
+
+
+def refuse(weights, against):
+    """Raises the UserError of flags, or of data, that contradict the weights."""
+    raise UserError(
+        f"{weights} was trained with {', '.join(against)}; leave the flag out, or put that data back; "
+        "to evaluate it like this on purpose, say --anyway"
+    )
 
 
 if __name__ == "__main__":

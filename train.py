@@ -23,11 +23,11 @@ from errors import Stopped, UserError, exits
 from evidence import compare
 from methods import METHODS
 from models.checkpoint import load_weights
-from run import recorded
+from run import health, recorded
 from run.device import choose_device, stops
 from run.evaluate import report
 from run.folder import RunFolder
-from run.start import pin_start, starting_weights
+from run.start import pin_data, pin_start, starting_weights
 from trainer import Trainer
 
 DRY_RUN = 64  # held-out images at most
@@ -42,13 +42,17 @@ def train(option):
         return status
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = prepare(option, run, method)
+        data = data_sets()[option.dataset](option, device, grey=method.grey)
+        pin_data(option, data, run.path)
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
             run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
             return 0
+        if not state:
+            (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+            run.write_options(option)
         for note in options.notes(option):
             print(note)
 
-        data = data_sets()[option.dataset](option, device, grey=method.grey)
         trainer = Trainer(option, data, run, device)
         for line in data.overview().splitlines():
             run.say(line)
@@ -56,7 +60,8 @@ def train(option):
             go_on(trainer, state)
         elif start := starting_weights(option, method):
             trainer.method.start_from(load_weights(start, trainer.method.f, trainer.method.g))
-            run.say(f"starting from the weights {start}")
+            known = health.measure_start(trainer.method, trainer.train)
+            run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
 
         with stops(trainer):
             run.say(
@@ -115,7 +120,7 @@ def go_on(trainer, state):
         raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
     if (begun := trainer.epoch + bool(trainer.iteration)) > option.max_step:
         raise UserError(f"{run.path} has begun epoch {begun}; --max_step {option.max_step} is less, give more")
-    run.extend(option.max_step)
+    run.extend(option)
     run.trim_log(trainer.epoch)
     if trainer.epoch == option.max_step:  # --max_step may be another one now: final.pth is of another epoch
         trainer.save()
@@ -136,8 +141,6 @@ def prepare(option, run, method):
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
     pin_start(option, method)
-    (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
-    run.write_options(option)
     return None
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 
 
@@ -31,6 +32,21 @@ def pattern(regex, what):
         return text
 
     return parse
+
+
+def path(text):
+    """An argparse type: a file or folder, `~` taken for the home folder where the shell has not done so."""
+    found = os.path.expanduser(text)
+    if found.startswith("~"):
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no such user; write ./{text} for a file of that name")
+    return found
+
+
+def same_path(a, b):
+    """Whether two paths are one file or folder, however they are written; None is none."""
+    if a is None or b is None:
+        return a is b
+    return os.path.realpath(os.path.expanduser(a)) == os.path.realpath(os.path.expanduser(b))
 
 
 def switch(text):

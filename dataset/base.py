@@ -1,5 +1,7 @@
 """What a data set is to the trainer: its flags, its names, its batches, and what its settings are called."""
 
+import hashlib
+
 import torch
 
 from errors import UserError
@@ -59,6 +61,20 @@ class DataSet:
     def heads(self):
         """The number of values of each bias."""
         return tuple(map(len, self.values))
+
+    def fingerprint(self):
+        """SHA-256 (hex) of the images, labels and bias labels of all parts: the same data has the same, anywhere.
+
+        Of what a part holds as tensors of whole numbers; what is made of them (a palette of floats) may differ in the
+        last bits from machine to machine.
+        """
+        digest = hashlib.sha256()
+        for title, part in {"train": self.train, **self.test}.items():
+            for name, value in sorted(vars(part).items()):
+                if isinstance(value, torch.Tensor) and value.dim() and not value.is_floating_point():
+                    digest.update(f"{title} {name} {value.dtype} {tuple(value.shape)};".encode())
+                    digest.update(value.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     def recolored(self, held_out, option):
         """Held-out images whose bias is made as that of the test, to choose settings by; None where that cannot be."""

@@ -96,7 +96,7 @@ def sha256(data):
 
 def main(arguments=None):
     """Writes the data of one variance as the authors released it, and a picture of it."""
-    from common import Parser, number, seed
+    from common import Parser, number, path, seed
     from dataset.released import ReleasedFile, released_name, write_released
     from dataset.sample_sheet import draw_samples
 
@@ -104,21 +104,20 @@ def main(arguments=None):
     sigma = number(float, 0, 1, open_low=True)
     parser.add_argument("--color_var", type=sigma, required=True, help="sigma^2 of the colours, 0.02 to 0.05")
     parser.add_argument("--data_seed", type=seed, default=DATA_SEED, help="seed of the colours [0]")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the two files; made if it is missing")
+    parser.add_argument("--out", type=path, required=True, help="folder for the two files; made if it is missing")
     option = parser.parse_args(arguments)
+    option.out = Path(option.out)
     if option.out.exists() and not option.out.is_dir():
         raise UserError(f"--out {option.out} is a file; give a folder")
-    if not 0.001 <= option.color_var == round(option.color_var, 3):
-        raise UserError(f"--color_var {option.color_var}: the file's name holds three decimals; give no more")
+    file = option.out / released_name(option.color_var)
     option.out.mkdir(parents=True, exist_ok=True)
-    path = option.out / released_name(option.color_var)
 
     data = build(option.color_var, option.data_seed)
     images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)
-    write_released(path, ReleasedFile(*images))
+    write_released(file, ReleasedFile(*images))
     title = f"Colored-MNIST, $\\sigma^2$ = {option.color_var:g}"
-    draw_samples(path.with_suffix(".png"), data, title)
-    print(f"written: {path}, {path.with_suffix('.png')}")
+    draw_samples(file.with_suffix(".png"), data, title)
+    print(f"written: {file}, {file.with_suffix('.png')}")
     print(f"SHA-256 of the data: {sha256(data)}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import Flag, number, seed
+from common import Flag, number, path, seed
 from dataset import mistakes
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData, luma, on_device
@@ -32,7 +32,7 @@ class ColoredSet(DataSet):
             0.03,
             f"σ², the variance of the colours: {', '.join(map(str, COLOR_VARS))}; any other with --data_dir",
         ),
-        Flag("data_dir", help="folder of the data: the released files (unset, it is built), or your images"),
+        Flag("data_dir", path, help="folder of the data: the released files (unset, it is built), or your images"),
         Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
     )
 
@@ -64,10 +64,10 @@ class ColoredSet(DataSet):
             data = mistakes.BUILD.get(getattr(option, "deviation", None), build)(option.color_var, option.data_seed)
             train, test, test_label = data.train, data.test, data.test.label
         else:
-            path = Path(option.data_dir, released_name(option.color_var))
-            if not path.exists():
-                raise UserError(f"{path} does not exist; give the folder of the released files, or unset --data_dir")
-            data = read_released(path)
+            file = Path(option.data_dir, released_name(option.color_var))
+            if not file.exists():
+                raise UserError(f"{file} does not exist; give the folder of the released files, or unset --data_dir")
+            data = read_released(file)
             train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
             test_label = data.test_label
         few = DRY_RUN if getattr(option, "dry_run", False) else None
@@ -86,6 +86,8 @@ class ColoredSet(DataSet):
 
         self.grey = grey
         self.train, self.test = part(train), {"test_accuracy": part(test)}
+        if grey and data.test_gray is None:
+            raise UserError(f"{file} has no test_gray, which --method gray is tested on; give a file that has it")
         if grey:
             gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}

@@ -10,7 +10,6 @@ repository (dataset/dogs_and_cats), lines such as `cat.10007.jpg`. Images in nei
 Not run on the real images, which are Kaggle's to give: tested on small files of the same form.
 """
 
-import argparse
 import csv
 import os
 import re
@@ -18,6 +17,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
+from common import Parser
 from dataset.csv_tables import Finder
 from errors import UserError, exits, one_line
 from files import replacing
@@ -95,7 +95,7 @@ def check_folders(images, out):
 @exits
 def main(arguments=None, parser=None):
     """Writes the metadata.csv of the paper's dogs and cats: bright dogs and dark cats, or the other way round."""
-    parser = parser or argparse.ArgumentParser(prog="python -m dataset.dogs_and_cats", description=main.__doc__)
+    parser = parser or Parser(prog="-m dataset.dogs_and_cats", description=main.__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of Kaggle's training images (cat.0.jpg ...)")
     parser.add_argument("--bright", type=Path, required=True, help="list_bright.txt of the official repository")
     parser.add_argument("--dark", type=Path, required=True, help="list_dark.txt of the official repository")

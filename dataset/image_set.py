@@ -78,6 +78,9 @@ class ImageSet(DataSet):
         self.train, self.held_out = parts[0], parts.get(1)
         self.test = {"test_accuracy": parts[2]}
 
+    def fingerprint(self):
+        return self.table.fingerprint()
+
     def overview(self):
         """Counts by group, and how well the bias alone tells the label."""
         return overview(self.table)

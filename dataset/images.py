@@ -6,7 +6,6 @@
 Nothing is changed. The text is also the head of a training run (`overview`).
 """
 
-import argparse
 import hashlib
 import io
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import Parser
 from dataset.batches import IGNORED
 from dataset.folder_trees import SPLITS
 from dataset.pictures import each_picture
@@ -232,7 +232,7 @@ def draw_sheet(path, groups, images):
 @exits
 def main(arguments=None, parser=None):
     """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
-    parser = parser or argparse.ArgumentParser(prog="python -m dataset.images", description=main.__doc__)
+    parser = parser or Parser(prog="-m dataset.images", description=main.__doc__)
     parser.add_argument("dir", metavar="DIR", help="folder with a metadata.csv, or with folders train, val and test")
     parser.add_argument("--target", metavar="COLUMN", help="column of the label [y, label or target]")
     parser.add_argument(

@@ -13,7 +13,6 @@ That the names are paths below the folder of images, and that gender is 0 for wo
 an assumption. Nobody here has the files or the images: tested on small ones of the form described.
 """
 
-import argparse
 import shlex
 import zipfile
 from collections import Counter
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import Parser
 from dataset.dogs_and_cats import check_folders, write_metadata
 from errors import UserError, exits
 
@@ -120,7 +120,7 @@ def rows_of(lists, of, train, test):
 @exits
 def main(arguments=None, parser=None):
     """Writes the metadata.csv of the paper's IMDB faces: trained on young women and old men, or the other way round."""
-    parser = parser or argparse.ArgumentParser(prog="python -m dataset.imdb_faces", description=main.__doc__)
+    parser = parser or Parser(prog="-m dataset.imdb_faces", description=main.__doc__)
     parser.add_argument("--images", type=Path, help="folder of the images (imdb_crop)")
     parser.add_argument("--split", type=Path, help="imdb_split.npz: train_list and test_list, names of images")
     parser.add_argument("--age_gender", type=Path, help="imdb_age_gender.npz: name, age and gender of all images")

@@ -4,12 +4,12 @@ python -m dataset.statistics             # prints them
 python -m dataset.statistics --write     # puts them into dataset/README.md
 """
 
-import argparse
 from math import erf, sqrt
 from pathlib import Path
 
 import numpy as np
 
+from common import Parser
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build, sha256
 from dataset.mnist import load_mnist
 from errors import UserError, exits
@@ -114,7 +114,7 @@ def tables():
 
 @exits
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m dataset.statistics", description="The tables of the data card.")
+    parser = Parser(prog="-m dataset.statistics", description="The tables of the data card.")
     parser.add_argument("--write", action="store_true", help=f"put them into {CARD.name} beside this file")
     is_to_write = parser.parse_args(arguments).write
     text = tables()

@@ -112,6 +112,14 @@ def figures(runs, method, rho, key):
     return [runs[name]["metrics"][key] for name in names if name in runs]
 
 
+def points(runs):
+    """{title: [(ρ, values of its runs)]} of the unbiased accuracy, as far as it was run; and the published LNL."""
+    found = {METHODS[m].title: [(rho, figures(runs, m, rho, "accuracy")) for rho in RHOS] for m in COMPARED}
+    found = {title: [(rho, values) for rho, values in line if values] for title, line in found.items()}
+    published = [(rho, [float(v.split()[0])]) for rho, v in zip(RHOS, PUBLISHED["LNL"][1], strict=True)]
+    return found | {"LNL, published, another network": published}
+
+
 def shown(values):
     """mean, or mean ± std (number of runs); a dash where there are none."""
     if not values:

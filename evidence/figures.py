@@ -187,6 +187,28 @@ def draw_selection(path, logs, columns):
     save(figure, path)
 
 
+@plain
+def draw_biased(path, rhos, lines):
+    """Draws unbiased accuracy on Biased-MNIST against ρ, bars for one std of several runs.
+
+    lines: {title: [(ρ, values of its runs)]}; the last one is what was published, hollow and dashed.
+    """
+    figure, axis = subplots(1, 1, (7.5, 4))
+    published = [*lines][-1]
+    for i, (title, line) in enumerate(lines.items()):
+        place = [rhos.index(rho) for rho, _ in line]
+        mean = [np.mean(values) for _, values in line]
+        std = [np.std(values, ddof=1) if len(values) > 1 else 0 for _, values in line]
+        look = {"ls": "--", "mfc": "white", "color": OTHER} if title == published else {"ls": "-", "color": f"C{i}"}
+        axis.errorbar(place, mean, std, marker="o", capsize=4, label=title, lw=1.5, **look)
+    axis.set(xlabel="ρ, share of training images on their digit's colour", ylabel="unbiased test accuracy, last epoch")
+    axis.set_xticks(range(len(rhos)), [f"{rho:g}" for rho in rhos])
+    axis.set_ylim(0, 1)
+    tidy(axis)
+    axis.legend(frameon=False, fontsize=8)
+    save(figure, path)
+
+
 def legend(figure, axis, columns, **how):
     """Below the panels, one entry for all seeds of what is drawn in `axis`; read row by row."""
     handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))

@@ -5,6 +5,7 @@ the spread over runs is that of everything that chance decides. With --data_dir 
 """
 
 import copy
+import operator
 import os
 import statistics
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 import option as options
+from common import same_path
 from errors import Busy, UserError
 from evidence import studies
 from evidence.records import PUBLISHED
@@ -57,7 +59,8 @@ class Cell:
             return Progress("damaged", 0, None)
         for name in FIXED:
             value = getattr(self.option, name)
-            if recorded and recorded.get(name) != value:
+            same = same_path if name == "data_dir" else operator.eq
+            if recorded and not same(recorded.get(name), value):
                 return Progress(f"was begun with --{name} {recorded.get(name)}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
             return Progress("finished", len(log), seconds)
@@ -110,7 +113,7 @@ def make_grid(option):
                 epochs, period = setting.epochs, setting.period
             elif option.epochs:
                 epochs, period = option.epochs, max(1, round(0.4 * option.epochs))
-            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --resume"
+            flags = f"-e {name} --method {method} --color_var {color_var} --random_seed {seed} --continue"
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
             if option.data_dir is None:
                 flags += ["--data_seed", str(seed - 1)]  # a setting may name another draw

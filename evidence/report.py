@@ -10,7 +10,7 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import comparison, selection, spread, studies
+from evidence import biased, comparison, selection, spread, studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
@@ -186,6 +186,9 @@ def texts(root=ROOT):
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
+        docs / "BIASED_MNIST.md": fill(
+            docs / "BIASED_MNIST.md", {"biased mnist": biased.table(biased.load_runs(root))}
+        ),
         docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
         docs / "REPRODUCTION.md": fill(
             docs / "REPRODUCTION.md",
@@ -239,6 +242,7 @@ def draw(folder, root=ROOT):
         for (m, mu, lr, lambda_, share, began), logs in selection.first_list(runs).items()
     }
     figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
+    figures.draw_biased(folder / "biased_mnist.png", biased.RHOS, biased.points(biased.load_runs(root)))
     if second := selection.curves(runs):
         figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
 

@@ -28,7 +28,19 @@ def submit(option, cluster="slurm"):
         slurm_partition=option.slurm,
     )
     command = [sys.executable, str(Path(__file__).resolve().parents[1] / "reproduce.py")]
-    for flag in ("methods", "color_vars", "seeds", "studies", "epochs", "save_dir", "data_dir", "device", "threads"):
+    for flag in (
+        "dataset",
+        "rhos",
+        "methods",
+        "color_vars",
+        "seeds",
+        "studies",
+        "epochs",
+        "save_dir",
+        "data_dir",
+        "device",
+        "threads",
+    ):
         value = getattr(option, flag)
         if value is not None:
             command += [f"--{flag}", *map(str, value if isinstance(value, list | tuple) else [value])]

@@ -4,20 +4,23 @@ python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkp
 python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
 
-import argparse
 import io
 import sys
 
 import torch
 
+from common import Parser, path
 from errors import UserError, exits
 from files import replacing
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
-from strangers.safe_pickle import check_torch_file
+from models.layouts import find_net
+from strangers.safe_pickle import Tensor, check_torch_file
 
-F_NAMES = ("bn0", "conv1", "conv2")
-G_NAMES = ("conv3", "conv4", "fc")
+DTYPES = {  # by PyTorch's name of a kind of storage
+    "Byte": torch.uint8, "Char": torch.int8, "Bool": torch.bool, "Half": torch.float16, "BFloat16": torch.bfloat16,
+    "Short": torch.int16, "Float": torch.float32, "Int": torch.int32, "Double": torch.float64, "Long": torch.int64,
+}  # fmt: skip
 
 
 def join_net(f, g):
@@ -33,13 +36,27 @@ def split_net(state, f, g):
 
 
 def read_torch_file(path):
-    """Reads a file of torch.save that holds tensors and plain values. Raises UserError for anything else."""
-    checked = check_torch_file(path)
-    try:
-        return torch.load(checked, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint ({reason[:120]})") from None
+    """Reads a file of torch.save: its tensors, on the CPU, and plain values; what else is in it is left out.
+
+    A parameter comes as a tensor, torch.Size as a tuple. Raises UserError.
+    """
+    return with_tensors(check_torch_file(path), {})
+
+
+def with_tensors(value, storages):
+    """A checked value with PyTorch's tensors for their descriptions. storages: those that are built already."""
+    if isinstance(value, dict):
+        return {k: with_tensors(v, storages) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(with_tensors(v, storages) for v in value)
+    if not isinstance(value, Tensor):
+        return value
+    if value.storage not in storages:
+        content, dtype = value.storage.content, DTYPES[value.storage.kind.name]
+        storages[value.storage] = (
+            torch.frombuffer(bytearray(content), dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        )
+    return storages[value.storage].as_strided(value.size, value.stride, value.offset)
 
 
 def save_torch_file(path, content, **how):
@@ -74,26 +91,22 @@ def to_cpu(value):
 
 
 def load_weights(path, f, g, h=None):
-    """Loads a weights file, an official one or ours, into f, g and, where the file has it and h is given, h.
+    """Loads a weights file, an official one, ours or another (models.layouts), into f, g and, where it has it, h.
 
-    Returns the file's dict. Raises UserError where names, shapes or values do not fit.
+    Returns the file's dict, with `net_state_dict` and `step`, where one is known. Raises UserError where names, shapes
+    or values do not fit.
     """
     content = read_torch_file(path)
-    try:
-        state = content["net_state_dict"]
-        floats = [v for v in state.values() if v.is_floating_point()]
-        if not all(bool(v.isfinite().all()) for v in floats):
-            raise UserError(f"{path} holds weights that are not finite; take an earlier checkpoint")
-        unknown = set(state) - set(f.state_dict()) - set(g.state_dict())
-        if unknown:
-            raise KeyError(f"unknown key {sorted(unknown)[0]}")
-        split_net(state, f, g)
-        if h is not None and "pred_state_dict" in content:
+    net = find_net(path, content, f.state_dict() | g.state_dict())
+    split_net(net, f, g)
+    content = {"step": content["epoch"]} | content if isinstance(content.get("epoch"), int) else content
+    if h is not None and "pred_state_dict" in content:
+        try:
             h.load_split_state_dict(content["pred_state_dict"])
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path} does not hold the weights of f and g ({reason[:120]})") from None
-    return content
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"{path} does not hold the weights of h ({reason[:120]}); give another file") from None
+    return content | {"net_state_dict": net}
 
 
 def ship(source, target):
@@ -117,12 +130,12 @@ def export(source, target):
 
 @exits
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="-m models.checkpoint", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ship", action="store_true", help="keep f and g alone")
     what.add_argument("--export", action="store_true", help="for the original code")
-    parser.add_argument("source")
-    parser.add_argument("target")
+    parser.add_argument("source", type=path)
+    parser.add_argument("target", type=path)
     option = parser.parse_args(arguments)
     (ship if option.ship else export)(option.source, option.target)
     print(f"written: {option.target}")

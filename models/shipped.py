@@ -1,15 +1,36 @@
-"""The weights that are part of this repository, checkpoints/, by the name of the run that made them."""
+"""The weights that are part of this repository, checkpoints/, by the name of the run that made them or by SHA-256."""
 
+import hashlib
+import json
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "checkpoints"
 
 
 def cell_name(method, color_var, seed, setting=None):
-    """The name of a run of the paper's table, or of a named setting."""
-    return f"{method}_var{color_var:.3f}_{f'{setting}_' if setting else ''}seed{seed}"
+    """The name of a run of the paper's table, or of a named setting. A variance of more decimals keeps them."""
+    number = f"{color_var:.3f}" if round(color_var, 3) == color_var else str(color_var)
+    return f"{method}_var{number}_{f'{setting}_' if setting else ''}seed{seed}"
 
 
 def weights_of(name):
     """Where the shipped weights of a run lie, if it has any: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
     return FOLDER / f"{name.removesuffix('_seed1')}.pth"
+
+
+def weights_with(sha256):
+    """The shipped weights of a file with this SHA-256, or None: that file, or f and g of what a recorded run left."""
+    for path in sorted(FOLDER.glob("*.pth")):
+        if sha256_of(path) == sha256:
+            return path
+    for record in sorted(ROOT.glob("results/runs/*/metrics.json")):
+        weights = weights_of(record.parent.name)
+        if weights.exists() and json.loads(record.read_text("utf-8")).get("weights", {}).get("sha256") == sha256:
+            return weights
+    return None
+
+
+def sha256_of(path):
+    """SHA-256 (hex) of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
 """Evaluation: accuracy, loss, confusion matrix and groups of f and g, accuracy of h."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from dataset.batches import IGNORED
 from errors import one_line
 from files import write_json
 from run import groups
-from run.folder import environment
+from run.folder import environment, without_nan
 
 BATCH = 500
 
@@ -60,7 +61,7 @@ def bias_accuracy(f, h, data):
         correct += (h(f(x)).argmax(2) == b).sum()
         labelled += (b != IGNORED).sum()
     f.train(was_training), h.train(was_training)
-    return (correct / labelled).item()
+    return float(correct / labelled) if labelled else math.nan
 
 
 def group_figures_of(evaluation, tested, data):
@@ -94,8 +95,9 @@ def report(option, folder, f, g, data, weights, say=print, name="metrics", tests
         "file": Path(weights).name,
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
     }
+    metrics["data_sha256"] = getattr(option, "data_sha256", None)
     metrics |= {"option": vars(option), "environment": environment()}
-    write_json(Path(folder, f"{name}.json"), metrics)  # first, as a picture may fail
+    write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first, as a picture may fail
     say(f"written: {Path(folder, f'{name}.json')}")
     pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}
     if by_group["groups"]:

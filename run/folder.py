@@ -1,6 +1,7 @@
 """The folder of one experiment: options, environment, log, checkpoints, and the lock that keeps others out."""
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -12,13 +13,15 @@ import numpy
 import torch
 from tqdm import tqdm
 
+from common import same_path
 from errors import Busy, UserError, shown
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
+from models.shipped import sha256_of
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
-    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256",  # said by `method`, `checkpoint` and the weights
+    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256", "data_sha256",  # said by `method` and the files
     "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
 }  # fmt: skip
 
@@ -110,9 +113,10 @@ class RunFolder:
         write_json(self / "environment.json", environment())
 
     def check_options(self, option, defaults):
-        """Refuses to resume with options that would change the result; an unset seed becomes the recorded one.
+        """Refuses to resume with options that would change the result.
 
-        defaults: {option: value} of flags that are younger than the run.
+        An unset seed becomes the recorded one, and so does the SHA-256 of the data, which tells whether it was moved or
+        is other data (run.start.pin_data). defaults: {option: value} of flags that are younger than the run.
         """
         recorded = read_options(self.path)
         if not recorded:
@@ -123,18 +127,35 @@ class RunFolder:
         if option.random_seed is None:
             option.random_seed = recorded.get("random_seed")
         recorded = defaults | recorded
+        option.data_sha256 = recorded.get("data_sha256") or option.data_sha256
         for name, value in vars(option).items():
-            if name not in RESULT_FREE and comparable(name, recorded.get(name)) != comparable(name, value):
+            if name not in RESULT_FREE and not self._agree(name, recorded, value):
                 raise UserError(
                     f"{self.path} was begun with --{name} {recorded.get(name)}, not {value}; "
                     "resume with the same options, or choose another -e"
                 )
 
-    def extend(self, max_step):
-        """Records the number of epochs of a run that goes on, where it is another one now."""
+    def _agree(self, name, recorded, value):
+        """Whether an option has the value with which the run was begun; files may lie elsewhere, if they are the same.
+
+        Says so where that cannot be told.
+        """
+        before = recorded.get(name)
+        if name not in ("checkpoint", "data_dir") or before is None or value is None or same_path(before, value):
+            return before == value or (name in ("checkpoint", "data_dir") and same_path(before, value))
+        if name == "checkpoint":
+            return Path(value).is_file() and sha256_of(value) == recorded.get("checkpoint_sha256")
+        if recorded.get("data_sha256") is None and not Path(before).is_dir():
+            self.say(f"note: {self.path} has no record of its data, so that in {value} cannot be compared with it")
+            return True
+        return recorded.get("data_sha256") is not None  # pin_data compares it
+
+    def extend(self, option):
+        """Records what may be another now in a run that goes on: the number of epochs, and where its data lies."""
         recorded = read_options(self.path)
-        if recorded["max_step"] != max_step:
-            write_json(self / "options.json", recorded | {"max_step": max_step})
+        now = {name: getattr(option, name, None) for name in ("max_step", "data_dir", "data_sha256")}
+        if recorded != recorded | now:
+            write_json(self / "options.json", recorded | now)
 
     def say(self, line):
         """Prints a line, and keeps it in log.txt with the time."""
@@ -146,7 +167,7 @@ class RunFolder:
     def record(self, values):
         """Appends one epoch's record to log.jsonl."""
         with open(self / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(without_nan(values), allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -157,12 +178,16 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{self / 'log.jsonl'} is damaged; delete its damaged lines") from None
         with replacing(self / "log.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+            temporary.write_text("".join(json.dumps(without_nan(r)) + "\n" for r in records), "utf-8")
 
 
-def comparable(name, value):
-    """The value of an option as it is compared: `x` and `/here/x` are the same file."""
-    return os.path.abspath(value) if value and name in ("checkpoint", "data_dir") else value
+def without_nan(value):
+    """A plain value with None for every NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_options(folder):

@@ -8,8 +8,10 @@ import json
 import torch
 
 from files import read_json_lines
+from run.evaluate import evaluate
 
 CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
+SOME = 1000  # training images on which the start is measured
 FALL = 0.1  # of the label accuracy, below that of the best epoch
 LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
 VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
@@ -22,11 +24,11 @@ def warnings(record, earlier, method):
     record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
     iteration (of f: of the last update that reached it). There are none right after a resume.
     """
-    # Trained weights, which know nearly all training labels, are what a debiasing method begins with.
-    trained = method.trains_h and method.starts_trained(method.option)
-    accuracy, best = record["accuracy"], max((r["accuracy"] for r in earlier), default=1.0 if trained else 0.0)
+    known = getattr(method, "start_accuracy", None)  # None: of random weights, or after a resume in the first epoch
+    before = [r["accuracy"] for r in earlier if r["accuracy"] is not None] + ([] if known is None else [known])
+    accuracy, best = record["accuracy"], max(before, default=0.0)
     found = []
-    if accuracy < CHANCE and (earlier or trained):
+    if accuracy < CHANCE and (earlier or best >= CHANCE):
         found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
     elif accuracy < best - FALL:
         found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
@@ -36,6 +38,16 @@ def warnings(record, earlier, method):
         if not VANISHED < norm < EXPLODED:
             found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
     return [f"epoch {record['epoch']}: {line} ({ADVICE})" for line in found]
+
+
+def measure_start(method, train):
+    """The label accuracy on SOME of the training images of the weights that a run starts from.
+
+    It is kept as `method.start_accuracy`: what the first epoch is compared with.
+    """
+    some = torch.linspace(0, len(train) - 1, min(len(train), SOME), dtype=torch.float64).long().unique()
+    method.start_accuracy = evaluate(method.f, method.g, train.subset(some)).accuracy
+    return method.start_accuracy
 
 
 def gradient_norms(method):

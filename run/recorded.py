@@ -1,11 +1,14 @@
 """Options from a record: `--from options.json` repeats a run, `--resume` goes on with one without its flags again."""
 
 import argparse
+import difflib
 from pathlib import Path
 
+from dataset import data_sets
 from errors import UserError
 from run.folder import environment, read_options, read_record
 
+OR_START = "or start"  # the value of option.resume by --continue: go on with the run, or begin it
 NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `method` too
 OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
@@ -28,18 +31,40 @@ def parse(make_parser, arguments=None):
     given = parse_alone(make_parser, arguments)
     recorded = {}
     if (source := given.pop("from_", None)) is not None:
-        recorded = repeated(make_parser, Path(source))
+        recorded = repeated(make_parser, Path(source, "options.json") if Path(source).is_dir() else Path(source))
+        if set(given) & names_of_data():  # other data, on purpose
+            recorded.pop("data_sha256", None)
     elif given.get("resume") and "exp_name" in given:
         folder = Path(given.get("save_dir", defaults["save_dir"]), given["exp_name"])
+        if given["resume"] != OR_START:
+            check_exists(folder)
         recorded = from_record(make_parser, read_options(folder), folder / "options.json")
         recorded.pop("save_dir", None)  # the folder may have been moved
     for flag in given:
-        for name in OVERRIDDEN.get(flag, ()):
+        for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
     if recorded.get("data_dir") == option.data_dir is not None and not Path(option.data_dir).is_dir():
         raise UserError(f"the run was begun with --data_dir {option.data_dir}, which is not here; give where it is now")
     return option
+
+
+def names_of_data():
+    """The options that decide which data a run sees."""
+    own = {flag.name for data_set in data_sets().values() for flag in data_set.flags}
+    return own | {"dataset", "method", "train_baseline", "deviation"}
+
+
+def check_exists(folder):
+    """Raises UserError where the folder of a run that is to go on holds none."""
+    if any((folder / name).exists() for name in ("options.json", "last.pt", "previous.pt")):
+        return
+    runs = [p.parent.name for p in folder.parent.glob("*/options.json")]
+    near = difflib.get_close_matches(folder.name, runs, 1)
+    meant = f"; did you mean -e {near[0]}?" if near else "; check -e and --save_dir,"
+    raise UserError(
+        f"there is no run {folder} to resume{meant} or start it: the same command without --resume, or with --continue"
+    )
 
 
 def parse_alone(make_parser, arguments):
@@ -86,6 +111,17 @@ def from_record(make_parser, record, path):
         checked = parse_alone(make_parser, flags)
     except UserError as error:
         raise UserError(f"{path} is damaged, or of another version: {error}") from None
-    if "data_dir" in checked:
-        checked.pop("data_seed", None)  # recorded, but not used
-    return checked
+    return usable(checked)
+
+
+def usable(record):
+    """A record without what its run did not use: recorded, it would be taken for given."""
+    unused = record.get("data_dir") and "data_seed" in ended_by("data_dir", record.get("dataset"))
+    return {k: v for k, v in record.items() if k != "data_seed" or not unused}
+
+
+def ended_by(flag, dataset):
+    """The options that a flag which is given ends. Only Colored-MNIST is either read or made by a seed."""
+    if flag in ("data_dir", "data_seed") and dataset not in (None, "colored_mnist"):
+        return ()
+    return OVERRIDDEN.get(flag, ())

@@ -1,11 +1,10 @@
-"""The weights that a run starts from."""
+"""What a run starts from: its weights and its data, each known by its SHA-256."""
 
-import hashlib
 import os
 from pathlib import Path
 
 from errors import UserError
-from models.shipped import cell_name, weights_of
+from models.shipped import cell_name, sha256_of, weights_of, weights_with
 
 
 def starting_weights(option, method):
@@ -26,14 +25,46 @@ def starting_weights(option, method):
 
 
 def pin_start(option, method):
-    """Sets --checkpoint_sha256 to the SHA-256 of the weights to start from; raises UserError where it is another."""
+    """Sets --checkpoint_sha256 to the SHA-256 of the weights to start from; raises UserError where it is another.
+
+    Recorded weights that are not where they were are taken from those that are shipped, if they are among them.
+    """
     if not (start := starting_weights(option, method)):
         return
-    if not start.is_file():
-        shipped = weights_of(start.parent.name)
-        hint = f": {os.path.relpath(shipped)} has those of {start.parent.name}" if shipped.exists() else ""
-        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint{hint}")
-    found = hashlib.sha256(start.read_bytes()).hexdigest()
-    if option.checkpoint_sha256 not in (None, found):
-        raise UserError(f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint")
+    found = sha256_of(start) if start.is_file() else None
+    if found is None or option.checkpoint_sha256 not in (None, found):
+        shipped = weights_with(option.checkpoint_sha256) if option.checkpoint_sha256 else None
+        if shipped is None:
+            raise UserError(missing(start) if found is None else other(start))
+        print(f"note: {start} {'is not here' if found is None else 'is another file now'}; its weights are {shipped}")
+        option.checkpoint, found = os.path.relpath(shipped), sha256_of(shipped)
     option.checkpoint_sha256 = found
+
+
+def missing(start):
+    """What is said of weights to start from that are no file."""
+    shipped = weights_of(start.parent.name)
+    hint = f": {os.path.relpath(shipped)} has those of {start.parent.name}" if shipped.exists() else ""
+    return f"{start} is not a file; give the weights to start from with --checkpoint{hint}"
+
+
+def other(start):
+    """What is said of weights to start from that are others than recorded."""
+    return f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint"
+
+
+def pin_data(option, data, path):
+    """Sets --data_sha256 to the fingerprint of the loaded data; raises UserError where it is another.
+
+    path: of the run's folder, for the message.
+    """
+    if option.dry_run:  # a few images
+        return
+    found = data.fingerprint()
+    if option.data_sha256 not in (None, found):
+        where = f"the data in {option.data_dir}" if getattr(option, "data_dir", None) else "the data that is built here"
+        raise UserError(
+            f"{where} is other data than {path} was begun with (SHA-256 {found[:12]}..., recorded "
+            f"{option.data_sha256[:12]}...); put that back or give its --data_dir, or begin anew with another -e"
+        )
+    option.data_sha256 = found

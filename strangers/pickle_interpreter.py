@@ -14,7 +14,7 @@ import struct
 
 from errors import UserError, one_line
 
-MAX_OPERATIONS = 50_000  # a released file has about 150, a recording of tests/check_golden.py 5,700
+MAX_OPERATIONS = 50_000  # a released file has about 150
 MAX_TEXT = 1 << 20  # bytes of one string; longer ones stay undecoded (`LongText`)
 
 PROTOCOL_2 = {
@@ -23,6 +23,13 @@ PROTOCOL_2 = {
     "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS",
     "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE", "BUILD",
 }  # fmt: skip
+PROTOCOL_5 = PROTOCOL_2 | {
+    "BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8", "SHORT_BINUNICODE", "BINUNICODE8",
+    "FRAME", "MEMOIZE", "STACK_GLOBAL",
+}  # fmt: skip
+KEYS = (str, bytes, int, float, bool, type(None))  # of dictionaries
+OBJECTS = {"NEWOBJ", "NEWOBJ_EX", "EMPTY_SET", "ADDITEMS", "FROZENSET"}  # which are `Unknown`
+AGAIN = "copy it again from its source"  # what helps where bytes are missing or others
 _OPERATIONS = {ord(operation.code): operation for operation in pickletools.opcodes}
 _LENGTH_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -33,7 +40,11 @@ _LENGTH_BYTES = {
 
 
 class Refused(Exception):
-    """Why a file is not read: one clause that can follow "is refused: "."""
+    """Why a file is not read: one clause that can follow "is refused: ", and what to do, where that is known."""
+
+    def __init__(self, reason, advice=None):
+        super().__init__(reason)
+        self.advice = advice
 
 
 class Callee:
@@ -45,6 +56,13 @@ class Callee:
 
 class StandIn:
     """Base of the objects that may receive a pickled state, through `build(state)`."""
+
+
+class Unknown:
+    """What a name stands for that is not part of the format, and everything that is made of it: inert."""
+
+    def __init__(self, name):
+        self.name = name
 
 
 class LongText:
@@ -62,22 +80,24 @@ class OrderedDict(dict, StandIn):
             raise TypeError
 
 
-def read_pickle(data, start, names, operations=PROTOCOL_2, persistent=None):
+def read_pickle(data, start, names, operations=PROTOCOL_2, persistent=None, limit=MAX_OPERATIONS):
     """Interprets the pickle that begins at `start` in `data` (bytes); returns (value, position after it).
 
-    names: {(module, name): what stands for it}, the whole set of allowed names.
-    operations: the allowed ones, by their names in pickletools.
+    names: {(module, name): what stands for it}, the whole set of allowed names, unless OBJECTS are among the
+    operations: then others are `Unknown`.
+    operations: the allowed ones, by their names in pickletools. limit: how many of them.
     persistent: turns a persistent id into a value.
     Byte strings above 256 bytes come as memoryviews into `data`. The value can refer to one part many times,
     even to itself. Raises Refused.
     """
     try:
-        return _interpret(data, start, names, operations, persistent)
+        return _interpret(data, start, names, operations, persistent, limit)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error):
-        raise Refused("its pickle is damaged") from None
+        raise Refused("its pickle is damaged", AGAIN) from None
 
 
-def _interpret(data, start, names, operations, persistent):
+def _interpret(data, start, names, operations, persistent, limit):
+    lenient = operations >= OBJECTS
     at = start
     stack, outer, memo = [], [], {}  # `outer` holds the stacks below each open MARK
 
@@ -88,9 +108,9 @@ def _interpret(data, start, names, operations, persistent):
         del stack[len(stack) - count :]
         return values
 
-    for _ in range(MAX_OPERATIONS):
+    for _ in range(limit):
         if at >= len(data):
-            raise Refused("it ends too early")
+            raise Refused("it ends too early", AGAIN)
         operation = _OPERATIONS.get(data[at])
         if operation is None or operation.name not in operations:
             raise Refused(f"its pickle holds the operation {operation.name if operation else hex(data[at])}")
@@ -101,7 +121,7 @@ def _interpret(data, start, names, operations, persistent):
                     raise Refused(f"its pickle has protocol {argument[0]}")
             case "FRAME":
                 if int.from_bytes(argument, "little") > len(data) - at:
-                    raise Refused("it ends too early")
+                    raise Refused("it ends too early", AGAIN)
             case "STOP":
                 (value,) = stack  # ValueError if anything else is left
                 if outer:
@@ -138,7 +158,7 @@ def _interpret(data, start, names, operations, persistent):
                 elif operation.name == "APPENDS":
                     _extend(stack[-1], values)
                 else:
-                    set_items(stack[-1], values)
+                    set_items(stack[-1], values, lenient)
             case "EMPTY_LIST":
                 stack.append([])
             case "APPEND":
@@ -146,7 +166,7 @@ def _interpret(data, start, names, operations, persistent):
             case "EMPTY_DICT":
                 stack.append({})
             case "SETITEM":
-                set_items(stack[-3], pop(2))
+                set_items(stack[-3], pop(2), lenient)
             case "BINPUT" | "LONG_BINPUT":
                 memo[int.from_bytes(argument, "little")] = stack[-1]
             case "MEMOIZE":
@@ -154,22 +174,37 @@ def _interpret(data, start, names, operations, persistent):
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[int.from_bytes(argument, "little")])
             case "GLOBAL":
-                stack.append(_look_up(names, *str(argument, "utf-8").split("\n")))
+                stack.append(_look_up(names, lenient, *str(argument, "utf-8").split("\n")))
             case "STACK_GLOBAL":
-                stack.append(_look_up(names, *pop(2)))
+                stack.append(_look_up(names, lenient, *pop(2)))
             case "REDUCE":
                 callee, arguments = pop(2)
-                if type(callee) is not Callee or type(arguments) is not tuple:
-                    raise Refused("it calls something that is not a function of the format")
-                stack.append(callee.function(*arguments))
+                if type(callee) not in (Callee, Unknown) or type(arguments) is not tuple:
+                    raise Refused(f"it calls {getattr(callee, 'name', 'something')}, no function of the format")
+                stack.append(callee if type(callee) is Unknown else callee.function(*arguments))
+            case "NEWOBJ" | "NEWOBJ_EX":
+                made_of, *_ = pop(2 if operation.name == "NEWOBJ" else 3)
+                if type(made_of) is not Unknown:
+                    raise Refused(f"it makes an object of something that is no class ({operation.name})")
+                stack.append(made_of)
+            case "EMPTY_SET":
+                stack.append(Unknown("set"))
+            case "ADDITEMS":
+                stack = outer.pop()
+                if type(stack[-1]) is not Unknown:
+                    raise TypeError
+            case "FROZENSET":
+                stack = outer.pop()
+                stack.append(Unknown("frozenset"))
             case "BUILD":
                 (state,) = pop(1)
-                if not isinstance(stack[-1], StandIn):
+                if not isinstance(stack[-1], StandIn | Unknown):
                     raise Refused("it sets the state of something that has none")
-                stack[-1].build(state)
+                if type(stack[-1]) is not Unknown:
+                    stack[-1].build(state)
             case "BINPERSID":
                 stack.append(persistent(*pop(1)))
-    raise Refused(f"its pickle has more than {MAX_OPERATIONS} operations")
+    raise Refused(f"its pickle has more than {limit} operations")
 
 
 def _argument(operation, data, at):
@@ -182,34 +217,42 @@ def _argument(operation, data, at):
         width = _LENGTH_BYTES[length]
         at, length = at + width, int.from_bytes(data[at : at + width], "little")
     if length > len(data) - at:
-        raise Refused("it ends too early")
+        raise Refused("it ends too early", AGAIN)
     return memoryview(data)[at : at + length], at + length
 
 
 # Exact types are checked before any comparison or hash: on nested tuples these take exponential time.
 
 
-def _look_up(names, module, name):
+def _look_up(names, lenient, module, name):
     if type(module) is not str or type(name) is not str:
         raise TypeError
-    if (module, name) not in names:
-        raise Refused(f"it asks for {one_line(f'{module}.{name}')[:80]}, which is not part of the format")
-    return names[module, name]
+    if (module, name) in names:
+        return names[module, name]
+    shown = one_line(f"{module}.{name}")[:80]
+    if lenient:
+        return Unknown(shown)
+    raise Refused(f"it asks for {shown}, which is not part of the format")
 
 
 def _extend(target, values):
-    if type(target) is not list:
+    if type(target) is list:
+        target.extend(values)
+    elif type(target) is not Unknown:
         raise TypeError
-    target.extend(values)
 
 
-def set_items(target, values):
-    """Puts `values` (key, value, key, value, ...) into a dict of the interpreter."""
-    if type(target) not in (dict, OrderedDict) or len(values) % 2:
+def set_items(target, values, lenient=False):
+    """Puts `values` (key, value, key, value, ...) into a dict of the interpreter; `lenient`: as of `read_pickle`."""
+    if type(target) not in (dict, OrderedDict, Unknown) or len(values) % 2:
         raise TypeError
+    if type(target) is Unknown:
+        return
     for key, value in zip(values[::2], values[1::2], strict=True):
-        if type(key) not in (str, bytes, int):
-            raise Refused("a key of a dictionary in it is neither text nor a whole number")
+        if lenient and type(key) is Unknown:  # the whole entry is left out
+            continue
+        if not (type(key) in KEYS or (lenient and type(key) is tuple and all(type(k) in KEYS for k in key))):
+            raise Refused("a key of a dictionary in it is neither text nor a number")
         if key in target:
             raise Refused(f"its key {one_line(key)[:40]} comes twice")
         target[key] = value
@@ -227,7 +270,7 @@ def read_whole(path, limit, kind):
         if status.st_size > limit:
             raise UserError(f"{where} has more than {limit >> 20} MB, too much for one; name another file")
         if status.st_size == 0:
-            raise UserError(f"{where} is empty; copy it again from its source")
+            raise UserError(f"{where} is empty; {AGAIN}")
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Checks PyTorch checkpoints from strangers before `torch.load(..., weights_only=True)` sees them.
+"""Reads PyTorch checkpoints from strangers without PyTorch: tensors as bytes, plain values, and nothing else.
 
 Both formats of torch.save are a pickle that refers to storages, blocks of bytes beside it. The pickle is read
 by `pickle_interpreter`, with the stand-ins below for the names of PyTorch, which only compare what the pickle
-declares with the bytes that are there. PyTorch itself allocates what a legacy file declares, and enlarges a
-storage that is too small for its tensor.
+declares with the bytes that are there. What a training script has put into the file beside its weights, such as its
+arguments, sets or NumPy's numbers, is left out, and never built.
 """
 
 import io
@@ -15,10 +15,13 @@ import zlib
 
 from errors import UserError, one_line
 from strangers.pickle_interpreter import (
-    PROTOCOL_2,
+    AGAIN,
+    OBJECTS,
+    PROTOCOL_5,
     Callee,
     OrderedDict,
     Refused,
+    Unknown,
     read_pickle,
     read_whole,
     set_items,
@@ -26,50 +29,52 @@ from strangers.pickle_interpreter import (
 
 MAX_BYTES = 256 << 20
 MAX_MEMBERS = 20_000  # of a zip archive
-MAX_DEPTH, MAX_VALUES = 32, 200_000  # of the value in a checkpoint, shared parts counted each time
+MAX_OPERATIONS = 1_000_000  # of a pickle: losses of every iteration have been seen beside weights
+MAX_DEPTH, MAX_VALUES = 32, 1_000_000  # of the value in a checkpoint, shared parts counted each time
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the legacy format
 ITEM_BYTES = {"Byte": 1, "Char": 1, "Bool": 1, "Half": 2, "BFloat16": 2, "Short": 2}
 ITEM_BYTES |= {"Float": 4, "Int": 4, "Double": 8, "Long": 8}
+OPERATIONS = PROTOCOL_5 | OBJECTS | {"BINPERSID"}
+SAVE_ANEW = "save it anew, torch.save(network.state_dict(), FILE), where it was made"
 
 
 def check_torch_file(path):
-    """Checks that a checkpoint, in the zip or the legacy format, holds nothing but tensors and plain values.
+    """The content of a checkpoint, in the zip or the legacy format: tensors (as `Tensor`) and plain values.
 
-    Accepted are None, bool, int, float, str, list, tuple, dict, OrderedDict, torch.Size, and tensors and
-    parameters of the ordinary dtypes, each storage of exactly the declared size, files up to 256 MB.
-    Returns the checked bytes as a file object, so that torch.load can be given what was checked.
+    Plain are None, bool, int, float, str, bytes, list, tuple, dict and torch.Size. An entry of a dictionary that has
+    anything else in it is left out; what is no dictionary, or has no tensor left, is refused then. Each storage has
+    exactly the declared size, files have up to 256 MB.
     Raises UserError.
     """
     data = read_whole(path, MAX_BYTES, "checkpoint")
     try:
         if data.startswith(b"PK\x03\x04"):
-            _check_zip(data)
-        elif data[257:262] == b"ustar":
+            return _read_zip(data)
+        if data[257:262] == b"ustar":
             raise Refused("it is a tar archive, the format of PyTorch before 0.1.10")
-        else:
-            _check_legacy(data)
-    except Refused as reason:
-        advice = "copy it again, or use one that torch.save wrote from tensors and plain values"
-        raise UserError(f"checkpoint {one_line(path)} is refused: {reason}; {advice}") from None
-    return io.BytesIO(data)
+        return _read_legacy(data)
+    except Refused as refused:
+        raise UserError(f"checkpoint {one_line(path)} is refused: {refused}; {refused.advice or SAVE_ANEW}") from None
 
 
 class _StorageType:
-    def __init__(self, item_bytes):
-        self.item_bytes = item_bytes
+    def __init__(self, name):
+        self.name, self.item_bytes = name, ITEM_BYTES[name]
 
 
 class _Storage:
     def __init__(self, kind, numel):
         self.kind, self.numel = kind, numel
         self.nbytes = kind.item_bytes * numel
+        self.content = None  # its bytes, a memoryview, once it is known where they are
 
 
 class _Storages(dict):
     """The storages that a pickle declares by persistent ids: {key: _Storage}."""
 
     def __init__(self, id_length):
+        self.unknown = set()  # keys of storages that are left out, of a type that is not in ITEM_BYTES
         self.id_length = id_length  # 5, and 6 in the legacy format: the last field there is a view
 
     def declare(self, identity):
@@ -77,6 +82,9 @@ class _Storages(dict):
         if type(identity) is not tuple or len(identity) != self.id_length or identity[0] not in ("storage", b"storage"):
             raise Refused("it refers to something that is not a storage")
         _, kind, key, device, numel, *view = identity
+        if type(kind) is Unknown and type(key) is str and self.id_length == 5:  # in the other format its size is needed
+            self.unknown.add(key)
+            return kind
         if type(kind) is not _StorageType or type(key) is not str or type(device) not in (str, bytes) or any(view):
             raise Refused("it declares a storage of an unknown kind")
         _check_sizes(numel)
@@ -86,8 +94,12 @@ class _Storages(dict):
         return storage
 
 
-class _Tensor:
-    pass
+class Tensor:
+    """A tensor as the file describes it, which fits into its storage."""
+
+    def __init__(self, storage, offset, size, stride):
+        """storage: with `kind.name` as of ITEM_BYTES and the bytes `content`. offset, size, stride: in elements."""
+        self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
 
 def _check_sizes(*values):
@@ -96,6 +108,8 @@ def _check_sizes(*values):
 
 
 def _rebuild_tensor(storage, offset, size, stride):
+    if type(storage) is Unknown:
+        return storage
     if type(storage) is not _Storage or type(size) is not tuple or type(stride) is not tuple:
         raise TypeError
     if len(size) != len(stride) or len(size) > 8:
@@ -106,7 +120,7 @@ def _rebuild_tensor(storage, offset, size, stride):
     numel = math.prod(size)
     if numel > storage.numel or offset > storage.numel or (numel and last >= storage.numel):
         raise Refused("it declares a tensor that is larger than its storage")
-    return _Tensor()
+    return Tensor(storage, offset, size, stride)
 
 
 def _check_flags(requires_grad, hooks):
@@ -121,7 +135,7 @@ def _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks):
 
 def _rebuild_parameter(tensor, requires_grad, hooks):
     _check_flags(requires_grad, hooks)
-    if type(tensor) is not _Tensor:
+    if type(tensor) not in (Tensor, Unknown):
         raise TypeError
     return tensor
 
@@ -146,14 +160,24 @@ NAMES = {
     ("torch._utils", "_rebuild_tensor_v2"): Callee(_rebuild_tensor_v2),
     ("torch._utils", "_rebuild_parameter"): Callee(_rebuild_parameter),
     ("torch", "Size"): Callee(_torch_size),
-} | {("torch", f"{name}Storage"): _StorageType(item_bytes) for name, item_bytes in ITEM_BYTES.items()}
+} | {("torch", f"{name}Storage"): _StorageType(name) for name in ITEM_BYTES}
 
 
 def _read_object(data, start, storages):
-    """Reads the saved value's pickle and fills `storages`; returns the position after the pickle."""
-    operations = PROTOCOL_2 | {"BINPERSID"}
-    value, end = read_pickle(data, start, NAMES, operations, persistent=storages.declare)
-    # As a tree the value is bounded too, so that no reader of it can be led in circles.
+    """Reads the saved value's pickle and fills `storages`; returns (the value, position after the pickle)."""
+    value, end = read_pickle(data, start, NAMES, OPERATIONS, storages.declare, MAX_OPERATIONS)
+    _check_extent(value)
+    left_out = []
+    kept = _kept(value, left_out)
+    if isinstance(kept, Unknown):
+        raise Refused(f"it holds {kept.name} where a dictionary of tensors should be")
+    if left_out and not storages:  # weights that are no tensors, rather than something beside them
+        raise Refused(f"it holds no tensors beside {left_out[0]}")
+    return kept, end
+
+
+def _check_extent(value):
+    """As a tree the value is bounded too, so that no reader of it can be led in circles. Raises Refused."""
     pending, count = [(value, 0)], 0
     while pending:
         value, depth = pending.pop()
@@ -164,34 +188,57 @@ def _read_object(data, start, storages):
             pending.extend((child, depth + 1) for child in value.values())
         elif type(value) in (list, tuple):
             pending.extend((child, depth + 1) for child in value)
-        elif value is not None and type(value) not in (bool, int, float, str, bytes, _Tensor):
-            raise Refused("it holds something else than tensors and plain values")
-    return end
 
 
-def _check_legacy(data):
+def _kept(value, left_out):
+    """`value` without the entries of dictionaries that hold `Unknown` things, whose names go to the list `left_out`.
+
+    What is `Unknown` itself, or a list that has such a thing in it, is `Unknown`.
+    """
+    if type(value) in (dict, OrderedDict):
+        kept = {}
+        for key, child in value.items():
+            if isinstance(child := _kept(child, left_out), Unknown):
+                left_out.append(child.name)
+                continue
+            key = key.decode("latin1") if type(key) is bytes else key  # text, to Python 2
+            if key in kept:
+                raise Refused(f"its key {one_line(key)[:40]} comes twice")
+            kept[key] = child
+        return kept
+    if type(value) in (list, tuple):
+        children = [_kept(child, left_out) for child in value]
+        return next((c for c in children if isinstance(c, Unknown)), type(value)(children))
+    if value is None or type(value) in (bool, int, float, str, bytes, Tensor, Unknown):
+        return value
+    return Unknown("something else than tensors and plain values")  # a long text, a function, a kind of storage
+
+
+def _read_legacy(data):
     """Five pickles (magic number, protocol, system, value, storage keys), each storage after its length."""
-    magic, at = read_pickle(data, 0, {}) if data.startswith(b"\x80") else (None, 0)
+    magic, at = read_pickle(data, 0, {}, PROTOCOL_5) if data.startswith(b"\x80") else (None, 0)
     if magic != MAGIC_NUMBER:
-        raise Refused("it is not a PyTorch file")
-    protocol, at = read_pickle(data, at, {})
-    system, at = read_pickle(data, at, {})
+        raise Refused("it is not a PyTorch file", "name one that torch.save wrote, or download it again")
+    protocol, at = read_pickle(data, at, {}, PROTOCOL_5)
+    system, at = read_pickle(data, at, {}, PROTOCOL_5)
     if protocol != 1001 or type(system) is not dict or system.get("little_endian") is not True:
         raise Refused("it comes from a big-endian machine, or its header is damaged")
     storages = _Storages(id_length=6)
-    at = _read_object(data, at, storages)
-    keys, at = read_pickle(data, at, {})
+    value, at = _read_object(data, at, storages)
+    keys, at = read_pickle(data, at, {}, PROTOCOL_5)
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
-        raise Refused("its list of storages does not match its tensors")
+        raise Refused("its list of storages does not match its tensors", AGAIN)
     for key in keys:
-        length = int.from_bytes(data[at : at + 8], "little")
-        if at + 8 + storages[key].nbytes > len(data):
-            raise Refused("it ends too early")
-        if length != storages[key].numel:
-            raise Refused("a storage in it has another size than declared")
-        at += 8 + storages[key].nbytes
+        length, storage = int.from_bytes(data[at : at + 8], "little"), storages[key]
+        if at + 8 + storage.nbytes > len(data):
+            raise Refused("it ends too early", AGAIN)
+        if length != storage.numel:
+            raise Refused("a storage in it has another size than declared", AGAIN)
+        storage.content = memoryview(data)[at + 8 : at + 8 + storage.nbytes]
+        at += 8 + storage.nbytes
     if at != len(data):
-        raise Refused("something follows its last storage")
+        raise Refused("something follows its last storage", AGAIN)
+    return value
 
 
 _MEMBER = re.compile(
@@ -199,33 +246,37 @@ _MEMBER = re.compile(
 )
 
 
-def _check_zip(data):
+def _read_zip(data):
     members = _zip_members(data)
     if not {"data.pkl", "version"} <= members.keys():
-        raise Refused("it is a zip archive without data.pkl or version")
+        raise Refused("it is a zip archive without data.pkl or version", "name a file that torch.save wrote")
     if members.get("byteorder", b"little") != b"little":
         raise Refused("it comes from a big-endian machine")
     storages = _Storages(id_length=5)
-    end = _read_object(bytes(members["data.pkl"]), 0, storages)
+    value, end = _read_object(bytes(members["data.pkl"]), 0, storages)
     if end != len(members["data.pkl"]):
-        raise Refused("something follows its pickle")
-    stored = {name: len(member) for name, member in members.items() if name.startswith("data/")}
-    if stored != {f"data/{key}": storage.nbytes for key, storage in storages.items()}:
-        raise Refused("a storage in it is missing or has another size than declared")
+        raise Refused("something follows its pickle", AGAIN)
+    stored = {name[5:]: len(member) for name, member in members.items() if name.startswith("data/")}
+    measured = {key: length for key, length in stored.items() if key not in storages.unknown}
+    if measured != {key: storage.nbytes for key, storage in storages.items()}:
+        raise Refused("a storage in it is missing or has another size than declared", AGAIN)
+    for key, storage in storages.items():
+        storage.content = members[f"data/{key}"]
+    return value
 
 
 def _zip_members(data):
     """{name: memoryview} of a zip archive as torch.save lays it out, without the name of its folder.
 
-    PyTorch opens it with another library than Python does. So that both see the same members, the layout is
-    pinned: uncompressed members one after another from position 0, the directory right behind them, the end.
+    The layout is pinned, so that there is one way to read it: uncompressed members one after another from position 0,
+    the directory right behind them, the end.
     """
     if data.count(b"PK\x01\x02") > MAX_MEMBERS:
         raise Refused(f"its zip archive has more than {MAX_MEMBERS} members")
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error):
-        raise Refused("it ends too early, or its zip directory is damaged") from None
+        raise Refused("it ends too early, or its zip directory is damaged", AGAIN) from None
     entries = archive.infolist()
     size = sum(46 + len(entry.orig_filename.encode()) for entry in entries)
     numbers = (len(entries), len(entries), size, archive.start_dir)
@@ -246,22 +297,22 @@ def _zip_members(data):
         if entry.compress_type or entry.file_size != entry.compress_size or entry.flag_bits & ~0x808:
             raise Refused("its zip members are compressed or encrypted")
         if entry.volume or entry.external_attr & 0x10:  # the bit marks a folder
-            raise Refused("its zip directory is damaged")
+            raise Refused("its zip directory is damaged", AGAIN)
         start = entry.header_offset
         longest_gap = 24 if members else 0  # bytes of a data descriptor, behind each member
         if not 0 <= start - at <= longest_gap:
-            raise Refused("its zip members overlap or leave gaps")
+            raise Refused("its zip members overlap or leave gaps", AGAIN)
         header = data[start : start + 30]
         if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
-            raise Refused("its zip directory is damaged")
+            raise Refused("its zip directory is damaged", AGAIN)
         name_end = start + 30 + int.from_bytes(header[26:28], "little")
         content_start = name_end + int.from_bytes(header[28:30], "little")
         at = content_start + entry.file_size
         content = memoryview(data)[content_start:at]
         if data[start + 30 : name_end] != entry.orig_filename.encode():
-            raise Refused("its zip directory is damaged")
+            raise Refused("its zip directory is damaged", AGAIN)
         if len(content) != entry.file_size or zlib.crc32(content) != entry.CRC:
-            raise Refused(f"its zip member {name[2]} is damaged (its checksum differs)")
+            raise Refused(f"its zip member {name[2]} is damaged (its checksum differs)", AGAIN)
         members[name[2]] = content
         folders.add(name[1])
     if not 0 <= archive.start_dir - at <= 24 or len(folders) > 1 or folders & {".", ".."}:

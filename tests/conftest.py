@@ -34,8 +34,8 @@ def whole(small_data, tmp_path_factory):
     def folder(threads):
         if threads not in folders:
             save_dir = tmp_path_factory.mktemp("whole")
-            finished = processes.run(*processes.flags(save_dir, small_data, "--resume", threads=threads))
-            assert finished.returncode == 0, finished.stderr  # --resume, and nothing there yet: it started
+            finished = processes.run(*processes.flags(save_dir, small_data, "--continue", threads=threads))
+            assert finished.returncode == 0, finished.stderr  # nothing there yet: it started
             folders[threads] = save_dir / "run"
         return folders[threads]
 

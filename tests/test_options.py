@@ -87,8 +87,18 @@ AT_BOUNDS = {  # the least and the most that is taken
     "seed": ("0", "4294967295"),
     "num_workers": ("0", "4294967295"),
 }
-ELSEWHERE = {"help", "exp_name", "save_dir", "from"}  # tested below and in test_recorded.py
-SWITCHES = {"train_baseline", "cuda", "from_scratch", "use_pretrain", "resume", "dry_run", "debug", "is_train"}
+ELSEWHERE = {"help", "exp_name", "save_dir", "from", "data_sha256"}
+SWITCHES = {
+    "train_baseline",
+    "cuda",
+    "from_scratch",
+    "use_pretrain",
+    "resume",
+    "continue",
+    "dry_run",
+    "debug",
+    "is_train",
+}
 
 
 @pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in BOUNDS.items() for v in values])
@@ -153,6 +163,9 @@ def test_odd_names(capsys, program, name):
         ["--checkpoint", "."],
         ["--checkpoint", "README.md"],
         ["--from", ""],
+        ["--from", "~nobody/options.json"],
+        ["--data_sha256", "A" * 64],
+        ["--resume"],
         ["--from", "a\nb"],
         ["--from", "README.md"],
         ["--save_dir", ""],
@@ -174,7 +187,7 @@ def test_holdout_that_leaves_nothing(capsys, tmp_path):
 
 def test_missing_name_and_missing_run(capsys, tmp_path):
     assert "-e NAME" in refused(capsys, train)
-    assert "-e NAME" in refused(capsys, evaluation)
+    assert "-e NAME, or a weights file" in refused(capsys, evaluation)
     assert "train first" in refused(capsys, evaluation, "-e", "x", "--save_dir", tmp_path)
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 import zlib
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,9 @@ def assert_small(released):
 def test_names_of_the_authors():
     assert released_name(0.02) == "mnist_10color_jitter_var_0.020.npy"
     assert released_name(0.045) == "mnist_10color_jitter_var_0.045.npy"
+    for color_var in (0.0204, 0.02 + 1e-9, 1e-9):
+        with pytest.raises(UserError, match="three decimals"):
+            released_name(color_var)
 
 
 # ---- well-formed files
@@ -108,6 +112,53 @@ def test_reads_long_arrays_that_python_3_wrote_as_text(tmp_path):
     arrays = hostile.arrays(1000, 10)  # a text of 2.4 million characters under protocol 2
     released = read(tmp_path, hostile.npy(arrays, 2))
     assert all(np.array_equal(getattr(released, key), value) for key, value in arrays.items())
+
+
+@pytest.mark.parametrize(
+    "extra", [{"bias_label": np.zeros(3)}, {"\x1b[2J\n\ud800": 1}, {7: "x", None: 0.5}, {"of": {}}]
+)
+def test_keys_of_the_makers_own_are_ignored(tmp_path, extra):
+    assert_small(read(tmp_path, hostile.npy(hostile.arrays() | extra)))
+
+
+def test_reads_what_is_nearly_a_released_file(tmp_path):
+    without = {k: v for k, v in hostile.arrays().items() if k != "test_gray"}
+    assert read(tmp_path, hostile.npy(without)).test_gray is None
+    column = {k: v[:, None] for k, v in hostile.arrays().items() if "label" in k}
+    assert_small(read(tmp_path, hostile.npy(hostile.arrays() | column)))
+    mapped = np.memmap(tmp_path / "map", "u1", "w+", shape=(3, 28, 28, 3))
+    mapped[:] = hostile.arrays()["train_image"]
+    for protocol in (2, 4, 5):
+        assert_small(read(tmp_path, hostile.npy(hostile.arrays() | {"train_image": mapped}, protocol)))
+        assert_small(read(tmp_path, hostile.npy(OrderedDict(hostile.arrays()), protocol)))
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"train_label": np.eye(3, 10, dtype="i1")}, ["train_label has the shape (3, 10)", "train_label.argmax(1)"]),
+        ({"test_label": np.zeros((2, 10))}, ["test_label has the data type f8 (float64)", "test_label.astype('int8')"]),
+        ({"test_image": np.zeros((2, 3, 28, 28), "u1")}, ["channels come first", "test_image.transpose(0, 2, 3, 1)"]),
+        ({"train_image": np.zeros((3, 28, 28, 3), "f4")}, ["train_image has the data type f4 (float32)", "* 255"]),
+        ({"train_label": np.zeros(2, "i1")}, ["train_image has 3 images and train_label 2 labels"]),
+        ({"test_gray": np.zeros((2, 32, 32), "u1")}, ["test_gray has the shape (2, 32, 32), expected (2, 28, 28)"]),
+        ({"train_label": [1, 2, 3]}, ["train_label is not an array", "np.array(train_label)"]),
+        ({"train_label": np.arange(3, dtype=">i8")}, ["train_label is big-endian", "little-endian"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_do(tmp_path, change, parts):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, hostile.npy(hostile.arrays() | change))
+    line = hostile.message_of(caught.value)
+    assert all(part in line for part in parts), line
+    assert "copy it again" not in line
+
+
+def test_a_mistyped_key_is_named(tmp_path):
+    arrays = hostile.arrays()
+    arrays["train_images"] = arrays.pop("train_image")
+    with pytest.raises(UserError, match=r"lacks the key train_image \(it has train_images\)"):
+        read(tmp_path, hostile.npy(arrays))
 
 
 # ---- writing

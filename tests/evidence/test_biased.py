@@ -36,7 +36,8 @@ def test_the_grid_is_what_was_fixed(tmp_path):
     assert len(cells) == 4 * 4 * 3
     seen = {c.name: c for c in cells}
     lntl = seen["lntl_rho0.995_seed3"]
-    assert (lntl.option.data_seed, lntl.option.max_step, lntl.option.lr_decay_period, lntl.option.lr) == (2, 10, 4, 0.001)
+    option = lntl.option
+    assert (option.data_seed, option.max_step, option.lr_decay_period, option.lr) == (2, 10, 4, 0.001)
     assert lntl.baseline is seen["baseline_rho0.995_seed3"]
     assert seen["lntl_plus_rho0.995_seed3"].start is None
     assert [c.name for c in grid(tmp_path, "--rhos", "0.99", "--seeds", "1")] == [

@@ -1,5 +1,7 @@
 """Warnings of numerical trouble: they come when they should, into the log, and not in healthy runs."""
 
+import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,12 +9,17 @@ import pytest
 import torch
 
 import train
+from dataset.batches import on_device
 from dataset.colored_mnist import build
+from dataset.colored_set import ColoredSet
 from dataset.mnist import load_mnist
 from dataset.released import ReleasedFile, released_name, write_released
 from files import read_json_lines
 from methods import METHODS
 from run import health
+from run.evaluate import bias_accuracy, report
+from run.folder import RunFolder
+from tests.test_trainer import digits
 
 RUNS = sorted((Path(__file__).resolve().parents[2] / "results" / "runs").iterdir())
 HEALTHY = {"epoch": 3, "accuracy": 0.99, "bias_loss": 1.2}
@@ -101,3 +108,39 @@ def test_the_log_warns_as_it_happens(few_images, tmp_path, capsys, flags, warnin
         assert "WARNING" in out
     else:
         assert lines == []
+
+
+def test_the_first_epoch_is_compared_with_the_start_as_measured():
+    """A start that knew little is no fall; without a measured one nothing is invented."""
+    some, record = method(), HEALTHY | {"epoch": 1, "accuracy": 0.24}
+    assert health.warnings(record, [], some) == []
+    some.start_accuracy = 0.25
+    assert health.warnings(record, [], some) == []
+    some.start_accuracy = 0.99
+    assert "after 0.9900" in health.warnings(record, [], some)[0]
+    assert "collapsed" in health.warnings(record | {"accuracy": 0.1}, [], some)[0]
+    images, labels = digits(1500)
+    some.start_accuracy = None
+    assert health.measure_start(some, on_device(images, labels)) == some.start_accuracy < 0.3
+
+
+def test_json_has_no_nan(tmp_path):
+    with RunFolder(tmp_path, "x") as run:
+        run.record({"epoch": 1, "accuracy": float("nan"), "more": [float("inf"), 1.0, {"a": -float("inf")}]})
+        run.trim_log(1)
+    line = (tmp_path / "x" / "log.jsonl").read_text()
+    assert json.loads(line, parse_constant=pytest.fail) == {
+        "epoch": 1,
+        "accuracy": None,
+        "more": [None, 1.0, {"a": None}],
+    }
+    assert health.warnings(HEALTHY, [json.loads(line)], method()) == []
+    images, labels = digits(20)
+    f, g, h = method().networks().values()
+    black = on_device(images * 0, labels)
+    assert math.isnan(bias_accuracy(f, h, black))  # of no labelled position
+    torch.nn.init.constant_(g.fc.bias, float("inf"))
+    (tmp_path / "w").write_bytes(b"")
+    option = SimpleNamespace(method="lntl", color_var=0.02)
+    report(option, tmp_path, f, g, ColoredSet.of(black, {"test_accuracy": black}), tmp_path / "w")
+    assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["loss"] is None

@@ -7,11 +7,14 @@ import pytest
 
 import option as options
 import train
+from methods import METHODS
 from models.checkpoint import read_torch_file
+from models.shipped import sha256_of
 from option import train_parser
 from run import recorded
+from run.start import pin_start
 from tests.models.test_models import weights_file
-from tests.processes import EPOCHS, assert_same, flags, run
+from tests.processes import EPOCHS, ROOT, assert_same, flags, run, write_small
 from tests.test_options import refused
 
 
@@ -80,6 +83,7 @@ def test_given_flags_override_the_record(tmp_path, more, changes, expected):
         ({"unknown": 1}, "unknown = 1"),
         ({"save_dir": "a\nb"}, "save_dir"),
         ({"data_dir": "no/such/folder"}, "--data_dir"),
+        ({"data_sha256": "x"}, "--data_sha256"),
     ],
 )
 def test_damaged_record_is_one_line(tmp_path, capsys, change, what):
@@ -154,9 +158,9 @@ def test_a_run_that_is_older_than_a_flag(tmp_path, small_data, whole, capsys):
     assert_same(tmp_path / "run", whole(1))
 
 
-def test_a_start_that_is_not_here_but_shipped_is_named(capsys, tmp_path):
-    """The record of a run that began with the weights of another run, on a fresh clone."""
-    record = str(train.records.ROOT / "results/runs/lntl_var0.035_seed1/options.json")
+def test_a_start_that_is_nowhere_is_named(capsys, tmp_path):
+    """The record of a run that began with the weights of another run, whose own record is gone."""
+    record = str(ROOT / "results/runs/lntl_var0.035_seed1")
     start = tmp_path / "baseline_var0.035_seed1" / "final.pth"
     given = ["--from", record, "-e", "again", "--save_dir", str(tmp_path), "--device", "cpu"]
     error = refused(capsys, train, *given, "--checkpoint", str(start))
@@ -164,3 +168,73 @@ def test_a_start_that_is_not_here_but_shipped_is_named(capsys, tmp_path):
     assert error.strip().endswith("baseline_var0.035.pth has those of baseline_var0.035_seed1")
     error = refused(capsys, train, *given, "--checkpoint", str(tmp_path / "mine" / "final.pth"))
     assert error.strip().endswith("--checkpoint")
+
+
+# ---- the data and the weights of a record, known by their SHA-256
+
+
+def finished(folder, data, *more):
+    """A run of one epoch; returns the flags that name it."""
+    given = flags(folder, data, *more)
+    given[given.index("--max_step") + 1] = "1"
+    assert train.main(given) == 0
+    return ["-e", "run", "--save_dir", str(folder)]
+
+
+def test_other_data_is_refused(tmp_path, small_data, capsys):
+    """Also by a finished run, which has nothing left to train; the old data, elsewhere, is taken."""
+    shutil.copytree(small_data, tmp_path / "data")
+    run = finished(tmp_path, tmp_path / "data")
+    record = json.loads((tmp_path / "run/options.json").read_text())
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["data_sha256"] == record["data_sha256"]
+    assert read_torch_file(tmp_path / "run/final.pth")["option"]["data_sha256"] == record["data_sha256"]
+
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    assert "not here" in refused(capsys, train, *run, "--resume")
+    assert train.main([*run, "--resume", "--data_dir", f"{tmp_path}/moved/"]) == 0
+    assert train.main([*run, "--resume", "--data_dir", str(tmp_path / "moved"), "--max_step", "2"]) == 0
+    assert train.main([*run, "--resume"]) == 0  # the new place is recorded
+
+    write_small(tmp_path / "moved", train=500)
+    before = (tmp_path / "run/metrics.json").read_bytes()
+    for more in ([], ["--max_step", "3"]):
+        for flag in ("--resume", "--continue"):
+            assert "other data" in refused(capsys, train, *run, flag, *more)
+    assert (tmp_path / "run/metrics.json").read_bytes() == before
+    assert "other data" in refused(capsys, train, "--from", tmp_path / "run", "-e", "again", "--save_dir", tmp_path)
+
+
+def test_a_run_without_a_hash_of_its_data_goes_on(tmp_path, small_data, capsys):
+    """One of before there was one."""
+    shutil.copytree(small_data, tmp_path / "data")
+    run = finished(tmp_path, tmp_path / "data")
+    path = tmp_path / "run/options.json"
+    record = json.loads(path.read_text())
+    found = record.pop("data_sha256")
+    path.write_text(json.dumps(record))
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    assert "--data_dir" in refused(capsys, train, *run, "--resume", "--data_dir", tmp_path / "other")
+    shutil.rmtree(tmp_path / "data")
+    assert train.main([*run, "--resume", "--data_dir", str(tmp_path / "other"), "--max_step", "2"]) == 0
+    assert "cannot be compared" in capsys.readouterr().out
+    assert json.loads(path.read_text())["data_sha256"] == found
+
+
+@pytest.mark.parametrize("record", ["lntl_var0.020_seed2", "lntl_var0.035_seed1", "lntl_var0.020_lambda0_mu0_seed1"])
+def test_a_shipped_record_finds_its_start(tmp_path, record):
+    option = recorded.parse(train_parser, ["--from", str(ROOT / "results/runs" / record), "--save_dir", str(tmp_path)])
+    start = option.checkpoint
+    if start.startswith("checkpoints"):
+        option.checkpoint = "elsewhere.pth"
+    pin_start(options.resolve_training(option), METHODS["lntl"])
+    assert option.checkpoint.startswith("checkpoints/baseline_var" + record[8:13])
+    assert option.checkpoint_sha256 == sha256_of(option.checkpoint)
+
+
+def test_resume_needs_a_run(tmp_path, small_data, capsys):
+    run = finished(tmp_path, small_data)
+    error = refused(capsys, train, "-e", "rum", *run[2:], "--resume")
+    assert "there is no run" in error
+    assert "did you mean -e run?" in error
+    assert "--continue" in error
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]

@@ -80,8 +80,11 @@ def torch_files(canary):
     for name, (value, message) in running_code(canary).items():
         both(name, pickle.dumps({"step": 1, "net_state_dict": value}, 2), message)
     for name, (operations, message) in opcodes_running_code(canary).items():
+        message = {"os.system": "OBJ", "NEWOBJ": "damaged"}.get(message, message) if "OBJ" in name else message
         both(name, b"\x80\x02" + operations.replace(text("x"), unicode("x")) + b".", message)
     for name, (operations, message) in (BOMBS | {"doubled tuples": (doubled(), "deep")}).items():
+        message = message.replace("50000 operations", "1000000 operations" if name[0] == "f" else "").strip()
+        message = "nested too deeply" if name == "deep lists" else message
         both(name, b"\x80\x02" + operations + b".", message)
     both("os.system, protocol 4", pickle.dumps(Call(os.system, f"touch {canary}"), 4), "")
     both("list in itself", b"\x80\x02]q\0h\0a.", "nested too deeply")
@@ -92,6 +95,10 @@ def torch_files(canary):
     both("NumPy array", pickle.dumps(np.zeros(3), 2), "numpy")
     both("torch.load", pickle.dumps(Call(torch.load, str(canary)), 2), "torch")
     both("set", pickle.dumps({1, 2}, 2), "set")
+    both("set, protocol 4", pickle.dumps({1, 2}, 4), "set")
+    both("set in a list", pickle.dumps([1, {1, 2}], 2), "set")
+    both("weights of NumPy", pickle.dumps({"net_state_dict": {"conv1.weight": np.zeros(3)}}, 2), "no tensors")
+    both("tuple of calls", pickle.dumps((Call(os.system, f"touch {canary}"),), 2), "system")
     both(
         "reference to a module",
         b"\x80\x02(" + unicode("module") + b"ctorch\nFloatStorage\nNNtQ.",
