@@ -48,7 +48,9 @@ def add_owned(group, owned):
 def add_common(parser):
     """Flags that train.py and test.py share."""
     group = parser.add_argument_group("experiment")
-    group.add_argument("-e", "--exp_name", type=name, help="name of the experiment (required; official)")
+    group.add_argument(
+        "-e", "--exp_name", type=name, metavar="NAME", help="name of the experiment (required; official)"
+    )
     group.add_argument(
         "--save_dir", type=path, default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
     )
@@ -79,8 +81,8 @@ def add_machine(parser):
 def add_nothing_left(parser, *, is_training):
     """The original's flags that have nothing left to do; last, as nobody needs them."""
     group = parser.add_argument_group("official flags that have nothing left to do; they are accepted and say so")
-    group.add_argument("--n_class", type=number(int, 10, 10), help="10")
-    group.add_argument("--input_size", type=number(int, 28, 28), help="28")
+    group.add_argument("--n_class", type=number(int, 10, 10), help="has to be 10")
+    group.add_argument("--input_size", type=number(int, 28, 28), help="has to be 28")
     for flag in ("--depth", "--seed", "--num_workers"):
         group.add_argument(flag, type=number(int, 0, 2**32 - 1))
     for flags in (["-d", "--debug"], ["--is_train"], ["--use_pretrain"]):
@@ -98,7 +100,7 @@ def train_parser():
     add_owned(parser.add_argument_group("method"), owners())
 
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--max_step", type=count, default=100, help="epochs (official) [100]")
+    group.add_argument("--max_step", type=count, default=100, metavar="N", help="epochs (official) [100]")
     group.add_argument("--batch_size", type=number(int, 2, 60000), default=128, help="images a batch (official) [128]")
     group.add_argument(
         "--lr",
@@ -107,7 +109,11 @@ def train_parser():
         f"[{', '.join(f'{m.name} {m.lr:g}' for m in METHODS.values())}]",
     )
     group.add_argument(
-        "--lr_decay_period", type=count, default=40, help="epochs between two cuts of the learning rate (official) [40]"
+        "--lr_decay_period",
+        type=count,
+        default=40,
+        metavar="N",
+        help="epochs between two cuts of the learning rate (official) [40]",
     )
     group.add_argument(
         "--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="factor of a cut (official) [0.1]"
@@ -172,8 +178,12 @@ def train_parser():
         metavar="N",
         help="average the weights of the last N epochs and evaluate them beside the others (averaged.pth) [0]",
     )
-    group.add_argument("--save_step", type=count, default=10, help="epochs between two kept weights (official) [10]")
-    group.add_argument("--log_step", type=count, default=50, help="iterations between two reports (official) [50]")
+    group.add_argument(
+        "--save_step", type=count, default=10, metavar="N", help="epochs between two kept weights (official) [10]"
+    )
+    group.add_argument(
+        "--log_step", type=count, default=50, metavar="N", help="iterations between two reports (official) [50]"
+    )
     add_machine(parser)
     add_nothing_left(parser, is_training=True)
     return parser
@@ -211,6 +221,13 @@ def test_parser():
     )
     group.add_argument(
         "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
+    )
+    group = parser.add_argument_group("instead: predictions for new images")
+    group.add_argument(
+        "--images", type=path, metavar="PATH", default=argparse.SUPPRESS, help="a folder, a table (.csv) or an image"
+    )
+    group.add_argument(
+        "--out", type=path, metavar="FILE", default=argparse.SUPPRESS, help="the CSV to write [predictions.csv]"
     )
     add_machine(parser)
     add_nothing_left(parser, is_training=False)

@@ -2,6 +2,7 @@
 
 python test.py -e lntl_var0.020                                       # checkpoint/lntl_var0.020/final.pth
 python test.py checkpoints/lntl_var0.020.pth
+python test.py -e birds --images new_photographs --out predictions.csv
 python test.py unnamed.pth --method baseline --color_var 0.02         # where neither the file nor its name tells
 
 Method, variance and data are those of the weights. The metrics.json of a run is written by its own evaluation alone: of
@@ -20,6 +21,7 @@ import common.before_torch  # noqa: F401
 import option as options
 from common import same_path
 from dataset import data_sets
+from dataset.base import DataSet
 from errors import UserError, exits
 from methods import METHODS
 from models.checkpoint import load_weights, read_torch_file
@@ -29,6 +31,7 @@ from run.device import choose_device
 from run.evaluate import report
 from run.folder import read_options
 from run.networks import build
+from run.predict import predict
 
 HERE = {"device", "cuda", "threads", "cudnn_benchmark"}  # options that are this command's, whatever is recorded
 WORDS = {name: name for name in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}  # in file names
@@ -129,11 +132,35 @@ def file_name(option, data, weights):
     return f"evaluation_{label}_{setting}_{option.data_split}_{key}"
 
 
+def predict_new(weights, said, given):
+    """--images: predictions for new images by weights that were trained with --dataset images. Raises UserError."""
+    source, out = given["images"], given.get("out", "predictions.csv")
+    content = read_torch_file(weights)
+    names = content.get("names") if isinstance(content, dict) else None
+    if said.get("dataset") != "images" or not names:
+        raise UserError(f"{weights} was not trained with --dataset images; --images is for those that were")
+    option = argparse.Namespace(**vars(options.test_parser().parse_args([])) | said | given)
+    device = choose_device(option)
+    data = DataSet.of(None)
+    data.classes, data.values = names["classes"], tuple(names["biases"].values())
+    data.map_bias = False  # h is not used
+    f, g, _ = build(option, data, "random")
+    load_weights(weights, f, g)
+    f.to(device), g.to(device)
+    print(f"weights {weights}: {option.method}, {option.network}, {option.image_size} pixels")
+    predict(f, g, source, out, option.image_size, names["classes"], device, bool(option.skip_broken), print)
+    return 0
+
+
 @exits
 def main(arguments=None):
     given = recorded.parse_alone(options.test_parser, arguments)
+    if "out" in given and "images" not in given:
+        raise UserError("--out names the file of the predictions for --images; give both")
     weights, run = find_weights(given)
     said = said_of(weights)
+    if "images" in given:
+        return predict_new(weights, said, given)
     anyway = given.pop("anyway", False)
     option, against = merge(weights, said, given)
     if against and not anyway:

@@ -4,7 +4,7 @@
 #   bash test.sh                                    checkpoint/lntl_var0.020
 #   bash test.sh --color_var 0.03                   checkpoint/lntl_var0.030
 #   bash test.sh -e NAME                            checkpoint/NAME
-#   bash test.sh --checkpoint FILE [--color_var V]  a weights file; V is taken from its path (..._var0.020...), else 0.02
+#   bash test.sh FILE                               a weights file; method and variance are what it says
 # Another shell hands over to bash, and needs no more of this file than these lines.
 if [ -z "${BASH_VERSION:-}" ]; then
   command -v bash >/dev/null && exec bash "$0" "$@"
@@ -30,13 +30,11 @@ set -- ${FLAGS[@]+"${FLAGS[@]}"}
 defaults=()
 if has_flag "-e --exp_name" "$@"; then
   : # test.py says what is missing
-elif file=$(value_of --checkpoint "$@"); then
-  color_var=0.02
-  if [[ $file =~ var(0\.[0-9]+) ]]; then color_var=${BASH_REMATCH[1]}; fi
-  folder=$(basename "$(dirname "$file")")
-  name=$(printf '%s_%s' "${folder#.}" "$(basename "$file" .pth)" | tr -c 'A-Za-z0-9_.+=-' _)
-  defaults=(-e "test_${name#_}" --color_var "$color_var")
-  if ! has_flag --color_var "$@"; then say "evaluating $file at --color_var $color_var"; fi
+elif has_flag --checkpoint "$@" || { [ $# -gt 0 ] && [[ $1 != -* ]]; }; then
+  : # the weights say what they are
+elif dataset=$(value_of --dataset "$@") && [ "$dataset" != colored_mnist ]; then
+  method=$(value_of --method "$@") || method=lntl
+  defaults=(-e "${dataset}_$method")
 else
   color_var=$(value_of --color_var "$@") || color_var=0.02
   method=$(value_of --method "$@") || method=lntl

@@ -81,10 +81,11 @@ def pretrain(option):
     if option.random_seed is None:
         option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
     baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
-    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, True
+    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
     if status := train(baseline):
         print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
     option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
+    option.data_sha256 = baseline.data_sha256  # the same data for both
     return status
 
 

@@ -57,6 +57,10 @@ if [ "$dataset" = colored_mnist ]; then
 else
   color_var='' number='' default_name=${dataset}_$method
   defaults=(-e "$default_name" --method "$method" --random_seed 1)
+  case $method in lntl | blindeye)
+    if ! has_flag "--checkpoint --from_scratch --from --pretrain" "$@"; then defaults+=(--pretrain 100); fi
+    ;;
+  esac
 fi
 name=$(value_of "-e --exp_name" "$@") || name=$default_name
 baseline=baseline_var$number # a baseline of that variance is the start of the paper's method
@@ -75,6 +79,9 @@ without_resume() {
 start=${save_dir%/}/$baseline/final.pth
 if has_flag --from "$@"; then
   defaults=() # all of it is in the record
+elif has_flag --resume "$@" && [ ! -e "${save_dir%/}/$name" ] && [ -e "${save_dir%/}/${name}_baseline" ]; then
+  without_resume "$@" # it was the baseline of --pretrain that was stopped
+  set -- ${FLAGS[@]+"${FLAGS[@]}"}
 elif has_flag --resume "$@" && { [ -e "${save_dir%/}/$name" ] || ! start_needed "$@" || [ ! -e "${start%/*}" ]; }; then
   defaults=(-e "$name") # likewise
 else

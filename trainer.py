@@ -90,7 +90,8 @@ class Trainer:
         with self.interruptible():
             record |= self.evaluations()
         if not self.option.dry_run:  # after one iteration nobody is well
-            for warning in health.warnings(record, read_json_lines(self.run / "log.jsonl"), self.method):
+            earlier, classes = read_json_lines(self.run / "log.jsonl"), len(self.data.classes)
+            for warning in health.warnings(record, earlier, self.method, classes):
                 self.run.say(f"WARNING: {warning}")
         self.method.end_epoch()
         self.epoch, self.iteration = self.epoch + 1, 0
@@ -143,9 +144,10 @@ class Trainer:
         method = self.method
         # Weights first: a crash in between repeats the epoch, while a finished checkpoint without them would end it.
         if self.iteration == 0 and self.epoch % self.option.save_step == 0:
-            save_weights(self.run / f"checkpoint_step_{self.epoch:04d}.pth", method, self.epoch, self.option)
+            name = f"checkpoint_step_{self.epoch:04d}.pth"
+            save_weights(self.run / name, method, self.epoch, self.option, self.data.names())
         if self.epoch == self.option.max_step:
-            save_weights(self.run / "final.pth", method, self.epoch, self.option)
+            save_weights(self.run / "final.pth", method, self.epoch, self.option, self.data.names())
             if self.average and self.average.whole(self.option.average):
                 self.average.save(self.run / "averaged.pth")
         self.run.save(

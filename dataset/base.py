@@ -57,6 +57,11 @@ class DataSet:
         """What the log says of it before the training, text of any number of lines."""
         return ""
 
+    def names(self):
+        """{"classes": [name, ...], "biases": {name: [value, ...]}}: what weights files and results call them."""
+        biases = zip(self.biases, map(list, self.values), strict=True)
+        return {"classes": list(self.classes), "biases": dict(biases)}
+
     @property
     def heads(self):
         """The number of values of each bias."""

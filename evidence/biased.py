@@ -8,9 +8,7 @@ and 8 of them, each method's own learning rate, λ, μ, α and smoothing as on C
 the baseline of the same ρ and run. Run k has --random_seed k and --data_seed k - 1.
 """
 
-import filecmp
 import json
-import shutil
 import statistics
 from pathlib import Path
 
@@ -18,12 +16,12 @@ import option as options
 from dataset.biased_mnist import RHOS
 from errors import UserError
 from evidence.grid import Cell
-from files import read_json_lines, replacing
+from evidence.records import copy_records
+from files import read_json_lines
 from methods import METHODS, kind
 
 EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
-RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
 PUBLISHED = {  # unbiased accuracy of SimpleConvNet: title, by whom, and the figures at RHOS
     "Vanilla": ("Bahng et al. 2020", (".104", ".334", ".721", ".891")),
     "Vanilla ": ("Hong & Yang 2021", (".118 ± .007", ".625 ± .029", ".795 ± .001", ".908 ± .003")),
@@ -68,12 +66,7 @@ def add(save_dir, root):
         if not (folder / "metrics.json").exists():
             continue
         read_run(folder)
-        target = root / "results" / "biased_mnist" / folder.name
-        target.mkdir(parents=True, exist_ok=True)
-        if any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
-            for name in RECORDS:
-                with replacing(target / name) as temporary:
-                    shutil.copyfile(folder / name, temporary)
+        if copy_records(folder, root / "results" / "biased_mnist" / folder.name):
             names.append(folder.name)
     return names
 

@@ -130,15 +130,20 @@ def add(save_dir, root=ROOT):
             continue
         if read_run(folder)["options"]["data_dir"] is not None:
             raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
-        target = root / "results" / "runs" / folder.name
-        target.mkdir(parents=True, exist_ok=True)
-        if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
-            continue
-        for name in RECORDS:
-            with replacing(target / name) as temporary:
-                shutil.copyfile(folder / name, temporary)
-        names.append(folder.name)
+        if copy_records(folder, root / "results" / "runs" / folder.name):
+            names.append(folder.name)
     return names
+
+
+def copy_records(folder, target):
+    """Copies the records of a run into the folder `target`. Returns whether they are new there, or changed."""
+    target.mkdir(parents=True, exist_ok=True)
+    if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
+        return False
+    for name in RECORDS:
+        with replacing(target / name) as temporary:
+            shutil.copyfile(folder / name, temporary)
+    return True
 
 
 # -------------------------------------------------------------------------------------------------- cells

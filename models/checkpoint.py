@@ -67,14 +67,18 @@ def save_torch_file(path, content, **how):
         temporary.write_bytes(buffer.getbuffer())
 
 
-def save_weights(path, method, epoch, option):
-    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h."""
+def save_weights(path, method, epoch, option, names=None):
+    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h.
+
+    names: of the classes and biases (`DataSet.names`).
+    """
     content = {
         "step": epoch,
         "net_state_dict": join_net(method.f, method.g),
         "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
         "pred_state_dict": to_cpu(method.h.split_state_dict()),
         "option": vars(option),
+        "names": names,
     }
     save_torch_file(path, content)
 

@@ -90,7 +90,7 @@ def report(option, folder, f, g, data, weights, say=print, name="metrics", tests
         say(line)
     metrics = {k: v for k, v in first._asdict().items() if k != "predicted"}
     metrics |= {title: other.accuracy for title, other in others} | by_group
-    metrics |= {"classes": data.classes, "biases": dict(zip(data.biases, data.values, strict=True))}
+    metrics |= data.names()
     metrics["weights"] = {
         "file": Path(weights).name,
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),

@@ -4,40 +4,48 @@ Nothing here costs anything within an epoch. docs/RELIABILITY.md has the runs by
 """
 
 import json
+import math
 
 import torch
 
 from files import read_json_lines
 from run.evaluate import evaluate
 
-CHANCE = 0.2  # label accuracy on ten digits; always saying the most frequent one gives 0.11
+CLOSE = 0.1  # of the label accuracy, to 1 / K, that of a guess among K classes
 SOME = 1000  # training images on which the start is measured
 FALL = 0.1  # of the label accuracy, below that of the best epoch
-LOSS_OF_A_GUESS = 2.0794  # log 8: the loss of h where it gives every bin the same probability
 VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
 ADVICE = "a smaller --mu, --lr or --lambda_ may help, or --detach_h: docs/RELIABILITY.md, Numerical health"
 
 
-def warnings(record, earlier, method):
+def warnings(record, earlier, method, classes=10):
     """One line for everything that is wrong with the epoch that has just ended.
 
     record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
-    iteration (of f: of the last update that reached it). There are none right after a resume.
+    iteration (of f: of the last update that reached it). There are none right after a resume. classes: their number.
     """
+    chance = 1 / classes + CLOSE
     known = getattr(method, "start_accuracy", None)  # None: of random weights, or after a resume in the first epoch
     before = [r["accuracy"] for r in earlier if r["accuracy"] is not None] + ([] if known is None else [known])
     accuracy, best = record["accuracy"], max(before, default=0.0)
     found = []
-    if accuracy < CHANCE and (earlier or best >= CHANCE):
+    if accuracy < chance and (earlier or best >= chance):
         found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
     elif accuracy < best - FALL:
         found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
-    if (loss := record.get("bias_loss", 0.0)) > LOSS_OF_A_GUESS:
-        found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, log 8 = 2.0794")
+    guess = loss_of_a_guess(method.h)
+    if (loss := record.get("bias_loss") or 0.0) > guess:
+        found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, {guess:.4f}")
     for name, norm in gradient_norms(method).items():
         if not VANISHED < norm < EXPLODED:
             found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
     return [f"epoch {record['epoch']}: {line} ({ADVICE})" for line in found]
+
+
+def loss_of_a_guess(h):
+    """The loss of h where it gives every value of a bias the same probability: log K, the mean over its heads."""
+    values = getattr(h, "num_values", (8,))
+    return sum(map(math.log, values)) / len(values)
 
 
 def measure_start(method, train):

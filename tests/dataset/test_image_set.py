@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import option as options
+import test as evaluation
 import train
 from dataset.base import hold_out
 from dataset.biased_mnist import BACKGROUNDS, UNBIASED_RHO
@@ -181,3 +182,27 @@ def test_images_are_an_image_set(birds):
     assert (x.shape, y.shape, b.shape) == ((4, 3, 16, 16), (4,), (4, 1, 1, 1))
     assert "a bias" in data.overview()
     assert Image.open(birds / "000.bird" / "0_0_0.jpg").size == (12, 10)
+
+
+def test_predictions_for_new_images(birds, tmp_path, capsys):
+    assert train.main(flags(tmp_path, birds, "--method", "baseline")) == 0
+    new = tmp_path / "new"
+    for i in range(3):
+        sets.picture(new / f"{i}.png", (90, 100, 200))
+    line = ["-e", "run", "--save_dir", str(tmp_path), "--images", str(new), "--out", str(tmp_path / "p.csv")]
+    assert evaluation.main(line) == 0
+    found = (tmp_path / "p.csv").read_text("utf-8").splitlines()
+    assert found[0] == "file,class,probability"
+    assert [row.split(",")[0] for row in found[1:]] == ["0.png", "1.png", "2.png"]
+    assert {row.split(",")[1] for row in found[1:]} <= {"0", "1"}
+    shipped = str(processes.ROOT / "checkpoints" / "lntl_var0.020.pth")
+    assert "was not trained with --dataset images" in refused(capsys, evaluation, shipped, "--images", str(new))
+    assert "give both" in refused(capsys, evaluation, shipped, "--out", "x.csv")
+
+
+def test_evaluation_repeats_the_group_figures(birds, tmp_path):
+    assert train.main(flags(tmp_path, birds, "--method", "baseline")) == 0
+    before = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    assert evaluation.main(["-e", "run", "--save_dir", str(tmp_path)]) == 0
+    after = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    assert {k: v for k, v in after.items() if k != "option"} == {k: v for k, v in before.items() if k != "option"}

@@ -91,7 +91,7 @@ def test_it_has_a_row_and_a_curve(copy):
     made = json.loads(done.stdout)
     row = next(line for line in made["README"].splitlines() if line.startswith("|**Mine**|"))
     assert row.startswith("|**Mine**|**0.6745**|")
-    assert "| Mine | 0.02 | - | **0.6745** | - | 1 | 20 |" in made["table"]
+    assert "| Mine | 0.02 | - | **0.6745** | - | - | 1 | 20 |" in made["table"]
     for name in ("accuracy", "curves"):
         assert "Mine" in made["drawn"][name]
 

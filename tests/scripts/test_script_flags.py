@@ -167,11 +167,11 @@ def test_test_says_when_there_is_nothing(ready):
     [
         ("", "-e lntl_var0.020"),
         ("-e mine --device cpu", "-e mine --device cpu"),
-        ("--checkpoint d/w_var0.050.pth", "-e test_d_w_var0.050 --color_var 0.050 --checkpoint d/w_var0.050.pth"),
-        ("--checkpoint ./w.pth", "-e test_w --color_var 0.02 --checkpoint ./w.pth"),
+        ("--checkpoint d/w_var0.050.pth", "--checkpoint d/w_var0.050.pth"),
+        ("--checkpoint ./w.pth", "--checkpoint ./w.pth"),
         (
             "--checkpoint checkpoint/lntl_var0.030/final.pth",
-            "-e test_lntl_var0.030_final --color_var 0.030 --checkpoint checkpoint/lntl_var0.030/final.pth",
+            "--checkpoint checkpoint/lntl_var0.030/final.pth",
         ),
     ],
 )
