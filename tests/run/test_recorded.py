@@ -220,7 +220,9 @@ def test_a_run_without_a_hash_of_its_data_goes_on(tmp_path, small_data, capsys):
     assert json.loads(path.read_text())["data_sha256"] == found
 
 
-@pytest.mark.parametrize("record", ["lntl_var0.020_draw0_seed2", "lntl_var0.035_seed1", "lntl_var0.020_lambda0_mu0_seed1"])
+@pytest.mark.parametrize(
+    "record", ["lntl_var0.020_draw0_seed2", "lntl_var0.035_seed1", "lntl_var0.020_lambda0_mu0_seed1"]
+)
 def test_a_shipped_record_finds_its_start(tmp_path, record):
     option = recorded.parse(train_parser, ["--from", str(ROOT / "results/runs" / record), "--save_dir", str(tmp_path)])
     start = option.checkpoint
