@@ -10,7 +10,7 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import biased, comparison, selection, spread, studies
+from evidence import biased, comparison, demonstration, selection, spread, studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
@@ -189,6 +189,7 @@ def texts(root=ROOT):
         docs / "BIASED_MNIST.md": fill(
             docs / "BIASED_MNIST.md", {"biased mnist": biased.table(biased.load_runs(root))}
         ),
+        docs / "IMAGES.md": fill(docs / "IMAGES.md", demonstration.tables(root / demonstration.RESULTS)),
         docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
         docs / "REPRODUCTION.md": fill(
             docs / "REPRODUCTION.md",
@@ -243,6 +244,7 @@ def draw(folder, root=ROOT):
     }
     figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
     figures.draw_biased(folder / "biased_mnist.png", biased.RHOS, biased.points(biased.load_runs(root)))
+    demonstration.draw(root / demonstration.RESULTS, folder / "demonstration.png")
     if second := selection.curves(runs):
         figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
 

@@ -1,12 +1,18 @@
 """Flags: the official ones work, and wrong ones end in one line and exit status 2."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 import option as options
+import reproduce
 import test as evaluation
 import train
+from dataset import colored_mnist, images
+from errors import exits
 from evidence import records
+from models import checkpoint
 from tests.models.test_models import weights_file
 from tests.processes import write_small
 
@@ -20,6 +26,11 @@ def refused(capsys, program, *arguments):
     assert error.startswith("error: "), error
     assert error.count("\n") == 1, error
     return error
+
+
+def exits_of(module):
+    """A module whose `main` is made a command by whoever runs it."""
+    return SimpleNamespace(main=exits(module.main))
 
 
 BOUNDS = {
@@ -241,3 +252,36 @@ def test_help_names_every_flag(capsys, parser):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert all(flag in text for action in parser()._actions for flag in action.option_strings)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--lambda=1", "--lambda_"), ("--epochs=3", "--max_step"), ("--colour-var=0.02", "--color_var"),
+        ("--max-steps=3", "--max_step"), ("--learning-rate=1", "--lr"), ("--resum", "--resume"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_flag_is_named(capsys, tmp_path, typed, meant):
+    assert f"did you mean {meant}?" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, typed)
+
+
+@pytest.mark.parametrize(
+    ("program", "typed", "meant"),
+    [
+        (reproduce, "--data-dri=x", "--data_dir"),
+        (evaluation, "--chekpoint=x", "--checkpoint"),
+        (exits_of(images), "--traget=y", "--target"),
+        (exits_of(colored_mnist), "--colour-var=0.02", "--color_var"),
+        (checkpoint, "--shp", "--ship"),
+    ],
+)
+def test_every_command_names_what_may_be_meant(capsys, program, typed, meant):
+    assert f"did you mean {meant}?" in refused(capsys, program, typed)
+
+
+def test_hyphens_are_underscores_and_home_is_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/x")
+    given = "-e x --color-var 0.02 --max-step 3 --lr-decay-period=2 --dry_run --save-dir ~/runs --checkpoint=~/w.pth"
+    option = options.train_parser().parse_args(given.split())
+    assert (option.color_var, option.max_step, option.lr_decay_period, option.dry_run) == (0.02, 3, 2, True)
+    assert (option.save_dir, option.checkpoint) == ("/home/x/runs", "/home/x/w.pth")
