@@ -74,7 +74,16 @@ class Parser(argparse.ArgumentParser):
                 return f"{flag}{equals}{value}"
             return word
 
-        return super().parse_known_args([as_declared(word) for word in given], namespace)
+        words = [as_declared(word) for word in given]
+        try:
+            return super().parse_known_args(words, namespace)
+        except UserError as error:
+            mistyped = [
+                w for w in words if w.startswith("--") and w.partition("=")[0] not in self._option_string_actions
+            ]
+            if "are required" in str(error) and mistyped:  # what is missing is what was mistyped
+                self.error(f"unknown: {mistyped[0]}{self.meant(mistyped[0])}")
+            raise
 
     def meant(self, word):
         """`; did you mean FLAG?` for a mistyped flag, or nothing."""

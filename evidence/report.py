@@ -123,6 +123,12 @@ def speed(root=ROOT):
     return line, tables.comparison(found), "\n\n".join(one_by_one)
 
 
+def neighbours(root=ROOT):
+    """What a busy neighbour costs, in Markdown: the records of `python -m bench --neighbour`."""
+    paths = sorted((root / "results").glob("neighbour_*.json"))
+    return "\n\n".join(tables.beside(json.loads(path.read_text("utf-8"))) for path in paths) or "Not yet measured."
+
+
 def cost(runs):
     """Training time of all runs, in Markdown, by hardware."""
     hours = {}
@@ -182,7 +188,9 @@ def texts(root=ROOT):
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
         root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
-        docs / "SPEED.md": fill(docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one}),
+        docs / "SPEED.md": fill(
+            docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one, "neighbour": neighbours(root)}
+        ),
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),

@@ -1,6 +1,6 @@
 """Studies beside the paper's table: named settings of LNTL at one variance, and the tables that come of them.
 
-`python reproduce.py --studies selection deviations sensitivity starts long` runs them, `--report` makes the tables from
+`python reproduce.py --studies NAME ...` runs those of STUDIES, `--report` makes the tables from
 the records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epochs was fixed before its first run.
 """
 

@@ -51,6 +51,8 @@ BOUNDS = {
     "mu": ("-1", "nan", "inf", "1001", "x"),
     "alpha": ("-1", "nan", "inf", "1001", "x"),
     "smoothing": ("-0.1", "1.1", "nan", "x"),
+    "prior": ("", "red"),
+    "prior_width": ("0", "257", "nan", "x"),
     "detach_h": ("-1", "0.5", "nan", "1e3", "1000001"),
     "holdout": ("-1", "60000", "1.5", "nan"),
     "average": ("-1", "101", "1.5", "nan"),
@@ -87,6 +89,7 @@ AT_BOUNDS = {  # the least and the most that is taken
     "mu": ("0", "1000"),
     "alpha": ("0", "1000"),
     "smoothing": ("0", "1"),
+    "prior_width": ("0.1", "256"),
     "detach_h": ("0", "100"),
     "holdout": ("0", "59000"),
     "average": ("0", "100"),
@@ -118,8 +121,9 @@ def test_value_out_of_bounds(capsys, tmp_path, flag, value):
 
 @pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in AT_BOUNDS.items() for v in values])
 def test_value_at_its_bounds(flag, value):
-    method = {"alpha": "blindeye", "smoothing": "lntl_plus"}.get(flag, "lntl")
-    option = options.train_parser().parse_args(["-e", "x", f"--{flag}={value}", "--method", method])
+    method = {"alpha": "blindeye", "smoothing": "lntl_plus", "prior_width": "lntl_plus"}.get(flag, "lntl")
+    more = ["--prior", "colour"] if flag == "prior_width" else []
+    option = options.train_parser().parse_args(["-e", "x", f"--{flag}={value}", "--method", method, *more])
     assert getattr(options.resolve_training(option), flag) == float(value)
 
 

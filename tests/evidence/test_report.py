@@ -289,8 +289,8 @@ def test_a_start_that_was_renamed_is_known_by_its_weights():
         for seed in (2, 3):
             run = runs[f"lntl_var{color_var}_draw0_seed{seed}"]
             assert records.start(run["options"]) == f"baseline_var{color_var}_draw0_seed{seed}"
-    for name in records.RENAMED.values():
-        assert name in runs
+    for sha256, name in records.RENAMED.items():
+        assert runs[name]["metrics"]["weights"]["sha256"] == sha256
         assert runs[name]["options"]["data_seed"] == 0
     # The same path of another run is the baseline that has the name today.
     option = runs["lntl_var0.020_draw0_seed2"]["options"] | {"checkpoint_sha256": "0" * 64}

@@ -239,7 +239,7 @@ def test_busy_cells_are_looked_at_again(tmp_path, data, monkeypatch, capsys):
     trainings = Trainings(monkeypatch, gray=held.lock.close)  # the other worker dies meanwhile
     assert cells[0].busy()
     assert reproduce.work(cells) == 0
-    gray, baseline, lntl, blindeye = (cells[i].name for i in (2, 0, 1, 3))
+    baseline, lntl, blindeye, gray = (c.name for c in cells)
     assert trainings.names == [gray, baseline, lntl, blindeye]
     assert "with 2 at work" in capsys.readouterr().out
 

@@ -63,7 +63,7 @@ def assert_full(capsys, main, *arguments):
 def test_disk_full_at_the_first_writes(mount, small_data, whole, capsys, pages, there):
     disk = mount("-t tmpfs -o size=16m none")
     fill(disk, pages)
-    given = flags(disk, small_data, "--resume")
+    given = flags(disk, small_data, "--continue")
     assert_full(capsys, train, *given)
     left = {p.name for p in (disk / "run").glob("*")} | {"ballast"}
     assert there <= left
@@ -101,7 +101,7 @@ def test_disk_full_at_any_write(mount, small_data, whole, capsys):
     for part in range(20):
         disk = mount("-t tmpfs -o size=16m none")
         fill(disk, part * used // 20 // PAGE)
-        given = flags(disk, small_data, "--resume")
+        given = flags(disk, small_data, "--continue")
         first = run(*given)
         if first.returncode != 0:
             stopped += 1

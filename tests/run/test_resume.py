@@ -110,7 +110,7 @@ ALL_WRITES = [(name, moment) for name in WRITTEN for moment in ("half", "whole")
 @pytest.mark.parametrize("writes", [SOME_WRITES, pytest.param(ALL_WRITES, marks=pytest.mark.slow)])
 def test_killed_inside_a_write(tmp_path, small_data, whole, writes):
     for name, moment in writes:  # one after the other, each going on from what the one before left
-        killed = run(name, moment, *flags(tmp_path, small_data, "--resume"), program=("-c", SUICIDE))
+        killed = run(name, moment, *flags(tmp_path, small_data, "--continue"), program=("-c", SUICIDE))
         assert killed.returncode == -signal.SIGKILL, (name, moment, killed.stdout, killed.stderr)
     finish(tmp_path, small_data, whole(1))
     assert not list((tmp_path / "run").glob(".*.tmp"))  # leftovers of the killed ones
@@ -232,7 +232,7 @@ def test_fifty_kills_at_random_moments(tmp_path, small_data, whole, capsys, thre
         log, process, finished = folder / "run" / "log.txt", None, False
         while not finished and kills.total() < 50:
             before = log.stat().st_size if log.exists() else 0
-            process = start(*flags(folder, small_data, "--resume", threads=threads))
+            process = start(*flags(folder, small_data, "--continue", threads=threads))
             training = kills.total() % 5 > 0
             while training and process.poll() is None and (log.stat().st_size if log.exists() else 0) <= before:
                 time.sleep(0.01)
