@@ -142,6 +142,8 @@ def groups_table(folder):
     """The accuracy of every group in Markdown: a row a group, a column a method, the mean over the seeds."""
     found = read_runs(folder)
     methods = [m for m in METHODS if of_method(found, m)]
+    if not methods:
+        return "The accuracy of every group: not yet run."
     columns = {}
     for method in methods:
         for run in of_method(found, method):

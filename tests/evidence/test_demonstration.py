@@ -137,6 +137,7 @@ def test_the_figure_is_the_same_byte_for_byte(tmp_path, recorded):
         assert image.size == (900, 510)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     demonstration.draw(tmp_path / "nothing", tmp_path / "empty.png")  # no run yet
+    assert demonstration.groups_table(tmp_path / "nothing").endswith("not yet run.")
 
 
 def test_the_page_says_what_the_records_say():
