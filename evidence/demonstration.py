@@ -33,7 +33,7 @@ SETTINGS = {  # of LNTL, beside its defaults: what was tried with seed 1
     "default": "",
     "lr0.01": "--lr 0.01",
 }
-CHOSEN = "lr0.01"  # docs/IMAGES.md says why
+CHOSEN = "default"  # docs/IMAGES.md says why
 COLUMNS = {  # of the table: where each figure stands in the records
     "mean over groups": ("metrics", "mean_group_accuracy"),
     "worst group": ("metrics", "worst_group_accuracy"),
@@ -104,10 +104,15 @@ def read_runs(folder):
     return found
 
 
-def of_method(found, method):
-    """The runs of a method, by seed."""
-    names = (run_name(method, seed) for seed in SEEDS)
-    return [found[name] for name in names if name in found]
+def rows_of(found):
+    """[(title, method, records of its seeds)] of the rows of the tables: every method, LNTL in every setting."""
+    rows = []
+    for method in METHODS:
+        for setting in SETTINGS if method == "lntl" else (CHOSEN,):
+            names = (run_name(method, seed, setting) for seed in SEEDS)
+            title = KINDS[method].title + (f", {SETTINGS[setting][2:]}" if setting != CHOSEN else "")
+            rows.append((title, method, [found[name] for name in names if name in found]))
+    return rows
 
 
 def values(records, column):
@@ -125,35 +130,25 @@ def spread(figures):
 
 def table(folder):
     """The table of the methods in Markdown, from the records in a folder: mean ± std over the seeds."""
-    found = read_runs(folder)
-    rows = [f"| method | {' | '.join(COLUMNS)} | n | minutes |", "|" + "---|" * (len(COLUMNS) + 3)]
-    for method in METHODS:
-        records = of_method(found, method)
+    rows = [f"| method | {' | '.join(COLUMNS)} | n |", "|" + "---|" * (len(COLUMNS) + 2)]
+    for title, _, records in rows_of(read_runs(folder)):
         if not records:
-            rows.append(f"| {KINDS[method].title} | not yet run |" + " |" * (len(COLUMNS) + 1))
+            rows.append(f"| {title} | not yet run |" + " |" * len(COLUMNS))
             continue
-        minutes = statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in records)
         cells = [spread(values(records, column)) for column in COLUMNS]
-        rows.append(f"| {KINDS[method].title} | {' | '.join(cells)} | {len(records)} | {minutes:.0f} |")
+        rows.append(f"| {title} | {' | '.join(cells)} | {len(records)} |")
     return "\n".join(rows)
 
 
 def groups_table(folder):
-    """The accuracy of every group in Markdown: a row a group, a column a method, the mean over the seeds."""
-    found = read_runs(folder)
-    methods = [m for m in METHODS if of_method(found, m)]
-    if not methods:
+    """The accuracy of every group in Markdown: a row a group, a column a method, mean ± std over the seeds."""
+    columns = [(title, records) for title, _, records in rows_of(read_runs(folder)) if records]
+    if not columns:
         return "The accuracy of every group: not yet run."
-    columns = {}
-    for method in methods:
-        for run in of_method(found, method):
-            for group in run["metrics"]["groups"]:
-                columns.setdefault((group["y"], group["b"], group["n"]), {}).setdefault(method, []).append(
-                    group["accuracy"]
-                )
-    rows = [f"| group | images | {' | '.join(KINDS[m].title for m in methods)} |", "|" + "---|" * (2 + len(methods))]
-    for (y, b, n), by_method in columns.items():
-        rows.append(f"| {y} / {b} | {n} | {' | '.join(spread(by_method.get(m, [])) for m in methods)} |")
+    rows = [f"| group | images | {' | '.join(title for title, _ in columns)} |", "|" + "---|" * (2 + len(columns))]
+    for i, group in enumerate(columns[0][1][0]["metrics"]["groups"]):
+        cells = [spread([run["metrics"]["groups"][i]["accuracy"] for run in records]) for _, records in columns]
+        rows.append(f"| {group['y']} / {group['b']} | {group['n']} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -180,16 +175,16 @@ def draw(folder, path):
     from common.picture import save, subplots  # matplotlib is slow to import
     from evidence.figures import COLORS, tidy
 
-    found = read_runs(folder)
-    methods = [m for m in METHODS if of_method(found, m)]
+    shown = [row for row in rows_of(read_runs(folder)) if row[2]]
     figure, axis = subplots(1, 1, (6, 3.4))
-    wide = 0.8 / max(1, len(methods))
-    for i, method in enumerate(methods):
-        places = [place + (i - (len(methods) - 1) / 2) * wide for place in range(len(SHOWN))]
-        figures = [values(of_method(found, method), column) for column in SHOWN]
+    wide = 0.8 / max(1, len(shown))
+    for i, (title, method, records) in enumerate(shown):
+        places = [place + (i - (len(shown) - 1) / 2) * wide for place in range(len(SHOWN))]
+        figures = [values(records, column) for column in SHOWN]
         means = [statistics.fmean(some) for some in figures]
         stds = [statistics.stdev(some) if len(some) > 1 else 0 for some in figures]
-        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, color=COLORS[method], label=KINDS[method].title)
+        style = {"color": COLORS[method], "alpha": 0.5 if "," in title else 1}
+        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=title, **style)
         for place, some in zip(places, figures, strict=True):
             axis.plot([place] * len(some), some, "o", color="black", ms=3)
     axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")

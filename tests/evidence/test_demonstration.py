@@ -93,12 +93,12 @@ def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorde
 
 def test_table(recorded):
     lines = demonstration.table(recorded).splitlines()
-    assert len(lines) == 2 + len(demonstration.METHODS)
-    assert lines[2] == "| Baseline | 0.600 ± 0.071 | 0.500 ± 0.071 | - | 1.000 ± 0.000 | 0.600 ± 0.071 | - | 2 | 2 |"
+    assert len(lines) == 2 + len(demonstration.METHODS) + len(demonstration.SETTINGS) - 1
+    assert lines[2] == "| Baseline | 0.600 ± 0.071 | 0.500 ± 0.071 | - | 1.000 ± 0.000 | 0.600 ± 0.071 | - | 2 |"
     assert lines[3].startswith("| LNTL | 0.800 ± 0.141 | 0.700 ± 0.141 |")
     assert "| 0.800 ± 0.000 | 2 |" in lines[3]
-    assert "not yet run" in lines[4]
-    assert {line.count("|") for line in lines} == {len(demonstration.COLUMNS) + 4}
+    assert lines[4].startswith("| LNTL, lr 0.01 | not yet run |")
+    assert {line.count("|") for line in lines} == {len(demonstration.COLUMNS) + 3}
     groups = demonstration.groups_table(recorded).splitlines()
     assert groups[2:] == [
         "| bird / land | 10 | 0.700 ± 0.071 | 0.900 ± 0.141 |",
