@@ -63,7 +63,7 @@ def assert_full(capsys, main, *arguments):
 def test_disk_full_at_the_first_writes(mount, small_data, whole, capsys, pages, there):
     disk = mount("-t tmpfs -o size=16m none")
     fill(disk, pages)
-    given = flags(disk, small_data, "--resume")
+    given = flags(disk, small_data, "--continue")
     assert_full(capsys, train, *given)
     left = {p.name for p in (disk / "run").glob("*")} | {"ballast"}
     assert there <= left
@@ -89,7 +89,7 @@ def test_disk_full_at_the_evaluation(mount, small_data, whole, capsys, monkeypat
     assert "final.pth" in left
     assert not left & {"metrics.json", "confusion_matrix.png"}
     (disk / "ballast").unlink()
-    assert train.main(flags(disk, small_data, "--resume")) == 0
+    assert train.main(flags(disk, small_data, "--continue")) == 0
     assert_same(disk / "run", whole(1))
 
 
@@ -101,7 +101,7 @@ def test_disk_full_at_any_write(mount, small_data, whole, capsys):
     for part in range(20):
         disk = mount("-t tmpfs -o size=16m none")
         fill(disk, part * used // 20 // PAGE)
-        given = flags(disk, small_data, "--resume")
+        given = flags(disk, small_data, "--continue")
         first = run(*given)
         if first.returncode != 0:
             stopped += 1
@@ -132,6 +132,6 @@ def test_read_only_folder(mount, tmp_path, small_data, whole, capsys, begun):
     if begun:
         shutil.copytree(whole(1), tmp_path / "source" / "run")
     disk = mount(f"--bind {tmp_path / 'source'}", "-o remount,bind,ro")
-    line = refused(capsys, train, *flags(disk, small_data, "--resume"))
+    line = refused(capsys, train, *flags(disk, small_data, "--continue"))
     assert "Read-only file system" in line
     assert "--save_dir" in line
