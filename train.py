@@ -24,7 +24,7 @@ from evidence import compare
 from methods import METHODS
 from models.checkpoint import load_weights
 from run import health, recorded
-from run.device import choose_device, stops
+from run.device import choose_device, settle_threads, stops
 from run.evaluate import report
 from run.folder import RunFolder
 from run.start import pin_data, pin_start, starting_weights
@@ -38,6 +38,8 @@ def train(option):
     device = choose_device(option)
     method = methods.kind(option)
     begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
+    if not begun:
+        settle_threads(option, device)
     if option.pretrain and not begun and (status := pretrain(option)):
         return status
     with RunFolder(option.save_dir, option.exp_name) as run:

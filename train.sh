@@ -88,7 +88,7 @@ else
   without_resume "$@" # it was its baseline that was stopped
   set -- ${FLAGS[@]+"${FLAGS[@]}"}
   if [ -n "$number" ] && ! has_flag --color_var "$@"; then
-    say "sigma^2 = 0.02, as no --color_var is given (that is train.sh's choice; train.py's own is the official 0.03)"
+    say "sigma^2 = 0.02, the default of train.sh (train.py's is 0.03); --color_var sets it"
   fi
   if start_needed "$@"; then
     if has_flag --dry-run "$@" || has_flag --dry_run "$@"; then

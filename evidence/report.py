@@ -10,7 +10,7 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import biased, comparison, selection, spread, studies
+from evidence import biased, comparison, demonstration, selection, spread, studies
 from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
@@ -123,6 +123,12 @@ def speed(root=ROOT):
     return line, tables.comparison(found), "\n\n".join(one_by_one)
 
 
+def neighbours(root=ROOT):
+    """What a busy neighbour costs, in Markdown: the records of `python -m bench --neighbour`."""
+    paths = sorted((root / "results").glob("neighbour_*.json"))
+    return "\n\n".join(tables.beside(json.loads(path.read_text("utf-8"))) for path in paths) or "Not yet measured."
+
+
 def cost(runs):
     """Training time of all runs, in Markdown, by hardware."""
     hours = {}
@@ -182,13 +188,16 @@ def texts(root=ROOT):
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
         root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
-        docs / "SPEED.md": fill(docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one}),
+        docs / "SPEED.md": fill(
+            docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one, "neighbour": neighbours(root)}
+        ),
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
         docs / "BIASED_MNIST.md": fill(
             docs / "BIASED_MNIST.md", {"biased mnist": biased.table(biased.load_runs(root))}
         ),
+        docs / "IMAGES.md": fill(docs / "IMAGES.md", demonstration.tables(root / demonstration.RESULTS)),
         docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
         docs / "REPRODUCTION.md": fill(
             docs / "REPRODUCTION.md",
@@ -243,6 +252,7 @@ def draw(folder, root=ROOT):
     }
     figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
     figures.draw_biased(folder / "biased_mnist.png", biased.RHOS, biased.points(biased.load_runs(root)))
+    demonstration.draw(root / demonstration.RESULTS, folder / "demonstration.png")
     if second := selection.curves(runs):
         figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
 

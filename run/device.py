@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 
@@ -34,6 +36,49 @@ def choose_device(option):
     if not cuda and getattr(option, "precision", None) == "bfloat16" and emulates_bfloat16():
         print("WARNING: this processor has no hardware for bfloat16: an iteration takes ten times as long; use float32")
     return torch.device("cuda" if cuda else "cpu")
+
+
+def settle_threads(option, device):
+    """Sets --threads for a new run that computes on the CPU, where nobody gave it: fewer where other work is going on.
+
+    Threads that share a processor with another process are waited for by all others, at the end of every operator:
+    beside one busy process, two threads on two processors take three times as long as alone, one thread less than two
+    times (`python -m bench --neighbour`). What was chosen is recorded, and kept when the run goes on.
+    """
+    if option.threads or device.type != "cpu" or (idle := idle_processors()) is None:
+        return
+    usual = torch.get_num_threads()
+    option.threads = max(1, min(usual, round(idle)))
+    torch.set_num_threads(option.threads)
+    if option.threads < usual:
+        print(
+            f"note: other work is going on here, so {option.threads} of {usual} threads are used; --threads N chooses"
+        )
+
+
+def idle_processors(seconds=0.4):
+    """How many of the processors that this process may use have nothing to do, measured; None where nobody tells."""
+    before = processor_times()
+    time.sleep(seconds)
+    after = processor_times()
+    if not before or not after:
+        return None
+    return sum(
+        (after[name][0] - idle) / max(1, after[name][1] - total)
+        for name, (idle, total) in before.items()
+        if name in after
+    )
+
+
+def processor_times():
+    """{processor: (idle, all) clock ticks} of those that this process may use; {} where the system does not tell."""
+    try:
+        mine = {f"cpu{n}" for n in os.sched_getaffinity(0)}
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+        ticks = {line[0]: [*map(int, line[1:9])] for line in lines if line and line[0] in mine}
+    except (AttributeError, OSError, ValueError):
+        return {}
+    return {name: (values[3] + values[4], sum(values)) for name, values in ticks.items() if len(values) > 4}
 
 
 def try_gpu():

@@ -100,10 +100,13 @@ def from_record(make_parser, record, path):
         if name in NOT_REPEATED or value is None:
             continue
         action = actions.get(name)
-        if not action or not isinstance(value, bool if action.nargs == 0 else (str, int, float)):
+        kind = bool if action and action.nargs == 0 else list if action and action.nargs else (str, int, float)
+        if not action or not isinstance(value, kind):
             raise UserError(f"{path} is damaged, or of another version: {name} = {value!r}")
         flag = max(action.option_strings, key=len)
-        if action.nargs != 0:
+        if kind is list:
+            flags += [flag, *map(str, value)]
+        elif action.nargs != 0:
             flags.append(f"{flag}={value}")
         elif value:
             flags.append(flag)

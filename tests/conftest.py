@@ -63,6 +63,10 @@ def tree(tmp_path):
     for name in ("results/health", "results/authors_network", "checkpoints", *(f"results/runs/{run}" for run in runs)):
         shutil.copytree(records.ROOT / name, tmp_path / name)
     (tmp_path / "docs").mkdir()
-    for path in (p for files in ("README.md", "docs/*.md", "results/bench_*.json") for p in records.ROOT.glob(files)):
+    for path in (
+        p
+        for files in ("README.md", "docs/*.md", "results/bench_*.json", "results/neighbour_*.json")
+        for p in records.ROOT.glob(files)
+    ):
         shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
     return tmp_path

@@ -18,7 +18,7 @@ source scripts/env.sh
 
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} # processes of the tests run side by side
 use_python dev
-if [ $# = 0 ]; then say "the style takes seconds, the tests about six minutes on two cores"; fi
+if [ $# = 0 ]; then say "the style takes seconds, the tests several minutes on two cores"; fi
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -c 'from importlinter.cli import lint_imports_command as lint_imports; lint_imports()' --no-cache --no-logo

@@ -79,7 +79,7 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     assert everything() == first
     assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
         "results.json", "table.md", "glance.png", "accuracy.png", "confusion.png", "curves.png",
-        "curves_variances.png", "curves_starts.png", "selection.png", "sensitivity.png",
+        "curves_variances.png", "curves_starts.png", "demonstration.png", "selection.png", "sensitivity.png",
     }  # fmt: skip
 
 

@@ -60,6 +60,7 @@ def test_from_takes_what_was_chosen_there(tmp_path, capsys, there, threads, devi
         (["--checkpoint", "w.pth"], {"from_scratch": True}, {"from_scratch": False, "checkpoint": "w.pth"}),
         (["--from_scratch"], {"checkpoint": "w.pth"}, {"from_scratch": True, "checkpoint": None}),
         (["--cuda"], {"device": "cpu"}, {"device": None, "cuda": True}),
+        ([], {"dataset": "images", "bias": ["place", "sex"]}, {"dataset": "images", "bias": ["place", "sex"]}),
         (["--train_baseline"], {}, {"method": None, "train_baseline": True}),
         (["--color_var", "0.03"], {"checkpoint_sha256": "0" * 64}, {"checkpoint_sha256": None}),
         (["-e", "y", "--save_dir", "d"], {}, {"exp_name": "y", "save_dir": "d", "random_seed": 3}),

@@ -31,7 +31,7 @@ def test_train_names_the_run_by_what_is_in_effect(ready, flags, name):
     status, output, calls = ready.run("train.sh", *flags.split())
     method = name.split("_")[0]
     assert status == 0
-    assert ("sigma^2 = 0.02, as no --color_var is given" in output) == (not flags)
+    assert ("sigma^2 = 0.02, the default of train.sh" in output) == (not flags)
     [call] = calls
     assert call.startswith(f"train.py -e {name} --method {method} --color_var 0.02 ")
     assert call.endswith(flags)

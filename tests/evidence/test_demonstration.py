@@ -1,0 +1,146 @@
+"""The demonstration on cut-outs: its runs, its tables from records, and the page that is committed."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import option as options
+from errors import UserError
+from evidence import demonstration, report
+from evidence.records import RECORDS, ROOT
+from run.folder import RunFolder
+from tests.dataset.sets import birds
+from tests.dataset.test_converters import refused
+
+SCORES = {"baseline": (0.55, 0.65), "lntl_default": (0.7, 0.9)}  # of two seeds
+
+
+def write_run(folder, name, accuracy, epochs=2):
+    """Writes the records of a finished run that end with a mean over groups of `accuracy`."""
+    path = folder / name
+    path.mkdir(parents=True)
+    method = name.split("_")[0]
+    option = {"method": method, "max_step": epochs, "lambda_": 0.01, "mu": 0.1, "lr": 0.001}
+    groups = [{"y": "bird", "b": b, "n": 10, "accuracy": accuracy + d} for b, d in (("land", 0.1), ("sea", -0.1))]
+    metrics = {"accuracy": accuracy, "groups": groups, "mean_group_accuracy": accuracy}
+    metrics |= {"worst_group_accuracy": accuracy - 0.1, "aligned_accuracy": 1.0, "conflicting_accuracy": None}
+    record = {"seconds": 60.0, "holdout_accuracy": accuracy}
+    record |= {"holdout_bias_accuracy": 0.8} if method != "baseline" else {}
+    for file, value in (("options", option), ("metrics", metrics), ("environment", {})):
+        (path / f"{file}.json").write_text(json.dumps(value))
+    (path / "log.jsonl").write_text("".join(json.dumps(record | {"epoch": i + 1}) + "\n" for i in range(epochs)))
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A folder with the records of two seeds of two methods."""
+    for name, scores in SCORES.items():
+        for seed, score in enumerate(scores, 1):
+            write_run(tmp_path / "runs", f"{name}_seed{seed}", score)
+    return tmp_path / "runs"
+
+
+def asked(tmp_path, **changes):
+    """What the command line would ask for."""
+    given = {"data_dir": tmp_path, "save_dir": tmp_path / "runs", "methods": demonstration.METHODS, "select": True}
+    return argparse.Namespace(**given | {"seeds": demonstration.SEEDS, "threads": 1, "device": "cpu"} | changes)
+
+
+def test_runs_are_commands_of_train(tmp_path):
+    birds(tmp_path)
+    found = [
+        options.resolve_training(options.train_parser().parse_args(f)) for f in demonstration.runs(asked(tmp_path))
+    ]
+    assert len({o.exp_name for o in found}) == len(found) == 9 + len(demonstration.SETTINGS) - 1
+    for o in found:
+        assert (o.dataset, o.network, o.image_size, o.init, o.threads) == ("images", "resnet18", 64, "random", 1)
+        seen = o.max_step + (demonstration.START if o.method == "lntl" else 0)
+        assert seen == demonstration.EPOCHS  # every method has seen the training images equally often
+        if o.method == "lntl":
+            start = Path(o.checkpoint)
+            assert start.name == f"checkpoint_step_{demonstration.START:04d}.pth"
+            assert start.parent.name == f"baseline_seed{o.random_seed}"
+    assert [o.method for o in found[:3]] == ["baseline"] * 3  # in the order of need
+    few = demonstration.runs(asked(tmp_path, methods=["lntl"], seeds=[2], select=False, threads=None, device=None))
+    assert [flags[1] for flags in few] == ["baseline_seed2", f"lntl_{demonstration.CHOSEN}_seed2"]
+    few = demonstration.runs(asked(tmp_path, methods=["lntl_plus"], seeds=[2], select=False))
+    assert [flags[1] for flags in few] == ["lntl_plus_seed2"]
+
+
+def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorded):
+    birds(tmp_path)
+    begun = []
+
+    def run(command, check):
+        begun.append(command)
+        return argparse.Namespace(returncode=len(begun) // 2)
+
+    monkeypatch.setattr(demonstration.subprocess, "run", run)
+    monkeypatch.setattr(RunFolder, "holds_a_run", lambda save_dir, name: name == "baseline_seed2")
+    flags = ["--data_dir", tmp_path, "--save_dir", recorded]
+    with pytest.raises(SystemExit) as error:
+        demonstration.main([str(flag) for flag in flags])
+    assert error.value.code == 1  # that of the second run, after which nothing is begun
+    assert [Path(command[1]).name for command in begun] == ["train.py", "train.py"]
+    assert [command[-1] == "--resume" for command in begun] == [False, True]
+    assert "python -m dataset.cutouts --out" in refused(capsys, demonstration.main, ["--data_dir", tmp_path / "x"])
+    demonstration.main(["--plan", "--seeds", "1", "--methods", "lntl"])
+    assert capsys.readouterr().out.count("python train.py -e") == 2
+
+
+def test_table(recorded):
+    lines = demonstration.table(recorded).splitlines()
+    assert len(lines) == 2 + len(demonstration.METHODS)
+    assert lines[2] == "| Baseline | 0.600 ± 0.071 | 0.500 ± 0.071 | - | 1.000 ± 0.000 | 0.600 ± 0.071 | - | 2 | 2 |"
+    assert lines[3].startswith("| LNTL | 0.800 ± 0.141 | 0.700 ± 0.141 |")
+    assert "| 0.800 ± 0.000 | 2 |" in lines[3]
+    assert "not yet run" in lines[4]
+    assert {line.count("|") for line in lines} == {len(demonstration.COLUMNS) + 4}
+    groups = demonstration.groups_table(recorded).splitlines()
+    assert groups[2:] == [
+        "| bird / land | 10 | 0.700 ± 0.071 | 0.900 ± 0.141 |",
+        "| bird / sea | 10 | 0.500 ± 0.071 | 0.700 ± 0.141 |",
+    ]
+    selection = demonstration.selection_table(recorded)
+    assert "| 0.01 | 0.1 | 0.001 | 0.700 | 0.800 |" in selection
+    assert selection.count("not yet run") == len(demonstration.SETTINGS) - 1
+
+
+def test_unfinished_runs_are_left_out_and_damaged_ones_named(recorded):
+    (recorded / "lntl_default_seed1/metrics.json").unlink()
+    assert "lntl_default_seed1" not in demonstration.read_runs(recorded)
+    log = recorded / "baseline_seed1/log.jsonl"
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(UserError, match=r"baseline_seed1/log.jsonl does not hold each of the 2 epochs once"):
+        demonstration.read_runs(recorded)
+    (recorded / "baseline_seed1/metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"the records in .*baseline_seed1 are damaged"):
+        demonstration.table(recorded)
+
+
+def test_finished_records_are_added(tmp_path, recorded):
+    (recorded / "lntl_default_seed2/metrics.json").unlink()
+    assert len(demonstration.add(recorded, tmp_path)) == 3
+    assert demonstration.add(recorded, tmp_path) == []
+    kept = tmp_path / demonstration.RESULTS
+    assert demonstration.tables(kept) == demonstration.tables(recorded)
+    assert {p.name for p in (kept / "baseline_seed1").iterdir()} == set(RECORDS)
+
+
+def test_the_figure_is_the_same_byte_for_byte(tmp_path, recorded):
+    for name in "ab":
+        demonstration.draw(recorded, tmp_path / f"{name}.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (900, 510)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    demonstration.draw(tmp_path / "nothing", tmp_path / "empty.png")  # no run yet
+
+
+def test_the_page_says_what_the_records_say():
+    page = ROOT / "docs/IMAGES.md"
+    text = report.fill(page, demonstration.tables(ROOT / demonstration.RESULTS))
+    assert page.read_text("utf-8") == text, "run python reproduce.py --report"
+    assert (ROOT / demonstration.RESULTS / "samples.png").stat().st_size < 300_000
