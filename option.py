@@ -301,6 +301,7 @@ def default_of(owned, method):
 def defaults(method="lntl"):
     """{option: value} where nothing is given but the method: what a record that is older than a flag stands for."""
     found = vars(train_parser().parse_args([]))
+    found["network"] = data_sets()[found["dataset"]].networks[0]
     return found | {flag: default_of(owned, method) for flag, owned in owners().items()}
 
 

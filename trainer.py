@@ -112,6 +112,9 @@ class Trainer:
         if self.average and self.average.update(self.epoch):
             for name, data in self.test.items():
                 found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
+            for name, data in (("holdout_accuracy", self.held_out), ("holdout_recolored_accuracy", self.recolored)):
+                if data:
+                    found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
         return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}
 
     @contextlib.contextmanager

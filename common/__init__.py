@@ -2,6 +2,6 @@
 
 import common.before_torch  # noqa: F401
 from common.parser import Flag, Parser
-from common.values import count, name, number, path, pattern, same_path, seed, switch
+from common.values import count, location, name, number, path, pattern, same_path, seed, switch
 
-__all__ = ["Flag", "Parser", "count", "name", "number", "path", "pattern", "same_path", "seed", "switch"]
+__all__ = ["Flag", "Parser", "count", "location", "name", "number", "path", "pattern", "same_path", "seed", "switch"]

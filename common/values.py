@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import re
+from pathlib import Path
 
 
 def number(kind, low, high, *, open_low=False):
@@ -40,6 +41,11 @@ def path(text):
     if found.startswith("~"):
         raise argparse.ArgumentTypeError(f"{text!r}: there is no such user; write ./{text} for a file of that name")
     return found
+
+
+def location(text):
+    """An argparse type: as `path`, a pathlib.Path."""
+    return Path(path(text))
 
 
 def same_path(a, b):

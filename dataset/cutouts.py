@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common import number, seed
+from common import location, number, seed
 from dataset.dogs_and_cats import check_folders, write_metadata
 from dataset.pictures import extensions, to_rgb
 from errors import UserError, exits
@@ -221,11 +221,11 @@ def make(out, stamps, photographs, counts, bias, seed):
 def main(arguments=None, parser=None):
     """Pastes animals and food on photographs of plants and of water: a set with a known bias."""
     parser = parser or argparse.ArgumentParser(prog="python -m dataset.cutouts", description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for images/ and metadata.csv")
+    parser.add_argument("--out", type=location, required=True, help="folder for images/ and metadata.csv")
     parser.add_argument(
-        "--stamps", type=Path, help="a folder of cut-outs for every class [Tux Paint's animals and food]"
+        "--stamps", type=location, help="a folder of cut-outs for every class [Tux Paint's animals and food]"
     )
-    parser.add_argument("--backgrounds", type=Path, help="a folder of photographs for every kind [MATE's and KDE's]")
+    parser.add_argument("--backgrounds", type=location, help="a folder of photographs of every kind [MATE, KDE]")
     parser.add_argument(
         "--images", type=number(int, 4, 10**5), nargs=3, default=(800, 100, 200), metavar="N",
         help="images of each class in training, validation and test [800 100 200]",

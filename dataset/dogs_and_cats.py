@@ -15,9 +15,8 @@ import os
 import re
 import shlex
 from collections import Counter
-from pathlib import Path
 
-from common import Parser
+from common import Parser, location
 from dataset.csv_tables import Finder
 from errors import UserError, exits, one_line
 from files import replacing
@@ -96,10 +95,10 @@ def check_folders(images, out):
 def main(arguments=None, parser=None):
     """Writes the metadata.csv of the paper's dogs and cats: bright dogs and dark cats, or the other way round."""
     parser = parser or Parser(prog="-m dataset.dogs_and_cats", description=main.__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="folder of Kaggle's training images (cat.0.jpg ...)")
-    parser.add_argument("--bright", type=Path, required=True, help="list_bright.txt of the official repository")
-    parser.add_argument("--dark", type=Path, required=True, help="list_dark.txt of the official repository")
-    parser.add_argument("--out", type=Path, required=True, help="folder for metadata.csv; made if it is missing")
+    parser.add_argument("--images", type=location, required=True, help="folder of Kaggle's training images")
+    parser.add_argument("--bright", type=location, required=True, help="list_bright.txt of the official repository")
+    parser.add_argument("--dark", type=location, required=True, help="list_dark.txt of the official repository")
+    parser.add_argument("--out", type=location, required=True, help="folder for metadata.csv; made if it is missing")
     parser.add_argument(
         "--train", choices=("TB1", "TB2"), default="TB1", help="what is trained on [TB1]; tested on the other"
     )

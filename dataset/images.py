@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import Parser
+from common import Parser, location
 from dataset.batches import IGNORED
 from dataset.folder_trees import SPLITS
 from dataset.pictures import each_picture
@@ -233,7 +233,7 @@ def draw_sheet(path, groups, images):
 def main(arguments=None, parser=None):
     """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
     parser = parser or Parser(prog="-m dataset.images", description=main.__doc__)
-    parser.add_argument("dir", metavar="DIR", help="folder with a metadata.csv, or with folders train, val and test")
+    parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
     parser.add_argument("--target", metavar="COLUMN", help="column of the label [y, label or target]")
     parser.add_argument(
         "--bias", metavar="COLUMN", nargs="+", default=(),
@@ -242,7 +242,7 @@ def main(arguments=None, parser=None):
     parser.add_argument("--image_size", type=int, default=224, help="side of the images in pixels [224]")
     parser.add_argument("--skip_broken", action="store_true", help="count without the missing and unreadable images")
     parser.add_argument("--split_seed", type=int, default=0, help="of the split where the data has none [0]")
-    parser.add_argument("--out", type=Path, default="samples.png", help="the sheet of samples [samples.png]")
+    parser.add_argument("--out", type=location, default="samples.png", help="the sheet of samples [samples.png]")
     option = parser.parse_args(arguments)
     if not 8 <= option.image_size <= 1024:
         raise UserError(f"--image_size {option.image_size} is not from 8 to 1024")

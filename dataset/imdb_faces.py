@@ -16,11 +16,10 @@ an assumption. Nobody here has the files or the images: tested on small ones of 
 import shlex
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
-from common import Parser
+from common import Parser, location
 from dataset.dogs_and_cats import check_folders, write_metadata
 from errors import UserError, exits
 
@@ -121,10 +120,10 @@ def rows_of(lists, of, train, test):
 def main(arguments=None, parser=None):
     """Writes the metadata.csv of the paper's IMDB faces: trained on young women and old men, or the other way round."""
     parser = parser or Parser(prog="-m dataset.imdb_faces", description=main.__doc__)
-    parser.add_argument("--images", type=Path, help="folder of the images (imdb_crop)")
-    parser.add_argument("--split", type=Path, help="imdb_split.npz: train_list and test_list, names of images")
-    parser.add_argument("--age_gender", type=Path, help="imdb_age_gender.npz: name, age and gender of all images")
-    parser.add_argument("--out", type=Path, help="folder for metadata.csv; made if it is missing")
+    parser.add_argument("--images", type=location, help="folder of the images (imdb_crop)")
+    parser.add_argument("--split", type=location, help="imdb_split.npz: train_list and test_list, names of images")
+    parser.add_argument("--age_gender", type=location, help="imdb_age_gender.npz: name, age and gender of all images")
+    parser.add_argument("--out", type=location, help="folder for metadata.csv; made if it is missing")
     parser.add_argument("--train", choices=("EB1", "EB2"), default="EB1", help="what is trained on [EB1]")
     parser.add_argument(
         "--test", choices=("other", "list"), default="other",

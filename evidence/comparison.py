@@ -58,7 +58,7 @@ def sentences(cells):
     text = "No cell has two runs yet, so that nothing is said of a spread."
     if parts:
         text = (
-            f"Of the {len(told)} cells with two runs or more, the published figure lies within two std of ours in "
+            f"Cells with two runs or more: {len(told)}. The published figure lies within two std of ours in "
             f"{sum(v for _, v in told)} ({', '.join(parts)})."
         )
     ours = {c["color_var"]: c for c in cells if c["method"] == "lntl"}

@@ -71,6 +71,16 @@ BOUNDS = {
     "checkpoint_sha256": ("0", "z" * 64, "A" * 64),
     "checkpoint": ("", "a\nb"),
     "data_dir": ("", "a\nb", "no/such/folder", "README.md"),
+    "network": ("vgg", ""),
+    "pretrain": ("-1", "1.5", "nan"),
+    "rho": ("-0.1", "1.1", "nan", "x"),
+    "target": ("",),
+    "bias": ("",),
+    "image_size": ("7", "1025", "x"),
+    "split_at": ("layer5", ""),
+    "init": ("",),
+    "augment": ("rotate", ""),
+    "workers": ("-1", "257", "x"),
 }
 AT_BOUNDS = {  # the least and the most that is taken
     "color_var": ("0.02", "0.05"),
@@ -97,6 +107,16 @@ AT_BOUNDS = {  # the least and the most that is taken
     "depth": ("0", "4294967295"),
     "seed": ("0", "4294967295"),
     "num_workers": ("0", "4294967295"),
+    "pretrain": ("0", "1000000"),
+    "rho": ("0", "1"),
+    "image_size": ("8", "1024"),
+    "workers": ("0", "256"),
+}
+MORE = {  # flags that some need beside them
+    "prior_width": ("--prior", "colour"),
+    "rho": ("--dataset", "biased_mnist"),
+    "image_size": ("--dataset", "images", "--data_dir", "."),
+    "workers": ("--dataset", "images", "--data_dir", "."),
 }
 ELSEWHERE = {"help", "exp_name", "save_dir", "from", "data_sha256"}
 SWITCHES = {
@@ -109,6 +129,7 @@ SWITCHES = {
     "dry_run",
     "debug",
     "is_train",
+    "skip_broken",
 }
 
 
@@ -122,8 +143,8 @@ def test_value_out_of_bounds(capsys, tmp_path, flag, value):
 @pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in AT_BOUNDS.items() for v in values])
 def test_value_at_its_bounds(flag, value):
     method = {"alpha": "blindeye", "smoothing": "lntl_plus", "prior_width": "lntl_plus"}.get(flag, "lntl")
-    more = ["--prior", "colour"] if flag == "prior_width" else []
-    option = options.train_parser().parse_args(["-e", "x", f"--{flag}={value}", "--method", method, *more])
+    line = ["-e", "x", f"--{flag}={value}", "--method", method, *MORE.get(flag, ())]
+    option = options.train_parser().parse_args(line)
     assert getattr(options.resolve_training(option), flag) == float(value)
 
 

@@ -28,9 +28,7 @@ def test_the_count_and_the_mean():
     ]
     cells += [cell("baseline", 0.02, 0.01, 0.02), cell("gray", 0.02, 0.5)]
     text = comparison.sentences(cells)
-    assert text.startswith(
-        "Of the 8 cells with two runs or more, the published figure lies within two std of ours in 4"
-    )
+    assert text.startswith("Cells with two runs or more: 8. The published figure lies within two std of ours in 4")
     assert "(Baseline 1 of 1, LNTL 3 of 7)" in text
     assert "LNTL lies 0.0200 below the published row, the independent re-run 0.0025 above it" in text
     assert "ours 0.0225 below the re-run" in text

@@ -77,7 +77,7 @@ def test_report_twice_is_the_same_byte_for_byte(tree):
     first = everything()
     report.rebuild(tree)
     assert everything() == first
-    assert {p.name for p in (tree / "results").glob("[!bS]*.*")} == {
+    assert {p.name for p in (tree / "results").glob("[!bnS]*.*")} == {
         "results.json", "table.md", "glance.png", "accuracy.png", "confusion.png", "curves.png",
         "curves_variances.png", "curves_starts.png", "demonstration.png", "selection.png", "sensitivity.png",
     }  # fmt: skip

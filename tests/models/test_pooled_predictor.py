@@ -57,7 +57,7 @@ def test_state_goes_through_a_weights_file():
 
 
 def test_the_losses_on_labels_of_images():
-    from trainer import bias_cross_entropy, negative_entropy
+    from methods.lntl import bias_cross_entropy, negative_entropy
 
     torch.manual_seed(0)
     h = PooledPredictor(32, (4,)).double()
@@ -71,7 +71,7 @@ def test_the_losses_on_labels_of_images():
 
 
 def test_the_losses_with_heads_of_several_sizes_are_those_of_the_heads_alone():
-    from trainer import bias_cross_entropy, negative_entropy
+    from methods.lntl import bias_cross_entropy, negative_entropy
 
     torch.manual_seed(0)
     h = PooledPredictor(32, (2, 5, 3)).double()

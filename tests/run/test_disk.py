@@ -89,7 +89,7 @@ def test_disk_full_at_the_evaluation(mount, small_data, whole, capsys, monkeypat
     assert "final.pth" in left
     assert not left & {"metrics.json", "confusion_matrix.png"}
     (disk / "ballast").unlink()
-    assert train.main(flags(disk, small_data, "--resume")) == 0
+    assert train.main(flags(disk, small_data, "--continue")) == 0
     assert_same(disk / "run", whole(1))
 
 
@@ -132,6 +132,6 @@ def test_read_only_folder(mount, tmp_path, small_data, whole, capsys, begun):
     if begun:
         shutil.copytree(whole(1), tmp_path / "source" / "run")
     disk = mount(f"--bind {tmp_path / 'source'}", "-o remount,bind,ro")
-    line = refused(capsys, train, *flags(disk, small_data, "--resume"))
+    line = refused(capsys, train, *flags(disk, small_data, "--continue"))
     assert "Read-only file system" in line
     assert "--save_dir" in line

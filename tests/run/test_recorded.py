@@ -205,6 +205,18 @@ def test_other_data_is_refused(tmp_path, small_data, capsys):
     assert "other data" in refused(capsys, train, "--from", tmp_path / "run", "-e", "again", "--save_dir", tmp_path)
 
 
+def test_a_run_that_is_older_than_many_flags_goes_on(tmp_path, small_data):
+    """Of the first records: every flag that came later has its default."""
+    run = finished(tmp_path, small_data)
+    path = tmp_path / "run/options.json"
+    first = json.loads((ROOT / "results/runs/lntl_var0.020_seed1/options.json").read_text("utf-8"))
+    record = {k: v for k, v in json.loads(path.read_text("utf-8")).items() if k in first}
+    assert "network" not in record
+    path.write_text(json.dumps(record))
+    assert train.main([*run, "--resume", "--max_step", "2"]) == 0
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2
+
+
 def test_a_run_without_a_hash_of_its_data_goes_on(tmp_path, small_data, capsys):
     """One of before there was one."""
     shutil.copytree(small_data, tmp_path / "data")
