@@ -6,11 +6,15 @@ from evidence.records import PUBLISHED, ROOT
 
 
 def lines(option, root=ROOT):
-    """One line with both figures of a run's method and variance; without them, where figures are; [] in a dry run."""
+    """One line: both figures of a run's method and variance, else where there are some, as far as there are any."""
     if option.dry_run:
         return []
+    if option.dataset != "colored_mnist":
+        page = ["compare with: docs/BIASED_MNIST.md"] if option.dataset == "biased_mnist" else []
+        own = [f"compare with: what it started from, {option.checkpoint}"] if option.checkpoint else []
+        return own or page
     elsewhere = ["compare with: the tables in README.md, and results/table.md"]
-    if option.dataset != "colored_mnist" or option.deviation:
+    if option.data_dir is not None or option.deviation:
         return elsewhere
     try:
         cells = json.loads((root / "results/results.json").read_text("utf-8"))["cells"]
