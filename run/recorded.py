@@ -62,6 +62,8 @@ def check_exists(folder):
     runs = [p.parent.name for p in folder.parent.glob("*/options.json")]
     near = difflib.get_close_matches(folder.name, runs, 1)
     meant = f"; did you mean -e {near[0]}?" if near else "; check -e and --save_dir,"
+    if folder.with_name(f"{folder.name}_baseline").is_dir():
+        raise UserError(f"{folder} was stopped in its baseline; give its whole command again, with --continue")
     raise UserError(
         f"there is no run {folder} to resume{meant} or start it: the same command without --resume, or with --continue"
     )

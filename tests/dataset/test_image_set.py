@@ -76,6 +76,12 @@ def test_pretraining_is_part_of_the_command(birds, tmp_path):
     assert train.main(flags(tmp_path, birds, "--pretrain", "1", "--resume")) == 0
 
 
+def test_a_run_that_was_stopped_in_its_baseline_says_how_to_go_on(birds, tmp_path, capsys):
+    (tmp_path / "run_baseline").mkdir()
+    line = refused(capsys, train, *flags(tmp_path, birds), "--resume")
+    assert "was stopped in its baseline; give its whole command again, with --continue" in line
+
+
 def test_killed_and_resumed(birds, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     more = ["--from_scratch", "--max_step", "4", "--augment", "crop"]
