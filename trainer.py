@@ -14,9 +14,11 @@ from models.checkpoint import save_weights
 from run import health
 from run.averaging import Average
 from run.cuda_graph import GraphedIteration
-from run.evaluate import bias_accuracy, evaluate
+from run.evaluate import bias_accuracy, evaluate, group_figures_of
 from run.networks import build
 from run.progress import Progress
+
+CHOOSING = ("mean_group_accuracy", "worst_group_accuracy")  # of held-out images, beside their plain accuracy
 
 
 class Trainer:
@@ -100,11 +102,14 @@ class Trainer:
         return record
 
     def evaluations(self):
-        """{name: accuracy} of f and g on the test sets; with held-out images, on those too, and of h."""
+        """{name: accuracy} of f and g on the test sets; with held-out images, on those (and by group) too, and of h."""
         f, g, h = self.method.networks().values()
         found = {}
         if self.held_out:
-            found["holdout_accuracy"] = evaluate(f, g, self.held_out).accuracy
+            result = evaluate(f, g, self.held_out)
+            found["holdout_accuracy"] = result.accuracy
+            if (by_group := group_figures_of(result, self.held_out, self.data))["groups"]:
+                found |= {f"holdout_{name}": by_group[name] for name in CHOOSING}
             if self.recolored:
                 found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
             if self.method.trains_h:

@@ -64,6 +64,8 @@ def test_every_method_gives_group_figures(birds, tmp_path, method):
     assert np.array(metrics["confusion"]).shape == (2, 2)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     assert {"holdout_accuracy", "test_accuracy"} <= set(log[0])
+    assert log[0]["holdout_mean_group_accuracy"] == pytest.approx(log[0]["holdout_accuracy"])  # of one size too
+    assert log[0]["holdout_worst_group_accuracy"] <= log[0]["holdout_mean_group_accuracy"]
     assert (tmp_path / "run" / "groups.png").exists()
 
 
