@@ -9,6 +9,7 @@ import torch
 from dataset.base import DataSet
 from dataset.batches import on_device
 from models.checkpoint import join_net
+from run.evaluate import evaluate
 from tests import processes
 from tests.test_trainer import BATCH, Run, digits, options
 from trainer import Trainer
@@ -16,12 +17,11 @@ from trainer import Trainer
 EPOCHS, LAST = 5, 3
 
 
-def trained(average):
+def trained(average, **changes):
     """A trainer after five epochs, and the weights of f and g after each."""
     data = on_device(*digits(4 * BATCH))
-    trainer = Trainer(
-        options(max_step=EPOCHS, average=average), DataSet.of(data, {"t": data}), Run(), torch.device("cpu")
-    )
+    option = options(max_step=EPOCHS, average=average, **changes)
+    trainer = Trainer(option, DataSet.of(data, {"t": data}), Run(), torch.device("cpu"))
     trainer.save = lambda: None
     after = []
     keep = trainer.run.record
@@ -39,6 +39,14 @@ def test_mean_of_the_last_epochs():
     assert not torch.equal(mean["fc.weight"], after[-1]["fc.weight"])
     recorded = ["averaged_t" in record for record in trainer.run.records]
     assert recorded == [False] * (EPOCHS - LAST) + [True] * LAST
+
+
+def test_settings_are_chosen_on_held_out_images():
+    trainer, _ = trained(LAST, holdout=BATCH)
+    expected = evaluate(trainer.average.f, trainer.average.g, trainer.held_out).accuracy
+    assert len(trainer.held_out) == BATCH
+    assert trainer.run.records[-1]["averaged_holdout_accuracy"] == expected
+    assert "averaged_holdout_accuracy" not in trainer.run.records[0]
 
 
 def test_training_is_the_same_bit_for_bit():

@@ -101,3 +101,19 @@ def test_other_errors_are_not_hidden():
 
     with pytest.raises(RuntimeError, match="a bug"):
         exits(broken)()
+
+
+def test_what_is_synced_was_opened_for_writing(tmp_path, monkeypatch):
+    """Windows refuses to sync a file that was opened for reading."""
+    fcntl = pytest.importorskip("fcntl")
+    sync = os.fsync
+    modes = []
+
+    def watched(fd):
+        modes.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
+        sync(fd)
+
+    monkeypatch.setattr(files.os, "fsync", watched)
+    files.write_json(tmp_path / "x.json", {"a": 1})
+    assert modes
+    assert os.O_RDONLY not in modes

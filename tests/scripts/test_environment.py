@@ -149,3 +149,14 @@ def test_active_environment_is_used_if_it_has_the_packages(clone, tmp_path):
     _, output, calls = clone.run("train.sh", **active, STUB_LACKS="torch")
     assert "lacks torch; taking .venv" in output
     assert pip_calls(calls) == ["requirements.txt"]
+
+
+def test_scripts_keep_their_line_ends_in_a_checkout_of_windows(tmp_path):
+    """Git for Windows writes CRLF where nothing says otherwise, and bash stops at the first of them."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not in a checkout")
+    subprocess.run(["git", "clone", "-q", "-c", "core.autocrlf=true", ROOT, tmp_path / "p"], check=True)
+    for name in SCRIPTS:
+        assert b"\r" not in (tmp_path / "p" / name).read_bytes(), name
+    weights = "checkpoints/lntl_var0.020.pth"
+    assert (tmp_path / "p" / weights).read_bytes() == (ROOT / weights).read_bytes()
