@@ -51,7 +51,7 @@ def normalise_and_convolve_masks(x, bn, conv):
     this form, and the convolution is linear in it, so that one kernel per image, summed over the channels, meets the
     mask alone (25 products for a value instead of 75), and one map, the same for all, is what the background and its
     zero padding leave. Neither pass needs a gradient with respect to the image. Equal up to rounding to the plain
-    form, buffers of the BatchNorm included (tests/test_models.py).
+    form, buffers of the BatchNorm included (tests/models/test_models.py).
 
     x: ColoredMasks of B images. Returns float (B, 32, 28, 28) in channels_last order.
     """

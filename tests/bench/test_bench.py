@@ -1,4 +1,4 @@
-"""The benchmark compares like with like. (tests/test_report.py compares its records with the README.)"""
+"""The benchmark compares like with like. (tests/evidence/test_report.py compares its records with the README.)"""
 
 import json
 from pathlib import Path

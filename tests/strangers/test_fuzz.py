@@ -1,6 +1,6 @@
 """Fuzzing of both readers: well-formed files, changed at random, end in one line or in sound data.
 
-FUZZ_MINUTES=10 bash tests/run.sh -m slow tests/test_fuzz.py
+FUZZ_MINUTES=10 bash tests/run.sh -m slow tests/strangers/test_fuzz.py
 """
 
 import io
