@@ -7,8 +7,16 @@ import functools
 import os
 import sys
 
-OUT_OF_MEMORY = ("memory", "bad_alloc", "can't start new thread", "failed to map segment", "without exception set")
+OUT_OF_MEMORY = (
+    "memory",
+    "bad_alloc",
+    "can't start new thread",
+    "failed to map segment",
+    "without exception set",
+    "without setting an exception",
+)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TORN = "operator torchvision::"  # its library could not be loaded, which torchvision finds out one step later
 OF_THE_GPU = ("CUDA error", "CUDNN", "cuDNN", "CUBLAS", "NVIDIA")  # in the errors of PyTorch
 PLAIN = {"σ": "sigma", "²": "^2", "λ": "lambda", "μ": "mu", "α": "alpha", "×": "x", "±": "+-", "█": "#"}
 
@@ -112,6 +120,11 @@ def exits(main):
     return wrapped
 
 
+def is_out_of_memory(error):
+    """Whether an exception of Python, PyTorch or the loader of libraries says that there is no memory."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
+
+
 def advice(error):
     """The one line for an error that a person can mend; None for one that is a fault of the program."""
     text = str(error)
@@ -126,6 +139,11 @@ def advice(error):
         return None
     if isinstance(error, RuntimeError) and "out of memory" not in text and any(word in text for word in OF_THE_GPU):
         return f"the GPU failed ({one_line(text.splitlines()[0])}); --device cpu does without it"
-    if isinstance(error, MemoryError) or any(word in text for word in OUT_OF_MEMORY):
+    if TORN in text:
+        return (
+            "torchvision could not be loaded: not enough memory, or it does not fit this PyTorch "
+            "(pip install -r requirements.txt has those that fit)"
+        )
+    if is_out_of_memory(error):
         return "not enough memory; try a smaller --batch_size, or a machine with at least 2 GB free"
     return None

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from errors import UserError
+from errors import UserError, is_out_of_memory
 from files import replacing
 
 OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")
@@ -15,6 +15,8 @@ try:  # a notebook's MPLBACKEND may name what is not installed; Figure below nee
     from matplotlib import style
     from matplotlib.figure import Figure
 except Exception as error:  # a broken installation, an unreadable matplotlibrc in this folder: a picture is no result
+    if is_out_of_memory(error):
+        raise
     raise UserError(f"matplotlib cannot be loaded ({type(error).__name__}: {error}); see to its settings") from None
 finally:
     del os.environ["MATPLOTLIBRC"]
