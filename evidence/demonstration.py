@@ -1,8 +1,9 @@
 """The demonstration on photographs: cut-outs (dataset/cutouts.py) with a ResNet-18, each method with three seeds.
 
     python -m dataset.cutouts --out checkpoint/cutouts
-    python -m evidence.demonstration --data_dir checkpoint/cutouts    # again after any interruption
-    python -m evidence.demonstration --plan                           # the commands alone
+    python -m dataset.cutouts --out checkpoint/cutouts_fair --share 0.5    # the same, without the bias
+    python -m evidence.demonstration    # again after any interruption
+    python -m evidence.demonstration --plan                                # the commands alone
 
 Every method sees every training image ten times: the baseline and LNTL+ in ten epochs from random weights, LNTL in
 five that begin with the baseline's weights after its fifth. `--add` copies the records of what is finished to
@@ -15,6 +16,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from common import number
@@ -25,15 +27,45 @@ from methods import METHODS as KINDS
 from run.folder import RunFolder
 
 RESULTS = Path("results", "demonstration")
-METHODS = ("baseline", "lntl", "lntl_plus")
 SEEDS = (1, 2, 3)
 EPOCHS, START = 10, 5  # in all, and those of the baseline after which LNTL starts
 COMMON = "--dataset images --network resnet18 --image_size 64 --init random --batch_size 32"
-SETTINGS = {  # of LNTL, beside its defaults: what was tried with seed 1
+FAIR = "_fair"  # behind the name of the data's folder: that of the set without the bias
+SETTINGS = {  # of LNTL: its flags beside the defaults. All were listed before the first of them but lr 0.01 was run
     "default": "",
     "lr0.01": "--lr 0.01",
+    "lr0.01_mu0.01": "--lr 0.01 --mu 0.01",
+    "lambda1": "--lambda_ 1",
+    "lambda1_mu1": "--lambda_ 1 --mu 1",
+    "layer4": "--split_at layer4",
+    "layer4_lr0.01": "--split_at layer4 --lr 0.01",
+    "layer4_lr0.01_mu0.01": "--split_at layer4 --lr 0.01 --mu 0.01",
+    "layer4_lambda1_mu1": "--split_at layer4 --lambda_ 1 --mu 1",
 }
 CHOSEN = "default"  # docs/IMAGES.md says why
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is trained with every seed, a row of the tables. name: of its runs, before _seedK."""
+
+    title: str
+    method: str
+    name: str
+    flags: str = ""
+    fair: bool = False  # trained on the set without the bias; the test images are the same
+
+
+ROWS = (
+    Row(KINDS["baseline"].title, "baseline", "baseline"),
+    Row(f"{KINDS['baseline'].title}, trained without the bias", "baseline", "fair", fair=True),
+    *(
+        Row(f"{KINDS['lntl'].title}{' ' * bool(SETTINGS[s])}{SETTINGS[s]}", "lntl", f"lntl_{s}", SETTINGS[s])
+        for s in dict.fromkeys(("default", CHOSEN))
+    ),
+    Row(KINDS["lntl_plus"].title, "lntl_plus", "lntl_plus"),
+)
+METHODS = tuple(dict.fromkeys(row.method for row in ROWS))
 COLUMNS = {  # of the table: where each figure stands in the records
     "mean over groups": ("metrics", "mean_group_accuracy"),
     "worst group": ("metrics", "worst_group_accuracy"),
@@ -48,40 +80,41 @@ SHOWN = ("mean over groups", "worst group")  # in the figure
 # --------------------------------------------------------------------------------------------------- runs
 
 
-def run_name(method, seed, setting=CHOSEN):
-    """The name of a run, which is that of its folder. LNTL alone has settings; the others keep to their defaults."""
-    return f"{method}_{setting}_seed{seed}" if method == "lntl" else f"{method}_seed{seed}"
+def run_name(row, seed):
+    """The name of a run, which is that of its folder. row: a Row, or its name."""
+    return f"{getattr(row, 'name', row)}_seed{seed}"
+
+
+def tried():
+    """The rows of LNTL's settings that are in no table of the test: they are compared with seed 1, on validation."""
+    main = {row.name for row in ROWS}
+    return [Row(s, "lntl", f"lntl_{s}", flags) for s, flags in SETTINGS.items() if f"lntl_{s}" not in main]
+
+
+def flags_of(row, seed, option):
+    """The flags of train.py of a row's run, a list. option.data_dir, save_dir, threads, device."""
+    folder = f"{Path(option.data_dir)}{FAIR * row.fair}"
+    flags = ["-e", run_name(row, seed), "--method", row.method, *COMMON.split(), f"--data_dir={folder}"]
+    flags += [f"--save_dir={option.save_dir}", "--random_seed", str(seed), *row.flags.split()]
+    if row.method == "lntl":
+        start = Path(option.save_dir, run_name("baseline", seed), f"checkpoint_step_{START:04d}.pth")
+        flags += ["--max_step", str(EPOCHS - START), f"--checkpoint={start}"]
+    else:
+        flags += ["--max_step", str(EPOCHS), "--save_step", str(START)]
+    for flag in ("threads", "device"):
+        if (value := getattr(option, flag)) is not None:
+            flags += [f"--{flag}", str(value)]
+    return flags
 
 
 def runs(option):
     """The flags of train.py of every run, a list of lists, in the order of need.
 
-    option.data_dir, save_dir, methods, seeds, threads, device; option.select: whether LNTL's settings are tried too.
+    option.methods, seeds; option.select: whether LNTL's other settings are tried too. See `flags_of`.
     """
-    found = []
-
-    def add(method, seed, setting=CHOSEN):
-        flags = ["-e", run_name(method, seed, setting), "--method", method, *COMMON.split()]
-        flags += [f"--data_dir={option.data_dir}", f"--save_dir={option.save_dir}", "--random_seed", str(seed)]
-        if method == "lntl":
-            start = Path(option.save_dir, run_name("baseline", seed), f"checkpoint_step_{START:04d}.pth")
-            flags += ["--max_step", str(EPOCHS - START), f"--checkpoint={start}", *SETTINGS[setting].split()]
-        else:
-            flags += ["--max_step", str(EPOCHS), "--save_step", str(START)]
-        for flag in ("threads", "device"):
-            if (value := getattr(option, flag)) is not None:
-                flags += [f"--{flag}", str(value)]
-        found.append(flags)
-
-    for method in METHODS:
-        for seed in option.seeds:
-            if method in option.methods or (method == "baseline" and "lntl" in option.methods):
-                add(method, seed)
-    if option.select:
-        for setting in SETTINGS:
-            if setting != CHOSEN:
-                add("lntl", SEEDS[0], setting)
-    return found
+    needed = {*option.methods} | ({"baseline"} if "lntl" in option.methods else set())
+    found = [flags_of(row, seed, option) for row in ROWS if row.method in needed for seed in option.seeds]
+    return found + [flags_of(row, SEEDS[0], option) for row in tried() if option.select]
 
 
 # ------------------------------------------------------------------------------------------------ records
@@ -105,14 +138,8 @@ def read_runs(folder):
 
 
 def rows_of(found):
-    """[(title, method, records of its seeds)] of the rows of the tables: every method, LNTL in every setting."""
-    rows = []
-    for method in METHODS:
-        for setting in SETTINGS if method == "lntl" else (CHOSEN,):
-            names = (run_name(method, seed, setting) for seed in SEEDS)
-            title = KINDS[method].title + (f", {SETTINGS[setting][2:]}" if setting != CHOSEN else "")
-            rows.append((title, method, [found[name] for name in names if name in found]))
-    return rows
+    """[(row, records of its seeds)] of the rows of the tables."""
+    return [(row, [found[n] for seed in SEEDS if (n := run_name(row, seed)) in found]) for row in ROWS]
 
 
 def values(records, column):
@@ -131,18 +158,18 @@ def spread(figures):
 def table(folder):
     """The table of the methods in Markdown, from the records in a folder: mean ± std over the seeds."""
     rows = [f"| method | {' | '.join(COLUMNS)} | n |", "|" + "---|" * (len(COLUMNS) + 2)]
-    for title, _, records in rows_of(read_runs(folder)):
+    for row, records in rows_of(read_runs(folder)):
         if not records:
-            rows.append(f"| {title} | not yet run |" + " |" * len(COLUMNS))
+            rows.append(f"| {row.title} | not yet run |" + " |" * len(COLUMNS))
             continue
         cells = [spread(values(records, column)) for column in COLUMNS]
-        rows.append(f"| {title} | {' | '.join(cells)} | {len(records)} |")
+        rows.append(f"| {row.title} | {' | '.join(cells)} | {len(records)} |")
     return "\n".join(rows)
 
 
 def groups_table(folder):
     """The accuracy of every group in Markdown: a row a group, a column a method, mean ± std over the seeds."""
-    columns = [(title, records) for title, _, records in rows_of(read_runs(folder)) if records]
+    columns = [(row.title, records) for row, records in rows_of(read_runs(folder)) if records]
     if not columns:
         return "The accuracy of every group: not yet run."
     rows = [f"| group | images | {' | '.join(title for title, _ in columns)} |", "|" + "---|" * (2 + len(columns))]
@@ -155,16 +182,16 @@ def groups_table(folder):
 def selection_table(folder):
     """LNTL's settings with seed 1 in Markdown: the figures on the validation images in the last epoch, not the test."""
     found = read_runs(folder)
-    rows = ["| setting | λ | μ | lr | validation accuracy | h on validation |", "|" + "---|" * 6]
+    rows = ["| setting | f up to | λ | μ | lr | validation accuracy | h on validation |", "|" + "---|" * 7]
     for setting in SETTINGS:
-        run = found.get(run_name("lntl", SEEDS[0], setting))
+        run = found.get(run_name(f"lntl_{setting}", SEEDS[0]))
         if not run:
-            rows.append(f"| {setting} | not yet run |" + " |" * 4)
+            rows.append(f"| {setting} | not yet run |" + " |" * 5)
             continue
         option, last = run["options"], run["last"]
         name = f"**{setting}** (chosen)" if setting == CHOSEN else setting
         rows.append(
-            f"| {name} | {option['lambda_']:g} | {option['mu']:g} | {option['lr']:g} | "
+            f"| {name} | {option['split_at']} | {option['lambda_']:g} | {option['mu']:g} | {option['lr']:g} | "
             f"{last['holdout_accuracy']:.3f} | {last['holdout_bias_accuracy']:.3f} |"
         )
     return "\n".join(rows)
@@ -175,16 +202,16 @@ def draw(folder, path):
     from common.picture import save, subplots  # matplotlib is slow to import
     from evidence.figures import COLORS, tidy
 
-    shown = [row for row in rows_of(read_runs(folder)) if row[2]]
+    shown = [(row, records) for row, records in rows_of(read_runs(folder)) if records]
     figure, axis = subplots(1, 1, (6, 3.4))
     wide = 0.8 / max(1, len(shown))
-    for i, (title, method, records) in enumerate(shown):
+    for i, (row, records) in enumerate(shown):
         places = [place + (i - (len(shown) - 1) / 2) * wide for place in range(len(SHOWN))]
         figures = [values(records, column) for column in SHOWN]
         means = [statistics.fmean(some) for some in figures]
         stds = [statistics.stdev(some) if len(some) > 1 else 0 for some in figures]
-        style = {"color": COLORS[method], "alpha": 0.5 if "," in title else 1}
-        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=title, **style)
+        style = {"color": COLORS[row.method], "alpha": 1 if row.name in (row.method, f"lntl_{CHOSEN}") else 0.5}
+        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=row.title, **style)
         for place, some in zip(places, figures, strict=True):
             axis.plot([place] * len(some), some, "o", color="black", ms=3)
     axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")
@@ -234,10 +261,10 @@ def main(arguments=None, parser=None):
     if option.plan:
         print("\n".join(f"python train.py {shlex.join(flags)}" for flags in commands))
         return
-    if not Path(option.data_dir).is_dir():
-        raise UserError(
-            f"{option.data_dir} is not there; make it with python -m dataset.cutouts --out {option.data_dir}"
-        )
+    for fair in dict.fromkeys(row.fair for row in ROWS if row.method in option.methods):
+        if not (folder := Path(f"{Path(option.data_dir)}{FAIR * fair}")).is_dir():
+            share = " --share 0.5" * fair
+            raise UserError(f"{folder} is not there; make it with python -m dataset.cutouts --out {folder}{share}")
     for flags in commands:
         flags += ["--resume"] if RunFolder.holds_a_run(option.save_dir, flags[1]) else []
         status = subprocess.run([sys.executable, ROOT / "train.py", *flags], check=False).returncode

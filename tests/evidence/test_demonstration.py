@@ -23,7 +23,7 @@ def write_run(folder, name, accuracy, epochs=2):
     path = folder / name
     path.mkdir(parents=True)
     method = name.split("_")[0]
-    option = {"method": method, "max_step": epochs, "lambda_": 0.01, "mu": 0.1, "lr": 0.001}
+    option = {"method": method, "max_step": epochs, "split_at": "layer2", "lambda_": 0.01, "mu": 0.1, "lr": 0.001}
     groups = [{"y": "bird", "b": b, "n": 10, "accuracy": accuracy + d} for b, d in (("land", 0.1), ("sea", -0.1))]
     metrics = {"accuracy": accuracy, "groups": groups, "mean_group_accuracy": accuracy}
     metrics |= {"worst_group_accuracy": accuracy - 0.1, "aligned_accuracy": 1.0, "conflicting_accuracy": None}
@@ -54,7 +54,10 @@ def test_runs_are_commands_of_train(tmp_path):
     found = [
         options.resolve_training(options.train_parser().parse_args(f)) for f in demonstration.runs(asked(tmp_path))
     ]
-    assert len({o.exp_name for o in found}) == len(found) == 9 + len(demonstration.SETTINGS) - 1
+    assert len({o.exp_name for o in found}) == len(found)
+    assert len(found) == 3 * len(demonstration.ROWS) + len(demonstration.tried())
+    settings = {o.exp_name for o in found if o.method == "lntl" and o.random_seed == 1}
+    assert settings == {f"lntl_{setting}_seed1" for setting in demonstration.SETTINGS}
     for o in found:
         assert (o.dataset, o.network, o.image_size, o.init, o.threads) == ("images", "resnet18", 64, "random", 1)
         seen = o.max_step + (demonstration.START if o.method == "lntl" else 0)
@@ -65,7 +68,10 @@ def test_runs_are_commands_of_train(tmp_path):
             assert start.parent.name == f"baseline_seed{o.random_seed}"
     assert [o.method for o in found[:3]] == ["baseline"] * 3  # in the order of need
     few = demonstration.runs(asked(tmp_path, methods=["lntl"], seeds=[2], select=False, threads=None, device=None))
-    assert [flags[1] for flags in few] == ["baseline_seed2", f"lntl_{demonstration.CHOSEN}_seed2"]
+    assert [flags[1] for flags in few][0::2] == ["baseline_seed2", f"lntl_{demonstration.CHOSEN}_seed2"]
+    fair = few[1]
+    assert fair[1] == "fair_seed2"
+    assert f"--data_dir={tmp_path}_fair" in fair
     few = demonstration.runs(asked(tmp_path, methods=["lntl_plus"], seeds=[2], select=False))
     assert [flags[1] for flags in few] == ["lntl_plus_seed2"]
 
@@ -80,6 +86,7 @@ def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorde
 
     monkeypatch.setattr(demonstration.subprocess, "run", run)
     monkeypatch.setattr(RunFolder, "holds_a_run", lambda save_dir, name: name == "baseline_seed2")
+    Path(f"{tmp_path}_fair").mkdir()
     flags = ["--data_dir", tmp_path, "--save_dir", recorded]
     with pytest.raises(SystemExit) as error:
         demonstration.main([str(flag) for flag in flags])
@@ -87,17 +94,20 @@ def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorde
     assert [Path(command[1]).name for command in begun] == ["train.py", "train.py"]
     assert [command[-1] == "--resume" for command in begun] == [False, True]
     assert "python -m dataset.cutouts --out" in refused(capsys, demonstration.main, ["--data_dir", tmp_path / "x"])
+    Path(f"{tmp_path}_fair").rmdir()
+    assert "_fair --share 0.5" in refused(capsys, demonstration.main, ["--data_dir", tmp_path])
     demonstration.main(["--plan", "--seeds", "1", "--methods", "lntl"])
-    assert capsys.readouterr().out.count("python train.py -e") == 2
+    assert capsys.readouterr().out.count("python train.py -e") == 3
 
 
 def test_table(recorded):
     lines = demonstration.table(recorded).splitlines()
-    assert len(lines) == 2 + len(demonstration.METHODS) + len(demonstration.SETTINGS) - 1
+    assert len(lines) == 2 + len(demonstration.ROWS)
     assert lines[2] == "| Baseline | 0.600 ± 0.071 | 0.500 ± 0.071 | - | 1.000 ± 0.000 | 0.600 ± 0.071 | - | 2 |"
-    assert lines[3].startswith("| LNTL | 0.800 ± 0.141 | 0.700 ± 0.141 |")
-    assert "| 0.800 ± 0.000 | 2 |" in lines[3]
-    assert lines[4].startswith("| LNTL, lr 0.01 | not yet run |")
+    assert lines[3].startswith("| Baseline, trained without the bias | not yet run |")
+    assert lines[-2].startswith("| LNTL")
+    assert "| 0.800 ± 0.141 | 0.700 ± 0.141 |" in lines[-2]
+    assert "| 0.800 ± 0.000 | 2 |" in lines[-2]
     assert {line.count("|") for line in lines} == {len(demonstration.COLUMNS) + 3}
     groups = demonstration.groups_table(recorded).splitlines()
     assert groups[2:] == [
@@ -105,7 +115,7 @@ def test_table(recorded):
         "| bird / sea | 10 | 0.500 ± 0.071 | 0.700 ± 0.141 |",
     ]
     selection = demonstration.selection_table(recorded)
-    assert "| 0.01 | 0.1 | 0.001 | 0.700 | 0.800 |" in selection
+    assert "| layer2 | 0.01 | 0.1 | 0.001 | 0.700 | 0.800 |" in selection
     assert selection.count("not yet run") == len(demonstration.SETTINGS) - 1
 
 
