@@ -9,6 +9,7 @@ What an image looks like in an epoch depends on the seed, the epoch and the imag
 the order or the size of the batches, nor on where a resumed run begins.
 """
 
+import dataclasses
 import math
 import os
 import signal
@@ -267,10 +268,12 @@ def load(table, size, device="cpu", augment="none", skip_broken=False, colour=No
     memory = free_memory(device) // 4 if memory is None else memory
     background = how.get("background", BLACK)
     fits = len(table) * size * size * 3 <= memory
+    content = np.zeros(len(table), np.uint32)
     if fits:
-        images, bad = read_pictures(table.paths, size, background, show=show)
+        images, bad = read_pictures(table.paths, size, background, show=show, content=content)
     else:
-        bad = each_picture(table.paths, size, lambda position, image: None, background, show=show)
+        bad = each_picture(table.paths, size, lambda position, image: None, background, show=show, content=content)
+    table = dataclasses.replace(table, content=content)
     if bad:
         position, reason = next(iter(bad.items()))
         if not skip_broken:

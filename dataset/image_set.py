@@ -10,7 +10,7 @@ from dataset.pictures import usable_cores
 from dataset.tables import read_table
 from errors import UserError
 
-DRY_RUN = 64  # images of each part
+DRY_RUN = 64  # images of each split
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -58,8 +58,8 @@ class ImageSet(DataSet):
     def __init__(self, option, device, grey=False):
         table = read_table(option.data_dir, option.target, tuple(option.bias or ()), option.data_seed)
         if getattr(option, "dry_run", False):
-            few = [table.where(split)[:: max(1, len(table.where(split)) // DRY_RUN)] for split in range(3)]
-            table = table.take(np.sort(np.concatenate(few)), f"dry run: {sum(map(len, few))} images alone")
+            few = np.concatenate([some_of(table, split) for split in range(3)])
+            table = table.take(np.sort(few), f"dry run: {len(few)} images alone")
         size = option.image_size
         workers = option.workers if option.workers is not None else max(1, min(8, usable_cores() - 1))
         parts, self.table = load(
@@ -84,6 +84,13 @@ class ImageSet(DataSet):
     def overview(self):
         """Counts by group, and how well the bias alone tells the label."""
         return overview(self.table)
+
+
+def some_of(table, split):
+    """The positions of DRY_RUN random images of a split, int64; more where that leaves out a class."""
+    mine = np.random.default_rng(0).permutation(table.where(split))
+    first = np.unique(table.label[mine], return_index=True)[1]
+    return mine[np.union1d(first, np.arange(min(DRY_RUN, len(mine))))]
 
 
 def map_size(network, split_at, size):

@@ -7,7 +7,9 @@ lie under transparent places. `to_rgb` does what is meant.
 import os
 import re
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -107,22 +109,24 @@ def grey(values, mode):
     return np.rint(values * (255 / top)).astype(np.uint8)
 
 
-def read_pictures(paths, size, background=BLACK, threads=None, show=True):
+def read_pictures(paths, size, background=BLACK, threads=None, show=True, content=None):
     """Decodes image files at once, in threads: (uint8 (N, size, size, 3), {position: reason} of those not readable).
 
-    The places of unreadable images are black. threads: [one for each core, up to 16]; show: a progress bar.
+    The places of unreadable images are black. threads: [one for each core, up to 16]; show: a progress bar; content:
+    as in each_picture.
     """
     images = np.zeros((len(paths), size, size, 3), np.uint8)
 
     def keep(position, image):
         images[position] = image
 
-    return images, each_picture(paths, size, keep, background, threads, show)
+    return images, each_picture(paths, size, keep, background, threads, show, content)
 
 
-def each_picture(paths, size, work, background=BLACK, threads=None, show=True):
+def each_picture(paths, size, work, background=BLACK, threads=None, show=True, content=None):
     """Decodes image files in threads and calls work(position, image) for each, also in threads.
 
+    content: uint32 (N,), into which the CRC-32 of every file is written [None].
     Returns {position: reason} of those that cannot be read, in order.
     """
     bad = {}
@@ -131,7 +135,9 @@ def each_picture(paths, size, work, background=BLACK, threads=None, show=True):
         for position in range(start, min(start + CHUNK, len(paths))):
             try:
                 work(position, read_picture(paths[position], size, background))
-            except UserError as error:
+                if content is not None:
+                    content[position] = zlib.crc32(Path(paths[position]).read_bytes())
+            except (UserError, OSError) as error:
                 bad[position] = str(error)
             bar.update()
 

@@ -39,10 +39,10 @@ class Table:
     biases: tuple  # of str: the names of the biases, often one
     values: tuple  # for each bias, a tuple of str
     missing: np.ndarray  # bool (N,): whether there is no such file
-    size: np.ndarray  # int64 (N,): bytes of the file
     doubled: tuple  # of (position, position of the first): listed twice
     notes: tuple  # of str: what was decided or left out in reading
     colour: bool = False  # the bias labels come from the pixels
+    content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
     def __len__(self):
         return len(self.label)
@@ -63,7 +63,8 @@ class Table:
         part = dataclasses.replace(
             self,
             **{f: [getattr(self, f)[p] for p in positions] for f in ("names", "paths", "places")},
-            **{f: getattr(self, f)[positions] for f in ("split", "label", "bias", "missing", "size")},
+            **{f: getattr(self, f)[positions] for f in ("split", "label", "bias", "missing")},
+            content=None if self.content is None else self.content[positions],
             doubled=tuple((new[a], new[b]) for a, b in self.doubled if a in new and b in new),
             notes=(*self.notes, *notes),
         )
@@ -71,9 +72,9 @@ class Table:
         return part
 
     def fingerprint(self):
-        """SHA-256 of the names, splits, labels and biases and the sizes of the files: whether the data is the same."""
+        """SHA-256 of the names, splits, labels and biases, and of what the files hold, once they were read."""
         digest = hashlib.sha256(repr((self.classes, self.biases, self.values, self.colour, self.names)).encode())
-        for array in (self.split, self.label, self.bias, self.size):
+        for array in (self.split, self.label, self.bias, [] if self.content is None else self.content):
             digest.update(np.ascontiguousarray(array, "<i8").tobytes())
         return digest.hexdigest()
 
@@ -179,7 +180,7 @@ def build(source, rows, label_name, biases, notes, colour=False, seed=0):
         first.setdefault(key, i)
     table = Table(
         source, names, [r.path for r in rows], [r.place for r in rows], split.astype(np.int64), label, bias, classes,
-        biases, tuple(values), np.array([s is None for s in status]), np.array([s.st_size if s else 0 for s in status]),
+        biases, tuple(values), np.array([s is None for s in status]),
         tuple(doubled), tuple(notes), colour,
     )  # fmt: skip
     check(table)

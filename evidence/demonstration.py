@@ -53,7 +53,7 @@ class Row:
     method: str
     name: str
     flags: str = ""
-    fair: bool = False  # trained on the set without the bias; the test images are the same
+    fair: bool = False  # trained without the bias; the test has the same things, cut out and pasted anew
 
 
 ROWS = (

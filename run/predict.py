@@ -16,6 +16,7 @@ from errors import UserError, one_line
 from files import replacing
 
 TABLES = (".csv", ".tsv")
+HEADER = ("file", "class", "probability")
 AT_ONCE = 512  # images that are in memory together
 
 
@@ -45,6 +46,16 @@ def find_images(source):
     return found, notes
 
 
+def may_be_replaced(out):
+    """Whether a file is not there, empty, or holds predictions of before: not a table or an image of the user."""
+    first = ",".join(HEADER).encode()
+    try:
+        with open(out, "rb") as file:
+            return file.read(len(first)) in (b"", first)
+    except FileNotFoundError:
+        return True
+
+
 @torch.no_grad()
 def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print):
     """Writes the CSV `out`: file, class, probability (of that class, by the softmax of g) of every image of `source`.
@@ -55,6 +66,8 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
     found, notes = find_images(source)
     if os.path.isdir(out) or not Path(out).absolute().parent.is_dir():
         raise UserError(f"--out {out}: give a file in a folder that exists")
+    if not may_be_replaced(out):
+        raise UserError(f"--out {out} is there and holds no predictions; give another file, or remove it")
     was_training = f.training
     f.eval(), g.eval()
     rows, left_out = [], []
@@ -72,7 +85,7 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
                 rows.append((part[position][0], classes[int(label)], f"{share.item():.4f}"))
     f.train(was_training), g.train(was_training)
     with replacing(out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("file", "class", "probability"), *rows])
+        csv.writer(file).writerows([HEADER, *rows])
     for note in notes:
         say(one_line(note))
     if left_out:

@@ -10,6 +10,7 @@ from PIL import Image
 import option as options
 import test as evaluation
 import train
+from dataset import image_batches
 from dataset.base import hold_out
 from dataset.biased_mnist import BACKGROUNDS, UNBIASED_RHO
 from dataset.biased_set import BiasedSet
@@ -20,21 +21,9 @@ from tests.dataset import sets
 from tests.test_options import refused
 
 SMALL = [
-    "--network",
-    "paper",
-    "--image_size",
-    "16",
-    "--batch_size",
-    "8",
-    "--max_step",
-    "2",
-    "--threads",
-    "1",
-    "--device",
-    "cpu",
-    "--random_seed",
-    "1",
-]
+    "--network", "paper", "--image_size", "16", "--batch_size", "8", "--max_step", "2", "--threads", "1",
+    "--device", "cpu", "--random_seed", "1",
+]  # fmt: skip
 
 
 def flags(folder, data, *more):
@@ -168,6 +157,35 @@ def test_batches_of_biased_mnist_follow_the_specification():
     other = data.recolored(held, option)
     assert torch.equal(other.label, held.label)
     assert (other.bias == other.label).float().mean() == pytest.approx(UNBIASED_RHO, abs=0.02)
+
+
+def test_a_dry_run_has_every_class(tmp_path, capsys):
+    colors = {0: (90, 10, 10), 1: (10, 90, 10), 2: (10, 10, 90)}
+    rows = []
+    for i in range(300):  # sorted so that every second image is of the first class
+        y, split = (0 if i % 2 else 1 + (i % 20 == 0)), (0 if i < 200 else 2)
+        sets.picture(tmp_path / f"{i}.png", colors[y])
+        rows.append([f"{i}.png", y, split, i % 3])
+    sets.table(tmp_path / "metadata.csv", ["image", "y", "split", "b"], rows)
+    line = flags(tmp_path / "runs", tmp_path, "--method", "baseline", "--dry-run")
+    assert train.main(line) == 0
+    assert "dry run: one batch of everything went well" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("memory", [None, 0], ids=["in memory", "streaming"])
+def test_images_that_were_changed_are_other_data(birds, tmp_path, capsys, monkeypatch, memory):
+    if memory is not None:
+        monkeypatch.setattr(image_batches, "free_memory", lambda device="cpu": memory)
+    data = tmp_path / "set"
+    sets.birds(data)
+    one, *_, other = sorted(data.glob("*/*.jpg"))
+    size = 2000  # of the file before and after
+    one.write_bytes(one.read_bytes().ljust(size, b"\0"))
+    line = flags(tmp_path, data, "--method", "baseline", "--workers", "0")
+    assert train.main(line) == 0
+    one.write_bytes(other.read_bytes().ljust(size, b"\0"))
+    capsys.readouterr()
+    assert "is other data than" in refused(capsys, train, *line, "--resume", "--max_step", "3")
 
 
 @pytest.mark.parametrize("method", ["baseline", "lntl", "blindeye", "lntl_plus"])

@@ -43,6 +43,8 @@ def test_a_folder(tmp_path, capsys):
         *([f"d{i}.png", "dark"] for i in range(3)),
     ]
     assert all(0.5 < float(r[2]) <= 1 for r in found)
+    run(tmp_path / "new" / "below", tmp_path / "out.csv")
+    assert len(rows(tmp_path / "out.csv")) == 4  # predictions of before are replaced
     assert "1 hidden" in capsys.readouterr().out
 
 
@@ -74,6 +76,7 @@ def test_a_broken_image_is_named_or_left_out(tmp_path, capsys):
         ("empty.csv", "out.csv", "has no column for the image"),
         ("new", "no/such/out.csv", "a folder that exists"),
         ("new", "new", "a folder that exists"),
+        ("new", "empty.csv", "holds no predictions"),
     ],
 )
 def test_wrong_input(tmp_path, source, out, why):
