@@ -27,7 +27,7 @@ import option as options
 from bench import neighbour
 from bench.straightforward import Straightforward, loader
 from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, beside, table
-from common import Parser, number
+from common import Parser, new_file, number
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData
 from dataset.colored_mnist import build
@@ -189,12 +189,10 @@ def main(arguments=None):
     parser = Parser(prog="-m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, at most three minutes")
     parser.add_argument("--neighbour", action="store_true", help="what a busy process beside it costs instead")
-    parser.add_argument("--json", metavar="FILE", help="writes the figures")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads")
     chosen = parser.parse_args(arguments)
-    if chosen.json and not Path(chosen.json).parent.is_dir():
-        raise UserError(f"--json {chosen.json}: its folder does not exist; make it, or give another file")
     if chosen.neighbour:
         return beside_another(chosen)
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine

@@ -75,3 +75,19 @@ def beside(figures):
         others = "-" if own["others"] is None else f"{own['others']:.1f}"
         lines.append(f"| {name} | {alone:.3g} | {beside:.3g} | {alone / base:.2f} | {beside / base:.2f} | {others} |")
     return "\n".join(lines)
+
+
+def waiting(figures):
+    """The figures of bench/waiting.py as a Markdown table."""
+    machine = figures["environment"]
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads; {figures['images']} images, ResNet-18 at "
+        f"{figures['size']} pixels",
+        "",
+        "| images | s of reading before the first epoch | s an epoch | of it waiting |",
+        "|---|---|---|---|",
+    ]
+    for name in ("in memory", "read ahead"):
+        before, seconds, waited = figures[name]
+        lines.append(f"| {name} | {before:.1f} | {seconds:.1f} | {waited / seconds:.1%} |")
+    return "\n".join(lines)

@@ -20,7 +20,8 @@ import torch
 from PIL import Image
 
 import option as options
-from common import Parser, number
+from bench import tables
+from common import Parser, new_file, number
 from dataset.base import DataSet
 from dataset.image_batches import load
 from dataset.tables import read_table
@@ -46,12 +47,17 @@ def make(folder, count):
 
 
 def one_epoch(table, device, memory):
-    """(seconds of an epoch, seconds of it spent waiting). memory: bytes that the images may take."""
+    """(seconds of reading before the first epoch, seconds of an epoch, seconds of it spent waiting).
+
+    memory: bytes that the images may take.
+    """
     flags = f"-e bench --dataset images --data_dir {table.source} --network resnet18 --method baseline --random_seed 1"
     parsed = options.train_parser().parse_args([*flags.split(), "--batch_size", str(BATCH)])
     parsed.data_dir = str(Path(table.source).parent)
     option = options.resolve_training(parsed)
+    start = time.perf_counter()
     parts, _ = load(table, SIZE, device, memory=memory, show=False)
+    before = time.perf_counter() - start
     data = DataSet.of(parts[0])
     data.classes, data.values, data.map_bias = table.classes, table.values, False
     trainer = Trainer(option, data, None, device)
@@ -62,29 +68,14 @@ def one_epoch(table, device, memory):
             for handle in trainer.train.stream(torch.randperm(len(trainer.train)).to(device).split(BATCH)):
                 step(handle)
         seconds = time.perf_counter() - start
-    return seconds, trainer.train.waited
-
-
-def table_of(figures):
-    """The figures as lines of Markdown."""
-    machine = figures["environment"]
-    lines = [
-        f"{machine['processor']}, {machine['threads']} threads; {figures['images']} images, ResNet-18 at {SIZE} pixels",
-        "",
-        "| images | s an epoch | of it waiting |",
-        "|---|---|---|",
-    ]
-    for name in ("in memory", "read ahead"):
-        seconds, waited = figures[name]
-        lines.append(f"| {name} | {seconds:.1f} | {waited / seconds:.1%} |")
-    return "\n".join(lines)
+    return before, seconds, trainer.train.waited
 
 
 @exits
 def main(arguments=None):
     parser = Parser(prog="-m bench.waiting", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=number(int, 64, 10**6), default=1280, help="training images [1280]")
-    parser.add_argument("--json", metavar="FILE", help="writes the figures")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     parser.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     chosen = parser.parse_args(arguments)
@@ -93,9 +84,9 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         make(folder, chosen.images)
         table = read_table(folder)
-        figures = {"environment": environment(), "images": chosen.images}
+        figures = {"environment": environment(), "images": chosen.images, "size": SIZE}
         figures |= {"in memory": one_epoch(table, device, None), "read ahead": one_epoch(table, device, 0)}
-    print(table_of(figures))
+    print(tables.waiting(figures))
     if chosen.json:
         write_json(chosen.json, figures)
     return 0

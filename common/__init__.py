@@ -2,6 +2,19 @@
 
 import common.before_torch  # noqa: F401
 from common.parser import Flag, Parser
-from common.values import count, location, name, number, path, pattern, same_path, seed, switch
+from common.values import count, location, name, new_file, number, path, pattern, same_path, seed, switch
 
-__all__ = ["Flag", "Parser", "count", "location", "name", "number", "path", "pattern", "same_path", "seed", "switch"]
+__all__ = [
+    "Flag",
+    "Parser",
+    "count",
+    "location",
+    "name",
+    "new_file",
+    "number",
+    "path",
+    "pattern",
+    "same_path",
+    "seed",
+    "switch",
+]

@@ -48,6 +48,14 @@ def location(text):
     return Path(path(text))
 
 
+def new_file(text):
+    """An argparse type: as `location`, for a file to be written, in a folder that exists."""
+    found = location(text)
+    if found.is_dir() or not found.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file in a folder that exists")
+    return found
+
+
 def same_path(a, b):
     """Whether two paths are one file or folder, however they are written; None is none."""
     if a is None or b is None:

@@ -129,6 +129,12 @@ def neighbours(root=ROOT):
     return "\n\n".join(tables.beside(json.loads(path.read_text("utf-8"))) for path in paths) or "Not yet measured."
 
 
+def waiting(root=ROOT):
+    """How long training waits for images, in Markdown: the records of `python -m bench.waiting`."""
+    paths = sorted((root / "results").glob("waiting_*.json"))
+    return "\n\n".join(tables.waiting(json.loads(path.read_text("utf-8"))) for path in paths) or "Not yet measured."
+
+
 def cost(runs):
     """Training time of all runs, in Markdown, by hardware."""
     hours = {}
@@ -189,7 +195,8 @@ def texts(root=ROOT):
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
         root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
         docs / "SPEED.md": fill(
-            docs / "SPEED.md", {"comparison": side_by_side, "speed": one_by_one, "neighbour": neighbours(root)}
+            docs / "SPEED.md",
+            {"comparison": side_by_side, "speed": one_by_one, "neighbour": neighbours(root), "waiting": waiting(root)},
         ),
         root / "checkpoints" / "README.md": fill(
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
