@@ -5,6 +5,9 @@ from common.parser import Flag, Parser
 from common.values import count, location, name, new_file, number, path, pattern, same_path, seed, switch
 
 __all__ = [
+    "Flag", "Parser", "count", "location", "name", "new_file", "number", "path", "pattern", "same_path", "seed",
+    "switch",
+]  # fmt: skip
     "Flag",
     "Parser",
     "count",
