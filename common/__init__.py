@@ -8,16 +8,3 @@ __all__ = [
     "Flag", "Parser", "count", "location", "name", "new_file", "number", "path", "pattern", "same_path", "seed",
     "switch",
 ]  # fmt: skip
-    "Flag",
-    "Parser",
-    "count",
-    "location",
-    "name",
-    "new_file",
-    "number",
-    "path",
-    "pattern",
-    "same_path",
-    "seed",
-    "switch",
-]
