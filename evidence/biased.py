@@ -27,7 +27,10 @@ PUBLISHED = {  # unbiased accuracy of SimpleConvNet: title, by whom, and the fig
     "Vanilla ": ("Hong & Yang 2021", (".118 ± .007", ".625 ± .029", ".795 ± .001", ".908 ± .003")),
     "LNL": ("Hong & Yang 2021", (".182 ± .012", ".572 ± .022", ".725 ± .009", ".860 ± .002")),
     "ReBias": ("Bahng et al. 2020", (".227", ".642", ".760", ".881")),
+    "EnD": ("Tartaglione et al. 2021", (".523 ± .024", ".837 ± .010", ".939 ± .004", ".960 ± .001")),
     "BiasBal": ("Hong & Yang 2021", (".768 ± .016", ".912 ± .002", ".939 ± .001", ".963 ± .002")),
+    "FairKL": ("Barbano et al. 2023", (".896 ± .014", ".941 ± .001", ".970 ± .001", ".979 ± .001")),
+    "BiasCon+BiasBal": ("Hong & Yang 2021", (".940", ".973", ".977", ".981")),
 }
 FIGURES = {  # of metrics.json
     "unbiased": "accuracy",

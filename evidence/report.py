@@ -60,16 +60,27 @@ def full_table(cells, runs):
 
 
 def summary(cells):
-    """How many cells have been run, and how many came out as published, in two sentences."""
+    """How many cells have been run, how many came out as published, and how the methods stand to each other."""
     table = [c for c in cells if c["method"] in PUBLISHED]
     differences = [(c["method"], c["mean"] - PUBLISHED[c["method"]][c["color_var"]]) for c in table]
     lntl = [d for m, d in differences if m == "lntl"]
     others = [d for m, d in differences if m != "lntl"]
+    means = {method: {c["color_var"]: c["mean"] for c in table if c["method"] == method} for method in PUBLISHED}
+    beaten = (
+        f"{title(rival)} in {above(means, rival, run)} (published {above(PUBLISHED, rival, run)})"
+        for rival in PUBLISHED
+        if (run := set(means["lntl"]) & set(means[rival])) and rival != "lntl"
+    )
     return (
         f"{len(table)} of the 28 cells have been run. LNTL is at or above the published figure in "
         f"{sum(d >= 0 for d in lntl)} of {len(lntl)}; the other methods are within .02 of theirs in "
-        f"{sum(abs(d) <= 0.02 for d in others)} of {len(others)}."
+        f"{sum(abs(d) <= 0.02 for d in others)} of {len(others)}. Of the variances, LNTL is above {', '.join(beaten)}."
     )
+
+
+def above(figures, rival, variances):
+    """In how many of some variances LNTL is above a rival; figures: {method: {variance: accuracy}}."""
+    return sum(figures["lntl"][v] > figures[rival][v] for v in variances)
 
 
 def matrix(cells):

@@ -267,7 +267,8 @@ def test_summary_counts():
     text = summary(lntl=(0.0, 0.01, -0.001), gray=(0.019, -0.019, 0.021), baseline=(-0.03,))
     assert text.startswith("7 of the 28 cells")
     assert "in 2 of 3;" in text
-    assert text.endswith("in 2 of 4.")
+    assert "in 2 of 4. " in text
+    assert text.endswith("LNTL is above Baseline in 1 (published 1), Gray in 1 (published 2).")
 
 
 def test_start_of_a_run():
