@@ -17,6 +17,7 @@ TEST_USAGE = """
   python test.py -e lntl_var0.020
   python test.py checkpoints/lntl_var0.020.pth            method, variance and data are those of the weights
   python test.py unnamed.pth --method baseline --color_var 0.02      where neither the file nor its name tells"""
+IN_HELP = "Defaults in []; (official): a flag of the\nauthors' code."
 NOTHING_LEFT = {  # official flags
     "data_split": "training uses the training images; test.py takes the flag",
     "n_class": "there are ten digits",
@@ -48,9 +49,7 @@ def add_owned(group, owned):
 def add_common(parser):
     """Flags that train.py and test.py share."""
     group = parser.add_argument_group("experiment")
-    group.add_argument(
-        "-e", "--exp_name", type=name, metavar="NAME", help="name of the experiment (required; official)"
-    )
+    group.add_argument("-e", "--exp_name", type=name, metavar="NAME", help="name of the experiment (official)")
     group.add_argument(
         "--save_dir", type=path, default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
     )
@@ -93,9 +92,7 @@ def add_nothing_left(parser, *, is_training):
 
 def train_parser():
     """The parser of train.py."""
-    parser = Parser(
-        prog="train.py", usage=TRAIN_USAGE, description="Trains one method on one data set. Defaults in []."
-    )
+    parser = Parser(prog="train.py", usage=TRAIN_USAGE, description=f"Trains one method on one data set. {IN_HELP}")
     add_common(parser)
     add_owned(parser.add_argument_group("method"), owners())
 
@@ -205,7 +202,10 @@ def add_from(group):
 def test_parser():
     """The parser of test.py."""
     parser = Parser(
-        prog="test.py", usage=TEST_USAGE, description="Evaluates weights on the test images. Defaults in []."
+        prog="test.py",
+        usage=TEST_USAGE,
+        description="Evaluates weights on the test images. Method, data and their flags are those the weights were\n"
+        f"trained with; give them only where nothing tells. {IN_HELP}",
     )
     add_common(parser)
     group = parser.add_argument_group("what is evaluated")
