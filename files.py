@@ -30,7 +30,8 @@ def replacing(path):
 def write_json(path, value):
     """Writes `value` (plain values only; NaN is refused) as indented JSON."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        temporary.write_text(text, "utf-8", errors="backslashreplace")  # a file name need not be UTF-8
 
 
 def read_json_lines(path):

@@ -24,7 +24,7 @@ from dataset import data_sets
 from dataset.base import DataSet
 from errors import UserError, exits
 from methods import METHODS
-from models.checkpoint import load_weights, read_torch_file
+from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of
 from run import recorded
 from run.device import choose_device
@@ -33,7 +33,7 @@ from run.folder import read_options
 from run.networks import build
 from run.predict import predict
 
-HERE = {"device", "cuda", "threads", "cudnn_benchmark"}  # options that are this command's, whatever is recorded
+HERE = {"device", "cuda", "threads", "cudnn_benchmark", "workers"}  # of this command, not of the record
 WORDS = {name: name for name in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}  # in file names
 METHOD = re.compile(rf"(?<![a-z])({'|'.join(WORDS)})(?![a-z])")
 VARIANCE = re.compile(r"var_?([01]\.[0-9]+)")
@@ -89,10 +89,7 @@ def merge(weights, said, given):
         and given.get("dataset", "colored_mnist") == "colored_mnist"
     ):
         raise UserError(f"neither {weights} nor its name tells how it was trained; give --method and --color_var")
-    flags = sorted(recorded.names_of_data() & given.keys() - {"data_dir"})
-    against = [
-        f"--{name} {said[name]}, not {given[name]}" for name in flags if said.get(name, given[name]) != given[name]
-    ]
+    against = contradictions(said, given)
     for flag in given:
         for name in recorded.ended_by(flag, told.get("dataset")):
             told.pop(name, None)
@@ -100,11 +97,17 @@ def merge(weights, said, given):
     option = argparse.Namespace(**defaults | {k: v for k, v in told.items() if v is not None or k not in defaults})
     vars(option).update(given)
     where = told.get("data_dir")
-    if where and not given.get("data_dir") and not Path(where).is_dir():
+    if where and not given.get("data_dir") and not Path(where).exists():
         raise UserError(
             f"{weights} was trained on the data in {where}, which is not here; give --data_dir, where it is"
         )
     return option, against
+
+
+def contradictions(said, given):
+    """What flags that are given say otherwise than the weights: a list of texts. Of the data, its folder may move."""
+    names = (recorded.names_of_data() | {"network"}) & given.keys() - {"data_dir", "skip_broken", *HERE}
+    return [f"--{n} {said[n]}, not {given[n]}" for n in sorted(names) if said.get(n, given[n]) != given[n]]
 
 
 def compare_data(weights, said, given, found):
@@ -118,7 +121,7 @@ def compare_data(weights, said, given, found):
         return [], None
     if before is None:
         return ["data that was built", f"not that in --data_dir {now}"], None
-    if Path(before).is_dir():
+    if Path(before).exists():
         return [f"--data_dir {before}, not {now}"], None
     return [], f"note: {weights} has no record of its data, so that in {now} cannot be compared with it"
 
@@ -138,9 +141,14 @@ def predict_new(weights, said, given):
     content = read_torch_file(weights)
     names = content.get("names") if isinstance(content, dict) else None
     if said.get("dataset") != "images" or not names:
-        raise UserError(f"{weights} was not trained with --dataset images; --images is for those that were")
-    option = argparse.Namespace(**vars(options.test_parser().parse_args([])) | said | given)
-    device = choose_device(option)
+        what = "keeps no names of its classes" if said.get("dataset") == "images" else "is not of --dataset images"
+        raise UserError(f"{weights} {what}; --images is for the final.pth of a run that is")
+    if against := contradictions(said, given):
+        refuse(weights, against, "leave the flag out")
+    told = {name: value for name, value in said.items() if name not in HERE}
+    option = argparse.Namespace(**vars(options.test_parser().parse_args([])) | told | given)
+    option.device = option.device or "auto"
+    device = choose_device(option, precision="float32")
     data = DataSet.of(None)
     data.classes, data.values = names["classes"], tuple(names["biases"].values())
     data.map_bias = False  # h is not used
@@ -170,7 +178,7 @@ def main(arguments=None):
     option.exp_name, option.save_dir = run.name, str(run.parent)
     option.data_split = option.data_split or "test"
     options.resolve(option)
-    device = choose_device(option)
+    device = choose_device(option, precision="float32")
     data = data_sets()[option.dataset](option, device, grey=METHODS[option.method].grey)
     option.data_sha256 = data.fingerprint()
     other_data, note = compare_data(weights, said, given, option.data_sha256)
@@ -185,6 +193,7 @@ def main(arguments=None):
     for line in options.notes(argparse.Namespace(**given)):
         if "--data_split" not in line:  # it has its meaning here
             print(line)
+    check_names(weights, data)
     f, g, _ = build(option, data, "random")
     load_weights(weights, f, g)
     f.to(device), g.to(device)
@@ -196,12 +205,13 @@ def main(arguments=None):
     return 0
 
 
-def refuse(weights, against):
+def refuse(
+    weights,
+    against,
+    advice="leave the flag out, or put that data back; to evaluate it like this on purpose, say --anyway",
+):
     """Raises the UserError of flags, or of data, that contradict the weights."""
-    raise UserError(
-        f"{weights} was trained with {', '.join(against)}; leave the flag out, or put that data back; "
-        "to evaluate it like this on purpose, say --anyway"
-    )
+    raise UserError(f"{weights} was trained with {', '.join(against)}; {advice}")
 
 
 if __name__ == "__main__":

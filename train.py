@@ -22,11 +22,11 @@ from dataset import data_sets
 from errors import Stopped, UserError, exits
 from evidence import compare
 from methods import METHODS
-from models.checkpoint import load_weights
+from models.checkpoint import check_names, load_weights
 from run import health, recorded
 from run.device import choose_device, settle_threads, stops
 from run.evaluate import report
-from run.folder import RunFolder
+from run.folder import RunFolder, read_options
 from run.start import pin_data, pin_start, starting_weights
 from trainer import Trainer
 
@@ -55,12 +55,13 @@ def train(option):
         for note in options.notes(option):
             print(note)
 
-        trainer = Trainer(option, data, run, device)
+        trainer = Trainer(option, data, run, device, init="random" if state else None)
         for line in data.overview().splitlines():
             run.say(line)
         if state:
             go_on(trainer, state)
         elif start := starting_weights(option, method):
+            check_names(start, data)
             trainer.method.start_from(load_weights(start, trainer.method.f, trainer.method.g))
             known = health.measure_start(trainer.method, trainer.train)
             run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
@@ -77,12 +78,20 @@ def train(option):
 def pretrain(option):
     """Trains the baseline of --pretrain, or goes on with it, and makes it the start. Returns the exit status."""
     baseline = copy.copy(option)
+    name = f"{option.exp_name}_baseline"
+    before = read_options(Path(option.save_dir, name)) if RunFolder.holds_a_run(option.save_dir, name) else {}
+    if before.get("max_step", option.pretrain) != option.pretrain:
+        raise UserError(
+            f"{Path(option.save_dir, name)} is a baseline of {before['max_step']} epochs, not of --pretrain "
+            f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
+        )
     for flag, value in options.defaults("baseline").items():
         if flag in methods.owners():
             setattr(baseline, flag, value)
     if option.random_seed is None:
-        option.random_seed = baseline.random_seed = int(torch.randint(1, 10001, ()))
-    baseline.exp_name, baseline.method, baseline.lr = f"{option.exp_name}_baseline", "baseline", METHODS["baseline"].lr
+        option.random_seed = before.get("random_seed") or int(torch.randint(1, 10001, ()))
+    baseline.random_seed, baseline.checkpoint, baseline.checkpoint_sha256 = option.random_seed, None, None
+    baseline.exp_name, baseline.method, baseline.lr = name, "baseline", METHODS["baseline"].lr
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
     if status := train(baseline):
         print(f"that was the baseline of --pretrain; the whole goes on with {again()}")

@@ -1,7 +1,6 @@
 """The loop that trains a method: epochs, records, checkpoints, and going on after an interruption."""
 
 import contextlib
-import math
 import time
 
 import torch
@@ -24,11 +23,14 @@ CHOOSING = ("mean_group_accuracy", "worst_group_accuracy")  # of held-out images
 class Trainer:
     """Trains one method on one data set, epoch by epoch; can stop after any iteration and go on from there."""
 
-    def __init__(self, option, data, run, device):
-        """option: of option.py. data: a dataset.base.DataSet. run: run.folder.RunFolder. device: torch.device."""
+    def __init__(self, option, data, run, device, init=None):
+        """option: of option.py. data: a dataset.base.DataSet. run: run.folder.RunFolder. device: torch.device.
+
+        init: overrides --init, such as "random" where weights are loaded at once.
+        """
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = make_method(option, device, networks=build(option, data))
+        self.method = make_method(option, device, networks=build(option, data, init))
         self.data, self.test = data, data.test
         self.train, self.held_out = hold_out(data.train, option)
         self.recolored = data.recolored(self.held_out, option) if self.held_out else None
@@ -47,7 +49,7 @@ class Trainer:
 
     def fit(self):
         """Runs until the last epoch is done or `stop` is set. Returns whether it is done."""
-        iterations = math.ceil(len(self.train) / self.option.batch_size)
+        iterations = len(self.split(torch.arange(len(self.train))))
         with Progress(self.option, self.run, iterations, self.epoch * iterations + self.iteration) as progress:
             while self.epoch < self.option.max_step:
                 if not self.train_epoch(progress):
@@ -60,14 +62,14 @@ class Trainer:
 
     def train_epoch(self, progress):
         """One pass over the training images in a fresh order. Returns False if it was stopped."""
-        method, size = self.method, self.option.batch_size
+        method = self.method
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
         order = torch.randperm(len(self.train), generator=self.order).to(self.device)
         self.train.set_epoch(self.epoch)
         start = time.perf_counter()
         with self.step as step:
-            for handle in self.train.stream(order.split(size)[self.iteration :]):
+            for handle in self.train.stream(self.split(order)[self.iteration :]):
                 measured = step(handle)
                 self.iteration += 1
                 progress.iteration(self.epoch, self.iteration, method.metrics, measured)
@@ -75,6 +77,13 @@ class Trainer:
                     break
         self.seconds += time.perf_counter() - start
         return not self.stop
+
+    def split(self, order):
+        """The batches of an epoch. BatchNorm may need two images: where it does, a last one alone joins the others."""
+        batches = list(order.split(self.option.batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1 and not self.data.one_is_a_batch:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
 
     def iterate(self, handle):
         """One update on a batch of `train.stream`, measured. Nothing in it waits for the device (run/cuda_graph.py)."""
@@ -157,7 +166,7 @@ class Trainer:
         if self.epoch == self.option.max_step:
             save_weights(self.run / "final.pth", method, self.epoch, self.option, self.data.names())
             if self.average and self.average.whole(self.option.average):
-                self.average.save(self.run / "averaged.pth")
+                self.average.save(self.run / "averaged.pth", self.data.names())
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -173,6 +182,7 @@ class Trainer:
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
                 "option": vars(self.option),
+                "names": self.data.names(),
             }
         )
 

@@ -2,12 +2,14 @@
 
 import functools
 import os
+import warnings
 
 import numpy as np
 
 from errors import UserError, is_out_of_memory
 from files import replacing
 
+MOST_NAMES = 100  # of classes along an axis; of more, some are named
 OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")
 kept = {name: os.environ.pop(name) for name in OF_THE_USER if name in os.environ}
 try:  # a notebook's MPLBACKEND may name what is not installed; Figure below needs none
@@ -28,7 +30,8 @@ def plain(draw):
 
     @functools.wraps(draw)
     def drawing(*arguments, **how):
-        with style.context("default"):
+        with style.context("default"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")  # of a name in a script that the font lacks
             return draw(*arguments, **how)
 
     return drawing
@@ -56,6 +59,9 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
     """
     heights = (0.01 if colors is None else 1, 10)
     size = (4.6, 5.1) if len(matrices) == 1 else (3.4 * len(matrices), 4.2)
+    classes = len(matrices[0][1])
+    if classes > 20:
+        size = (min(20, size[0] + 0.1 * (classes - 20)), min(20, size[1] + 0.1 * (classes - 20)))
     figure, axes = subplots(2, len(matrices), size, squeeze=False, height_ratios=heights)
     for (bar, matrix), (title, counts) in zip(axes.T, matrices, strict=True):
         if colors is not None:
@@ -78,9 +84,10 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
         matrix.set_xlabel(f"predicted {of}")
         if matrix is axes[1, 0]:
             matrix.set_ylabel(f"true {of} (rows in %)")
-        place = range(len(counts))
-        matrix.set_xticks(place, names or place, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
-        matrix.set_yticks(place, names or place)
+        place = range(0, classes, -(-classes // MOST_NAMES))
+        shown = [names[i] for i in place] if names else place
+        matrix.set_xticks(place, shown, rotation=45 if names and max(map(len, names)) > 2 else 0, ha="center")
+        matrix.set_yticks(place, shown)
         for text in (bar.title, matrix.title, *matrix.get_xticklabels(), *matrix.get_yticklabels()):
             text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
     save(figure, path)

@@ -25,6 +25,7 @@ class DataSet:
     ) * 3  # for each bias, names of the labels 0, 1, ...
     map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
     held_out = None  # data that settings are chosen by, where the data set has some of its own
+    one_is_a_batch = True  # whether networks can be trained on one image (BatchNorm on a map of one position cannot)
     has_grey = False  # whether --method gray fits
     class_word = "digit"  # in figures
     mean_colors = None  # uint8 (K, 3): of the classes in training, where they have one

@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import os
+import unicodedata
 from typing import NamedTuple
 
 from dataset.folder_trees import SPLIT_WORDS, SPLITS, Row, is_folder, is_system
@@ -15,6 +16,7 @@ RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "bias": ("bias", "b", "a", "place", "spurious", "attribute"),
     "split": ("split", "partition"),
 }
+PREDICTIONS = ("file", "class", "probability")  # columns of what test.py --images writes
 CELEBA = ("list_attr_celeba", "list_eval_partition")
 DELIMITERS = ",;\t|"
 
@@ -152,6 +154,11 @@ def columns_of(lines, target, biases):
     return {"image": image, "label": label, "bias": chosen, "split": split}
 
 
+def alike(name):
+    """A file's name without case, and with one form of its accents, of which macOS has another than most tables."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 class Finder:
     """Finds the files that a table names, also where case, slashes or the folder above differ from what is there."""
 
@@ -167,7 +174,7 @@ class Finder:
             return path
         if self.index is None:
             self.index = self._index()
-        key = os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/").casefold()
+        key = alike(os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/"))
         for less in range(3):  # folders that the name leaves out
             paths = self.index.get((less, key), ())
             if len(paths) > 1:
@@ -198,7 +205,7 @@ class Finder:
                     walk(entry.path, f"{path}/", {*above, here})
                     continue
                 for less in range(min(3, path.count("/") + 1)):
-                    index.setdefault((less, path.casefold().split("/", less)[less]), []).append(path)
+                    index.setdefault((less, alike(path).split("/", less)[less]), []).append(path)
 
         walk(str(self.root), "", frozenset())
         return index

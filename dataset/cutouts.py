@@ -237,8 +237,9 @@ def main(arguments=None, parser=None):
     parser.add_argument("--seed", type=seed, default=0, help="of the splits and of every image [0]")
     option = parser.parse_args(arguments)
     check_folders(Path(), option.out)
-    if (option.out / "metadata.csv").exists():
-        raise UserError(f"{option.out / 'metadata.csv'} is there already; give another --out, or remove it")
+    for there in (option.out / "metadata.csv", option.out / "images"):
+        if there.exists():
+            raise UserError(f"{there} is there already; give another --out, or remove it")
     stamps = own(option.stamps) if option.stamps else debian_stamps()
     photographs = own(option.backgrounds) if option.backgrounds else debian_photographs()
     advice = {

@@ -1,6 +1,7 @@
 """Images in folders: DIR/train/CLASS/*, DIR/train/CLASS/BIAS/*, the same below val and test, or DIR/CLASS/... alone."""
 
 import os
+import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from errors import UserError
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
     "train": 0, "training": 0, "0": 0, "0.0": 0,
-    "val": 1, "valid": 1, "validation": 1, "dev": 1, "1": 1, "1.0": 1,
+    "val": 1, "valid": 1, "validate": 1, "validation": 1, "dev": 1, "eval": 1, "1": 1, "1.0": 1,
     "test": 2, "testing": 2, "2": 2, "2.0": 2,
 }  # fmt: skip
 SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
@@ -38,6 +39,14 @@ def is_folder(entry):
         return entry.is_dir()
     except OSError:
         return False
+
+
+def is_file(entry):
+    """Whether an os.DirEntry may be read as a file: no pipe or device, whose end never comes."""
+    try:
+        return entry.is_file() or not os.path.exists(entry.path)
+    except OSError:
+        return True  # a link that leads to itself: reading it is an error that names it
 
 
 def folders_in(folder):
@@ -71,6 +80,8 @@ def pictures_below(folder, skipped, kinds=None):
                 skipped["hidden or system files and folders"] += 1
             elif is_folder(entry):
                 walk(entry.path, (*parts, entry.name), {*above, here})
+            elif not is_file(entry):
+                skipped["what is no file"] += 1
             elif (ending := os.path.splitext(entry.name)[1].lower()) in kinds:
                 found.append((*parts, entry.name))
             else:
@@ -89,13 +100,14 @@ def read_tree(root, without_bias=False):
     tops = folders_in(root)
     splits = {}
     for name in tops:
-        split = SPLIT_WORDS.get(name.strip().casefold()) if not name.strip()[0].isdigit() else None
+        split = SPLIT_WORDS.get(name.strip().casefold()) if not name.strip()[:1].isdigit() else None
         if split is not None:
             if split in splits.values():
                 raise UserError(f"{root} has two folders for {SPLITS[split]}, one is {name}; put the images into one")
             splits[name] = split
     if not splits:
         check_not_one_up(root, tops)
+        check_not_splits(root, tops)
     elif 0 not in splits.values():
         raise UserError(f"{root} has a folder {min(splits)} and none called train; put the training images there")
     skipped, notes, rows, classes = Counter(), [], [], {}
@@ -139,6 +151,15 @@ def check_not_one_up(root, tops):
         below = {SPLIT_WORDS.get(n.casefold()) for n in folders_in(root / name) if n.isalpha()}
         if {0, 2} <= below:
             raise UserError(f"{root} has its train and test folders one further down; give {root / name}")
+
+
+def check_not_splits(root, tops):
+    """Raises UserError where folders that would be classes are called like splits: train_set, seg_test, val2017."""
+    found = {name: {SPLIT_WORDS.get(word) for word in re.findall("[a-z]+", name.casefold())} for name in tops}
+    if {0, 2} <= set.union(set(), *found.values()) and all(words - {None} for words in found.values()):
+        raise UserError(
+            f"{root} has the folders {', '.join(tops)}, which look like splits; call them train, val and test"
+        )
 
 
 def check_classes(root, splits, classes, rows):

@@ -15,6 +15,7 @@ import os
 import signal
 import time
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,8 @@ class Streaming(Photographs):
         self.paths, self.background = list(paths), background
         self.workers = max(1, min(8, usable_cores() - 1)) if workers is None else workers
         self.waited = 0.0
-        self._order, self._loader = [], None
+        self._order, self._loader = [], []  # a list of one, so that its end can be seen to without this object
+        weakref.finalize(self, self._loader.clear)
 
     def stream(self, indices):
         """A handle for each of `indices` (int64 (B,)), in order; the next ones are read meanwhile.
@@ -170,8 +172,8 @@ class Streaming(Photographs):
         """
         indices = list(indices)
         self._order[:] = [index.tolist() for index in indices]  # in place: the loader holds it
-        if self._loader is None:
-            self._loader = DataLoader(
+        if not self._loader:
+            loader = DataLoader(
                 Files(self.paths, self.size, self.background),
                 batch_sampler=self._order,
                 num_workers=self.workers,
@@ -182,7 +184,8 @@ class Streaming(Photographs):
                 generator=torch.Generator(),  # else every stream draws from the one of the training
                 prefetch_factor=READY if self.workers else None,
             )
-        ready = iter(self._loader)
+            self._loader.append(loader)
+        ready = iter(self._loader[0])
         for index in indices:
             since = time.perf_counter()
             try:
@@ -207,7 +210,8 @@ class Streaming(Photographs):
         """The images of `index` (int64, on the CPU) alone, with reading processes of its own."""
         part = self._part(index)
         part.paths = [self.paths[i] for i in index.tolist()]
-        part.waited, part._order, part._loader = 0.0, [], None
+        part.waited, part._order, part._loader = 0.0, [], []
+        weakref.finalize(part, part._loader.clear)
         return part
 
 
@@ -250,11 +254,15 @@ def as_read(fetched):
 
 
 def quiet(worker):
-    """At the start of a reading process: signals are for the program that trains, warnings were seen before."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+    """At the start of a reading process: signals are for the program that trains, warnings were seen before.
+
+    A scheduler or a closed window sends them to all processes, and the batches that are read ahead are needed until
+    the program has saved. Only the second SIGTERM ends a process that reads: multiprocessing sends it at exit.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
     warnings.filterwarnings("ignore", module="PIL")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from common import Flag, number, seed
 from dataset.base import DataSet
 from dataset.image_batches import AUGMENT, load
-from dataset.images import overview
+from dataset.images import overview, same_bytes, troubles
 from dataset.pictures import usable_cores
 from dataset.tables import read_table
 from errors import UserError
@@ -40,9 +40,12 @@ class ImageSet(DataSet):
     )  # fmt: skip
     networks = ("resnet18", *RESNETS[1:], "paper", "simple_conv")
     class_word = "class"
+    one_is_a_batch = False
 
     @classmethod
     def resolve(cls, option):
+        if option.split_at not in (None, "layer2") and not option.network.startswith("resnet"):
+            raise UserError(f"--split_at is for ResNets; --network {option.network} has an f of its own")
         if option.data_dir is None:
             raise UserError("--dataset images needs --data_dir DIR, a folder with a metadata.csv or with folders")
         for flag in cls.flags:
@@ -75,6 +78,8 @@ class ImageSet(DataSet):
                     "makes the labels of the pixels' colours"
                 )
             self.biases, self.values = self.table.biases, self.table.values
+            option.bias = list(self.biases)  # as it was found, for the record
+        option.target = self.table.target
         self.train, self.held_out = parts[0], parts.get(1)
         self.test = {"test_accuracy": parts[2]}
 
@@ -82,15 +87,17 @@ class ImageSet(DataSet):
         return self.table.fingerprint()
 
     def overview(self):
-        """Counts by group, and how well the bias alone tells the label."""
-        return overview(self.table)
+        """Counts by group, how well the bias alone tells the label, and images that are there twice."""
+        return "\n".join([overview(self.table), *troubles(self.table, alike=same_bytes(self.table))])
 
 
 def some_of(table, split):
-    """The positions of DRY_RUN random images of a split, int64; more where that leaves out a class."""
+    """The positions of DRY_RUN random images of a split, int64; more where that leaves out a class or a bias value."""
     mine = np.random.default_rng(0).permutation(table.where(split))
-    first = np.unique(table.label[mine], return_index=True)[1]
-    return mine[np.union1d(first, np.arange(min(DRY_RUN, len(mine))))]
+    kept = np.arange(min(DRY_RUN, len(mine)))
+    for values in (table.label[mine], *table.bias[mine].T):
+        kept = np.union1d(kept, np.unique(values, return_index=True)[1])
+    return mine[kept]
 
 
 def map_size(network, split_at, size):

@@ -6,13 +6,14 @@
 Nothing is changed. The text is also the head of a training run (`overview`).
 """
 
-import hashlib
+import dataclasses
 import io
+import os
 import sys
 import unicodedata
-from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from common import Parser, location
 from dataset.batches import IGNORED
@@ -24,6 +25,7 @@ from files import replacing
 
 NAMED = 10  # files that are named of each kind of trouble
 WIDEST = 12  # columns of a table of counts; a bias with more values is listed value by value
+SHEET = "training images by group"  # title of the sheet of samples
 PER_GROUP, MOST_GROUPS = 8, 24  # of the sheet of samples
 
 
@@ -165,22 +167,32 @@ def pair(table, position, first):
     return f"{table.place(position)} = {table.place(first)}{note}"
 
 
+def same_bytes(table, positions=None):
+    """Pairs of positions of files with the same bytes, by their checksums and sizes, of a table that was read.
+
+    A file that is listed twice is no such pair. positions: of the images to compare [all].
+    """
+    first, alike, known = {}, [], {i for i, _ in table.doubled}
+    for position in range(len(table)) if positions is None else positions:
+        if position not in known:
+            key = (table.content[position], os.path.getsize(table.paths[position]))
+            if (other := first.setdefault(key, position)) != position:
+                alike.append((position, other))
+    return alike
+
+
 def examine(table, size, samples=(), show=True):
     """Decodes every image: ({position: reason} of those unreadable, pairs of the same bytes, {sample: uint8 image})."""
-    digests, kept, wanted = {}, {}, set(samples)
+    kept, wanted, content = {}, set(samples), np.zeros(len(table), np.uint32)
 
     def look(position, image):
-        digests[position] = hashlib.blake2b(Path(table.paths[position]).read_bytes(), digest_size=16).digest()
         if position in wanted:
             kept[position] = image
 
-    bad = each_picture(table.paths, size, look, show=show)
-    first, alike, known = {}, [], {i for i, _ in table.doubled}
-    for position in sorted(digests):
-        other = first.setdefault(digests[position], position)
-        if other != position and position not in known:
-            alike.append((position, other))
-    return bad, alike, kept
+    bad = each_picture(table.paths, size, look, show=show, content=content)
+    good = np.setdiff1d(np.arange(len(table)), list(bad))
+    read = dataclasses.replace(table, content=content)
+    return bad, same_bytes(read, good.tolist()), kept
 
 
 def sample_groups(table):
@@ -196,6 +208,15 @@ def sample_groups(table):
         title = "\n".join(one_line(text)[:20] for text in (table.classes[label], *values, f"n = {sizes[group]}"))
         rows.append((title, train[member.ravel() == group][:PER_GROUP].tolist()))
     return rows
+
+
+def is_sheet(path):
+    """Whether a file is a sheet that `draw_sheet` wrote."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Title") == SHEET
+    except Exception:  # whatever a file that is no image does to a decoder
+        return False
 
 
 def draw_sheet(path, groups, images):
@@ -222,9 +243,9 @@ def draw_sheet(path, groups, images):
                 axis.imshow(images[position], interpolation="nearest")
             text = row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
             text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
-        figure.suptitle("training images by group", fontsize=10)
+        figure.suptitle(SHEET, fontsize=10)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None, "Title": SHEET})
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
@@ -248,6 +269,8 @@ def main(arguments=None, parser=None):
         raise UserError(f"--image_size {option.image_size} is not from 8 to 1024")
     if option.out.suffix.lower() != ".png" or option.out.is_dir() or not option.out.parent.is_dir():
         raise UserError(f"--out {option.out} must be a .png in a folder that exists")
+    if option.out.exists() and not is_sheet(option.out):
+        raise UserError(f"{option.out} is there and is no sheet of samples; give another file with --out")
     table = read_table(option.dir, option.target, option.bias, option.split_seed)
     groups = sample_groups(table)
     bad, alike, kept = examine(table, option.image_size, [p for _, some in groups for p in some])

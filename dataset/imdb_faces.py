@@ -62,7 +62,10 @@ def read_arrays(path, keys):
                 f"{path}: {key} is {array.dtype} of shape {array.shape}; expected a list of names or numbers"
             )
         if array.dtype.kind == "S":
-            found[key] = np.char.decode(array, "utf-8")
+            try:
+                found[key] = np.char.decode(array, "utf-8")
+            except UnicodeDecodeError:
+                raise UserError(f"{path}: {key} holds names that are not UTF-8; rename those files") from None
     return found
 
 

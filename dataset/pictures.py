@@ -57,6 +57,9 @@ def read_picture(path, size, background=BLACK):
         raise UserError(f"{path} cannot be read: {error}; replace or remove this image") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise UserError(f"{path} cannot be read: it has more than {most} million pixels; scale it down") from None
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
         reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None

@@ -13,12 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from dataset.batches import IGNORED
-from dataset.csv_tables import find_tables, listed, read_celeba, read_table_file
+from dataset.csv_tables import (
+    PREDICTIONS,
+    column_recognised,
+    find_tables,
+    listed,
+    read_celeba,
+    read_lines,
+    read_table_file,
+)
 from dataset.folder_trees import SPLIT_WORDS, SPLITS, folders_in, read_tree
 from errors import UserError
 
 COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
-MISSING = {"", "nan", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
+MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
 MOST_CLASSES, MOST_BIASES = 1000, IGNORED  # a bias label of IGNORED means that there is none
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 SHARES = (0.7, 0.1, 0.2)  # of training, validation and test where nothing says which is which
@@ -41,6 +49,7 @@ class Table:
     missing: np.ndarray  # bool (N,): whether there is no such file
     doubled: tuple  # of (position, position of the first): listed twice
     notes: tuple  # of str: what was decided or left out in reading
+    target: str | None  # the column of the label; None in a folder tree
     colour: bool = False  # the bias labels come from the pixels
     content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
@@ -95,27 +104,36 @@ def read_table(folder, target=None, bias=(), seed=0):
         rows, biases, notes = tree_rows(folder, target, bias, colour)
         source, label_name = str(folder), "class folder"
     else:
-        wanted = None if colour else bias
-        lines, columns, rows, header = None, None, [], None
-        for path, root, split in tables:
-            if how == "celeba":
-                lines, columns, found, said = read_celeba(root, *path, target, wanted)
-            else:
-                lines, columns, found, said = read_table_file(path, root, target, wanted, split)
-            if len(tables) > 1:
-                found = [r._replace(place=f"{path.relative_to(folder)}, {r.place}") for r in found]
-            rows, notes = rows + found, notes + said
-            before, header = header, [lines.header[i] for i in (columns["label"], *columns["bias"])]
-            if before not in (None, header):
-                raise UserError(f"{lines.source} has other columns than {tables[0][0]}; give both the same")
-        source = lines.source if len(tables) == 1 else str(folder)
-        label_name, *biases = header
-        used = [f"label {label_name}", *(f"bias {name}" for name in biases)]
-        used += [f"split {lines.header[columns['split']]}"] if columns["split"] is not None else []
-        notes = [f"columns: image {lines.header[columns['image']]}, {', '.join(used)}", *notes]
-        if colour and any(name.casefold() in COLOUR for name in lines.header):
+        source, (label_name, *biases), rows, notes = table_rows(how, tables, folder, target, None if colour else bias)
+        header = [name for path, *_ in tables for name in read_lines(path[0] if how == "celeba" else path).header]
+        if colour and any(name.casefold() in COLOUR for name in header):
             notes.append(f"--bias {bias[0]} takes the colours of the pixels, not the column of that name")
     return build(source, rows, label_name, tuple(biases), notes, colour, seed)
+
+
+def table_rows(how, tables, folder, target, biases):
+    """(source, names of the columns of the label and the biases, rows, notes) of a table, or of one for each split.
+
+    Of several, the one of the test or validation images may lack the biases. Raises UserError.
+    """
+    rows, notes, named = [], [], None
+    for path, root, split in tables:
+        lacks = bool(named and split) and not set(named[1:]) <= set(read_lines(path).header)
+        if how == "celeba":
+            lines, columns, found, said = read_celeba(root, *path, target, biases)
+        else:
+            lines, columns, found, said = read_table_file(path, root, target, None if lacks else biases, split)
+        own = [lines.header[i] for i in (columns["label"], *columns["bias"])]
+        named = named or own
+        if own != (named[:1] if lacks else named):
+            raise UserError(f"{lines.source} has other columns than {tables[0][0]}; give both the same")
+        place = f"{path.relative_to(folder)}, " if len(tables) > 1 else ""
+        rows += [r._replace(place=place + r.place, bias=r.bias or ("",) * (len(named) - 1)) for r in found]
+        notes += said
+    used = [f"label {named[0]}", *(f"bias {name}" for name in named[1:])]
+    used += [f"split {lines.header[columns['split']]}"] if columns["split"] is not None else []
+    notes = [f"columns: image {lines.header[columns['image']]}, {', '.join(used)}", *notes]
+    return lines.source if len(tables) == 1 else str(folder), named, rows, notes
 
 
 def sources(folder):
@@ -134,12 +152,22 @@ def sources(folder):
     if found["refused"]:
         raise UserError(f"{found['refused'][0]} cannot be read; write its columns as metadata.csv")
     has_splits = any(SPLIT_WORDS.get(name.casefold()) is not None for name in folders_in(folder) if name.isalpha())
+    found["other"] = [path for path in found["other"] if not folders_in(folder) or names_images(path)]
     if found["other"] and not has_splits:
         if len(found["other"]) > 1:
             names = listed([path.name for path in found["other"]], 5)
             raise UserError(f"{folder} has no metadata.csv, and several tables ({names}); give one of them itself")
         return "table", [(found["other"][0], folder, None)]
     return "tree", []
+
+
+def names_images(path):
+    """Whether a .csv file is a table of images: beside folders of images, there may be notes, and predictions."""
+    try:
+        lines = read_lines(path)
+        return tuple(lines.header) != PREDICTIONS and column_recognised(lines, "image", [], None) is not None
+    except UserError:
+        return False
 
 
 def tree_rows(folder, target, bias, colour):
@@ -181,7 +209,7 @@ def build(source, rows, label_name, biases, notes, colour=False, seed=0):
     table = Table(
         source, names, [r.path for r in rows], [r.place for r in rows], split.astype(np.int64), label, bias, classes,
         biases, tuple(values), np.array([s is None for s in status]),
-        tuple(doubled), tuple(notes), colour,
+        tuple(doubled), tuple(notes), None if named else label_name, colour,
     )  # fmt: skip
     check(table)
     return dataclasses.replace(table, notes=(*table.notes, *remarks(table)))
@@ -203,10 +231,10 @@ def encode(source, rows, texts, name, named, most, may_lack=False):
     """
     what = name if named else f"column {name}"
     for row, text in zip(rows, texts, strict=True):
-        if text.casefold() in MISSING and not (may_lack and row.split):
+        if is_missing(text, named) and not (may_lack and row.split):
             advice = "only test and validation images may lack one" if may_lack else "fill it in, or remove the row"
             raise UserError(f"{source}, {row.place or row.name}, {what} has no value; {advice}")
-    known = {text for text in texts if text.casefold() not in MISSING}
+    known = {text for text in texts if not is_missing(text, named)}
     numbers = {text for text in known if WHOLE.fullmatch(text)} if not named else {t for t in known if t.isdecimal()}
     if known and not named and len(numbers) < len(known) and all(is_number(text) for text in known):
         text = min(known - numbers)
@@ -233,6 +261,11 @@ def encode(source, rows, texts, name, named, most, may_lack=False):
         notes.append(f"{what} holds numbers and words; all are taken as words")
     number = {text: names.index(canonical[text]) for text in known}
     return np.array([number.get(text, IGNORED) for text in texts], np.int64), tuple(names), notes
+
+
+def is_missing(text, named):
+    """Whether a cell holds no value; a folder (named) has a name, whatever it is."""
+    return not text or (not named and text.casefold() in MISSING)
 
 
 def is_number(text):

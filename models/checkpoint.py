@@ -10,7 +10,7 @@ import sys
 import torch
 
 from common import Parser, path
-from errors import UserError, exits
+from errors import UserError, exits, one_line
 from files import replacing
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
@@ -113,10 +113,20 @@ def load_weights(path, f, g, h=None):
     return content | {"net_state_dict": net}
 
 
+def check_names(path, data):
+    """Raises UserError where a weights file says that its classes are others than those of `data` (dataset.base)."""
+    content = read_torch_file(path)
+    names = content.get("names") if isinstance(content, dict) else None
+    known = names.get("classes") if isinstance(names, dict) else None
+    if known is not None and list(known) != list(data.classes):
+        listed = (one_line(", ".join(map(str, some[:10]))) for some in (known, data.classes))
+        raise UserError(f"{path} tells {next(listed)} apart, and the data has {next(listed)}; give data of its classes")
+
+
 def ship(source, target):
     """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
     content = read_torch_file(source)
-    kept = {k: content[k] for k in ("step", "net_state_dict", "option") if k in content}
+    kept = {k: content[k] for k in ("step", "net_state_dict", "option", "names") if k in content}
     save_torch_file(target, kept)
 
 

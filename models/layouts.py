@@ -13,18 +13,19 @@ OF_H = re.compile(r"(.*\.)?h\.")
 MAX_DEPTH = 4
 
 
-def find_net(path, content, expected):
+def find_net(path, content, expected, beside=()):
     """The weights of f and g in the content of a checkpoint, {name: tensor}, as the official `net_state_dict`.
 
-    expected: {name: tensor}, of f and g; `num_batches_tracked` may be missing. They may lie at the top or deeper, f
-    and g apart, with `module.` or `_orig_mod.` and the like before their names. Where several dictionaries fit,
-    `net_state_dict` is meant, or else f and g at the top. path: for messages. Raises UserError.
+    expected: {name: tensor}, of f and g; `num_batches_tracked` may be missing. beside: others that may be there, and
+    are kept. They may lie at the top or deeper, f and g apart, with `module.` or `_orig_mod.` and the like before
+    their names. Where several dictionaries fit, `net_state_dict` is meant, or else f and g at the top. path: for
+    messages. Raises UserError.
     """
     if not isinstance(content, dict):
         raise UserError(f"{path} does not hold the weights of f and g (it is no dictionary); save a state_dict instead")
     fitting, closest = {}, ("", {}, [*expected])
     for place, state in dictionaries(content):
-        named = plain_names(state, expected)
+        named = plain_names(state, {*expected, *beside})
         missing = [k for k in expected if k not in named and "num_batches" not in k]
         if not missing:
             fitting[place] = named
@@ -45,7 +46,7 @@ def find_net(path, content, expected):
             "save the one that is meant alone"
         )
     place = place or next(iter(fitting))
-    return checked(path, fitting[place], expected)
+    return checked(path, fitting[place], expected, beside)
 
 
 def dictionaries(content):
@@ -66,7 +67,7 @@ def dictionaries(content):
 
 
 def plain_names(state, expected):
-    """The tensors of `state` by the names that `expected` has, where wrapping explains the difference.
+    """The tensors of `state` by the names that are `expected`, where wrapping explains the difference.
 
     Of two that get one name, none has it: they are a model and another.
     """
@@ -84,18 +85,18 @@ def plain_names(state, expected):
     return {k: v for k, v in named.items() if k not in twice}
 
 
-def checked(path, net, expected):
+def checked(path, net, expected, beside=()):
     """`net`, without what is none of its weights, once names, shapes and values fit. Raises UserError."""
     for name, value in net.items():
         if name in expected and not isinstance(value, torch.Tensor):
             raise UserError(f"{path} has {name} as {type(value).__name__}, which is no tensor; give another file")
     net = {k: v for k, v in net.items() if isinstance(v, torch.Tensor)}
     for name, value in net.items():
-        if name not in expected:
+        if name not in expected and name not in beside:
             raise UserError(
                 f"{path} has weights that f and g have not (unknown: {name}); it is of another network, give another"
             )
-        if value.shape != expected[name].shape:
+        if name in expected and value.shape != expected[name].shape:
             raise UserError(
                 f"{path} has {name} of the shape {tuple(value.shape)}, f and g {tuple(expected[name].shape)}; "
                 "it is of another network, give another file"

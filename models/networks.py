@@ -30,7 +30,7 @@ def make_networks(network, classes=10, heads=COLOR_HEADS, map_bias=True, split_a
     network: of NETWORKS. classes: number of labels. heads: number of values of every bias.
     map_bias: whether bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the
     image, logits (B, heads, K, 1, 1). split_at: layer after which a ResNet is cut. init: "random"; for ResNets also
-    "imagenet", or a state dict of the whole network.
+    "imagenet", or the content of a file with weights of the whole network.
     """
     heads = tuple(heads)
     if network in RESNETS:

@@ -10,6 +10,7 @@ from torch import nn
 
 from errors import UserError
 from models.label_classifier import not_below_float32
+from models.layouts import find_net
 
 RESNETS = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
@@ -50,8 +51,9 @@ class ResNetClassifier(nn.Sequential):
 def cut(name, split_at, classes, weights=None):
     """(f, g) of the ResNet `name`, cut after the layer `split_at`, with a last layer for `classes` classes.
 
-    weights: None (random, as torchvision draws them), "imagenet" (downloaded by torchvision, or from its cache), or a
-    state dict of the whole network. `fc` is new unless the state dict has one for as many classes.
+    weights: None (random, as torchvision draws them), "imagenet" (downloaded by torchvision, or from its cache), or the
+    content of a file that has weights of the whole network somewhere (models.layouts). `fc` is new unless it has one
+    for as many classes.
     Raises UserError where the weights cannot be had or do not fit.
     """
     from torchvision import models  # slow to import, needed here only
@@ -88,15 +90,13 @@ def imagenet_weights(name):
         ) from None
 
 
-def load(net, name, state):
-    """Loads a state dict into the uncut network `net`; see `cut`. `num_batches_tracked` may be missing, as of old."""
+def load(net, name, content):
+    """Loads the weights in the content of a file into the uncut network `net`; see `cut`. Raises UserError."""
     own = net.state_dict()
+    body = {k: v for k, v in own.items() if not k.startswith("fc.")}
     try:
-        if state["fc.weight"].shape != own["fc.weight"].shape:
-            state = {**state, "fc.weight": own["fc.weight"], "fc.bias": own["fc.bias"]}
-        if unknown := sorted(set(state) - set(own)):
-            raise KeyError(f"unknown key {unknown[0]}")
-        net.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"the weights given do not fit {name} ({reason[:120]})") from None
+        state = find_net("its file", content, body, beside=("fc.weight", "fc.bias"))
+    except UserError as error:
+        reason = str(error).partition(";")[0].replace("f and g", name)
+        raise UserError(f"--init: the weights given do not fit {name} ({reason}); give others, or random") from None
+    net.load_state_dict(own | {k: v for k, v in state.items() if k in own and v.shape == own[k].shape})

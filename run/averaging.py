@@ -35,7 +35,7 @@ class Average:
         """Whether it is the mean of so many epochs; not where the run was extended after its average had begun."""
         return self.model.n_averaged == epochs > 0
 
-    def save(self, path):
-        """Writes a weights file like final.pth."""
+    def save(self, path, names=None):
+        """Writes a weights file like final.pth. names: of dataset.base.DataSet.names."""
         averaged = SimpleNamespace(f=self.f, g=self.g, h=self.method.h, optim_fg=self.method.optim_fg)
-        save_weights(path, averaged, self.option.max_step, self.option)
+        save_weights(path, averaged, self.option.max_step, self.option, names)

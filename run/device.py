@@ -16,8 +16,9 @@ UNLESS_IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a closed window,
 EMULATED = 4  # times slower than float32, and a processor has no hardware for bfloat16
 
 
-def choose_device(option):
-    """The torch.device that the flags ask for."""
+def choose_device(option, precision=None):
+    """The torch.device that the flags ask for. precision: of the arithmetic, in place of the option's."""
+    precision = precision or getattr(option, "precision", None)
     keep_memory()
     if option.threads:
         torch.set_num_threads(option.threads)
@@ -29,11 +30,11 @@ def choose_device(option):
     torch.backends.cudnn.benchmark = option.cudnn_benchmark
     if cuda:
         try_gpu()
-    tf32 = getattr(option, "precision", None) == "tf32"  # PyTorch's own default is tf32 in convolutions alone
+    tf32 = precision == "tf32"  # PyTorch's own default is tf32 in convolutions alone
     if tf32 and not cuda:
         raise UserError("--precision tf32 is arithmetic of a GPU, and this runs on the CPU; use float32 or bfloat16")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    if not cuda and getattr(option, "precision", None) == "bfloat16" and emulates_bfloat16():
+    if not cuda and precision == "bfloat16" and emulates_bfloat16():
         print("WARNING: this processor has no hardware for bfloat16: an iteration takes ten times as long; use float32")
     return torch.device("cuda" if cuda else "cpu")
 

@@ -14,7 +14,8 @@ from files import write_json
 from run import groups
 from run.folder import environment, without_nan
 
-BATCH = 500
+BATCH = 500  # images of up to 96 pixels, and fewer of larger ones: f's maps are what takes the memory
+SMALL = 96
 
 
 class Evaluation(NamedTuple):
@@ -28,6 +29,20 @@ class Evaluation(NamedTuple):
     predicted: torch.Tensor  # int64 (N,), on the CPU
 
 
+def batches(data):
+    """(x, y, b) of all images of `data` in order. Those that are changed at random in training are as they are here."""
+    kept, size = getattr(data, "augment", None), max(SMALL, getattr(data, "size", 0))
+    if kept:
+        data.augment = "none"
+    try:
+        everything = torch.arange(len(data), device=data.label.device)
+        for handle in data.stream(everything.split(max(1, BATCH * SMALL**2 // size**2))):
+            yield data.batch(handle)
+    finally:
+        if kept:
+            data.augment = kept
+
+
 @torch.no_grad()
 def evaluate(f, g, data):
     """Classifies every image of `data` (dataset.batches) with the running statistics; the modes are put back."""
@@ -35,8 +50,7 @@ def evaluate(f, g, data):
     f.eval(), g.eval()
     loss = torch.zeros((), dtype=torch.float64, device=data.label.device)
     predicted, classes = [], 0
-    for handle in data.stream(torch.arange(len(data), device=data.label.device).split(BATCH)):
-        x, y, _ = data.batch(handle)
+    for x, y, _ in batches(data):
         logits = g(f(x)).float()
         loss += F.cross_entropy(logits, y, reduction="sum")
         predicted.append(logits.argmax(1))
@@ -56,8 +70,7 @@ def bias_accuracy(f, h, data):
     was_training = f.training
     f.eval(), h.eval()
     correct = labelled = 0
-    for handle in data.stream(torch.arange(len(data), device=data.label.device).split(BATCH)):
-        x, _, b = data.batch(handle)
+    for x, _, b in batches(data):
         correct += (h(f(x)).argmax(2) == b).sum()
         labelled += (b != IGNORED).sum()
     f.train(was_training), h.train(was_training)
@@ -83,11 +96,6 @@ def report(option, folder, f, g, data, weights, say=print, name="metrics", tests
     tests = tests or data.test
     (_, first), *others = [(title, evaluate(f, g, images)) for title, images in tests.items()]
     by_group = group_figures_of(first, next(iter(tests.values())), data)
-    say(f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})")
-    for title, other in others:
-        say(f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})")
-    for line in groups.lines(by_group):
-        say(line)
     metrics = {k: v for k, v in first._asdict().items() if k != "predicted"}
     metrics |= {title: other.accuracy for title, other in others} | by_group
     metrics |= data.names()
@@ -97,7 +105,12 @@ def report(option, folder, f, g, data, weights, say=print, name="metrics", tests
     }
     metrics["data_sha256"] = getattr(option, "data_sha256", None)
     metrics |= {"option": vars(option), "environment": environment()}
-    write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first, as a picture may fail
+    write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
+    say(f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})")
+    for title, other in others:
+        say(f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})")
+    for line in groups.lines(by_group):
+        say(line)
     say(f"written: {Path(folder, f'{name}.json')}")
     pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}
     if by_group["groups"]:

@@ -22,7 +22,8 @@ from models.shipped import sha256_of
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
     "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256", "data_sha256",  # said by `method` and the files
-    "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers", "data_split",  # without effect
+    "workers", "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers",  # without effect on it
+    "data_split",
 }  # fmt: skip
 
 
@@ -141,11 +142,13 @@ class RunFolder:
         Says so where that cannot be told.
         """
         before = recorded.get(name)
+        if name in ("target", "bias") and recorded.get("data_sha256") and None in (before, value):
+            return True  # found, not given; pin_data compares what was found
         if name not in ("checkpoint", "data_dir") or before is None or value is None or same_path(before, value):
             return before == value or (name in ("checkpoint", "data_dir") and same_path(before, value))
         if name == "checkpoint":
             return Path(value).is_file() and sha256_of(value) == recorded.get("checkpoint_sha256")
-        if recorded.get("data_sha256") is None and not Path(before).is_dir():
+        if recorded.get("data_sha256") is None and not Path(before).exists():
             self.say(f"note: {self.path} has no record of its data, so that in {value} cannot be compared with it")
             return True
         return recorded.get("data_sha256") is not None  # pin_data compares it
@@ -161,7 +164,7 @@ class RunFolder:
         """Prints a line, and keeps it in log.txt with the time."""
         with shown():
             tqdm.write(line, file=sys.stdout)  # around the bar
-        with open(self / "log.txt", "a", encoding="utf-8") as file:
+        with open(self / "log.txt", "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def record(self, values):

@@ -7,6 +7,7 @@ images of the label have, else *conflicting*: on conflicting images, reading the
 import numpy as np
 
 from dataset.batches import IGNORED
+from errors import one_line
 
 NONE = {  # where there are no groups
     "groups": [],
@@ -79,13 +80,15 @@ def lines(figures, most=24):
     shown = figures["groups"] if len(groups) <= most else groups[: most // 2]
     if not groups:
         return []
-    wide = max(len(group_name(g)) for g in shown)
+    names = [one_line(group_name(g)) for g in shown]
+    wide = max(map(len, names))
     title = "accuracy by group (label / bias)"
     if len(shown) < len(groups):
         title += f", the worst {len(shown)} of {len(groups)}"
-    said = [title, *(f"  {group_name(g):{wide}}  n {g['n']:6}  {g['accuracy']:.4f}" for g in shown)]
+    rows = zip(names, shown, strict=True)
+    said = [title, *(f"  {name:{wide}}  n {g['n']:6}  {g['accuracy']:.4f}" for name, g in rows)]
     for what in ("mean_group", "worst_group", "aligned", "conflicting"):
         if (value := figures[f"{what}_accuracy"]) is not None:
-            name = f" ({figures['worst_group']})" if what == "worst_group" else ""
+            name = f" ({one_line(figures['worst_group'])})" if what == "worst_group" else ""
             said.append(f"{what}_accuracy : {value:.4f}{name}")
     return said

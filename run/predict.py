@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataset.csv_tables import RECOGNISED, Finder, column_recognised, listed, read_lines
+from dataset.csv_tables import PREDICTIONS, RECOGNISED, Finder, column_recognised, listed, read_lines
 from dataset.folder_trees import pictures_below
 from dataset.image_batches import InMemory
 from dataset.pictures import extensions, read_pictures
@@ -16,7 +16,6 @@ from errors import UserError, one_line
 from files import replacing
 
 TABLES = (".csv", ".tsv")
-HEADER = ("file", "class", "probability")
 AT_ONCE = 512  # images that are in memory together
 
 
@@ -35,6 +34,8 @@ def find_images(source):
             raise UserError(
                 f"{source} has no column for the image, called one of {wanted}. Its columns: {listed(lines.header)}"
             )
+        if empty := [number for number, row in lines.rows if not row[column]]:
+            raise UserError(f"{source}, row {empty[0]} names no image; name it, or remove this row")
         names = [row[column] for _, row in lines.rows]
         found, notes = [(name, find(name)) for name in names], []
     elif source.is_file() and source.suffix.lower() in extensions():
@@ -48,7 +49,7 @@ def find_images(source):
 
 def may_be_replaced(out):
     """Whether a file is not there, empty, or holds predictions of before: not a table or an image of the user."""
-    first = ",".join(HEADER).encode()
+    first = ",".join(PREDICTIONS).encode()
     try:
         with open(out, "rb") as file:
             return file.read(len(first)) in (b"", first)
@@ -84,8 +85,11 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
             if position not in bad:
                 rows.append((part[position][0], classes[int(label)], f"{share.item():.4f}"))
     f.train(was_training), g.train(was_training)
-    with replacing(out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([HEADER, *rows])
+    with (
+        replacing(out) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        csv.writer(file).writerows([PREDICTIONS, *rows])
     for note in notes:
         say(one_line(note))
     if left_out:

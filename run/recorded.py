@@ -44,7 +44,7 @@ def parse(make_parser, arguments=None):
         for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
-    if recorded.get("data_dir") == option.data_dir is not None and not Path(option.data_dir).is_dir():
+    if recorded.get("data_dir") == option.data_dir is not None and not Path(option.data_dir).exists():
         raise UserError(f"the run was begun with --data_dir {option.data_dir}, which is not here; give where it is now")
     return option
 

@@ -137,3 +137,37 @@ def test_flags_that_a_tree_has_no_use_for(tmp_path):
         read_table(tmp_path / "nowhere")
     with pytest.raises(UserError, match="neither a folder nor"):
         read_table(picture(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize(
+    "splits", [("training_set", "test_set"), ("train2017", "val2017", "test2017"), ("seg_train", "seg_test")]
+)
+def test_folders_that_look_like_splits_are_no_classes(tmp_path, splits):
+    tree(tmp_path, splits=splits)
+    with pytest.raises(UserError, match="look like splits; call them train, val and test"):
+        read_table(tmp_path)
+
+
+def test_other_words_for_validation(tmp_path):
+    for word in ("validate", "eval", "dev"):
+        tree(tmp_path / word, splits=("train", word, "test"))
+        assert len(read_table(tmp_path / word).where(1)) == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_read(tmp_path):
+    tree(tmp_path)
+    os.mkfifo(tmp_path / "train" / "a" / "pipe.png")
+    assert "left out: 1 what is no file" in read_table(tmp_path).notes
+
+
+def test_folders_may_have_any_name(tmp_path):
+    tree(tmp_path, classes=("null", "nan", " "))
+    assert read_table(tmp_path).classes == (" ", "nan", "null")
+
+
+def test_stray_tables_beside_folders_of_images(tmp_path):
+    for name in ("a", "b"):
+        random_pictures(tmp_path / name, 10)
+    (tmp_path / "predictions.csv").write_text("file,class,probability\na/000.png,b,0.9\n")
+    assert read_table(tmp_path).classes == ("a", "b")

@@ -168,7 +168,7 @@ def test_a_reading_process_that_is_ended_is_one_line(files):
     _, data = both(files, 1)
     stream = data.stream(list(torch.arange(N).repeat(20).split(2)))
     next(stream)
-    (worker,) = data._loader._iterator._workers
+    (worker,) = data._loader[0]._iterator._workers
     os.kill(worker.pid, 9)
     with pytest.raises(UserError, match="a process that reads images was ended"):
         list(stream)

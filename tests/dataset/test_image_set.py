@@ -222,7 +222,7 @@ def test_predictions_for_new_images(birds, tmp_path, capsys):
     assert [row.split(",")[0] for row in found[1:]] == ["0.png", "1.png", "2.png"]
     assert {row.split(",")[1] for row in found[1:]} <= {"0", "1"}
     shipped = str(processes.ROOT / "checkpoints" / "lntl_var0.020.pth")
-    assert "was not trained with --dataset images" in refused(capsys, evaluation, shipped, "--images", str(new))
+    assert "is not of --dataset images" in refused(capsys, evaluation, shipped, "--images", str(new))
     assert "give both" in refused(capsys, evaluation, shipped, "--out", "x.csv")
 
 

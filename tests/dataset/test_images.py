@@ -142,3 +142,13 @@ def test_wrong_flags(tmp_path, capsys):
     assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
     assert not os.path.exists(tmp_path / "s.png")
     assert rows
+
+
+def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
+    birds(tmp_path / "data")
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (4, 4)).save(photo)
+    assert "is no sheet of samples" in refused(capsys, tmp_path / "data", "--out", photo)
+    for _ in range(2):
+        images.main([str(tmp_path / "data"), "--out", str(tmp_path / "sheet.png")])
+    assert images.is_sheet(tmp_path / "sheet.png")

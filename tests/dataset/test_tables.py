@@ -338,3 +338,35 @@ def test_half_of_celebas_pair(tmp_path):
     (tmp_path / "list_eval_partition.csv").unlink()
     with pytest.raises(UserError, match="list_attr_celeba without list_eval_partition"):
         read_table(tmp_path, "Male")
+
+
+def test_the_table_of_the_test_may_lack_the_bias(tmp_path):
+    for split, header in (("train", ("file_name", "label", "place")), ("test", ("file_name", "label"))):
+        rows = [(f"{i}.png", i % 2, i // 2 % 2)[: len(header)] for i in range(8)]
+        for name, *_ in rows:
+            picture(tmp_path / split / name)
+        table(tmp_path / split / "metadata.csv", header, rows)
+    read = read_table(tmp_path)
+    assert (read.biases, read.values) == (("place",), (("0", "1"),))
+    assert (read.bias[read.where(2)] == IGNORED).all()
+    assert "test: 8 of 8 images have no place, so they are in no group" in read.notes
+    table(tmp_path / "test" / "metadata.csv", ("file_name", "kind"), rows)
+    with pytest.raises(UserError, match="kind"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "NaN", ""])
+def test_cells_that_hold_no_value(tmp_path, word):
+    rows = birds(tmp_path)
+    rows[2][4] = word
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    with pytest.raises(UserError, match="row 4, column place has no value"):
+        read_table(tmp_path)
+
+
+def test_accents_have_two_forms(tmp_path):
+    rows = birds(tmp_path)
+    os.rename(tmp_path / rows[0][1], tmp_path / "cafe\u0301.jpg")
+    rows[0][1] = "caf\u00e9.jpg"
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    assert not read_table(tmp_path).missing.any()
