@@ -8,6 +8,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -48,6 +50,9 @@ def classes_in(package):
     """The classes that the modules of an imported package define, in the order of the modules' names."""
     found = []
     for module in sorted(m.name for m in pkgutil.iter_modules(sys.modules[package].__path__)):
-        content = vars(importlib.import_module(f"{package}.{module}"))
+        try:
+            content = vars(importlib.import_module(f"{package}.{module}"))
+        except (SyntaxError, ImportError, NameError) as error:
+            raise UserError(f"{package}/{module}.py cannot be loaded ({type(error).__name__}: {error})") from error
         found += [c for c in content.values() if isinstance(c, type) and c.__module__ == f"{package}.{module}"]
     return found

@@ -10,7 +10,7 @@ that has none of the same names.
 import sys
 from pathlib import Path
 
-dependencies = ["torch", "torchvision", "numpy", "PIL"]
+dependencies = ["torch", "torchvision", "numpy", "PIL", "tqdm", "matplotlib"]
 
 FOLDER = Path(__file__).resolve().parent
 OURS = ("dataset", "models", "strangers", "common", "files", "errors")

@@ -281,8 +281,8 @@ def resolve_training(option):
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
     if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):
         raise UserError("--pretrain trains the start itself; leave out --checkpoint and --from_scratch")
-    if option.pretrain and option.method == "baseline":
-        raise UserError("--pretrain trains a baseline for another method; leave it out")
+    if option.pretrain and (option.method == "baseline" or METHODS[option.method].grey):
+        raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
     if option.use_pretrain and option.from_scratch:
         raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
     kind(option).resolve(option)

@@ -163,6 +163,8 @@ def work(cells):
 def main(arguments=None):
     option = parser().parse_args(arguments)
     is_biased = option.dataset == "biased_mnist"
+    if option.dry_run and (option.add or option.report):
+        raise UserError("--dry-run shows what there is to train; --add and --report train nothing, leave it out")
     if option.add:
         names = biased.add(option.save_dir, records.ROOT) if is_biased else records.add(option.save_dir)
         print("kept the records of:", *names or ["no run, as none has finished since"])

@@ -48,6 +48,11 @@ def find_weights(given):
     if not (file or checkpoint or run):
         raise UserError("there is nothing to evaluate; give an experiment, -e NAME, or a weights file")
     weights = Path(file or checkpoint or run / "final.pth")
+    if not (file or checkpoint) and weights.exists() and (step := unfinished(weights, run)):
+        raise UserError(
+            f"{weights} is of epoch {step}, and the run goes on to {read_options(run)['max_step']}: finish it with "
+            f"train.py -e {name} --resume, or give the file itself to evaluate it as it is"
+        )
     if not weights.exists():
         what = "does not exist" if file or checkpoint else f"does not exist: {run} has not been trained to its end"
         train_first = f"train first (train.py -e {name}), or " if name else ""
@@ -57,13 +62,21 @@ def find_weights(given):
     return weights, run
 
 
+def unfinished(weights, run):
+    """The epoch of weights of a run that goes on to another one; None where they are its last, or nobody knows."""
+    content = read_torch_file(weights)
+    step, last = (content.get("step") if isinstance(content, dict) else None), read_options(run).get("max_step")
+    return step if None not in (step, last) and step != last else None
+
+
 def said_of(weights):
     """The options with which weights were trained: by the file, by the run in whose folder it lies, or by its name."""
     content = read_torch_file(weights)
-    if isinstance(content, dict) and isinstance(content.get("option"), dict):
-        return content["option"]
+    option = content.get("option") if isinstance(content, dict) else None
+    if isinstance(option, dict) and {"method", "dataset", "color_var"} & option.keys():
+        return recorded.sound(options.train_parser, option, weights)
     if found := read_options(weights.resolve().parent):
-        return found
+        return recorded.sound(options.train_parser, found, weights.resolve().parent / "options.json")
     said = {}
     for text in (weights.resolve().parent.name, weights.name):
         for name, values in (
@@ -200,6 +213,7 @@ def main(arguments=None):
     run.mkdir(parents=True, exist_ok=True)
     is_test = option.data_split == "test"
     own = is_test and not (against or other_data) and same_path(weights, run / "final.pth")
+    own = own and not unfinished(weights, run)
     name = "metrics" if own else file_name(option, data, weights)
     report(option, run, f, g, data, weights, name=name, tests=data.test if is_test else {"train": data.train})
     return 0

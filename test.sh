@@ -30,7 +30,7 @@ set -- ${FLAGS[@]+"${FLAGS[@]}"}
 defaults=()
 if has_flag "-e --exp_name" "$@"; then
   : # test.py says what is missing
-elif has_flag --checkpoint "$@" || { [ $# -gt 0 ] && [[ $1 != -* ]]; }; then
+elif has_flag --checkpoint "$@" || names_weights "$@"; then
   : # the weights say what they are
 elif dataset=$(value_of --dataset "$@") && [ "$dataset" != colored_mnist ]; then
   method=$(value_of --method "$@") || method=lntl

@@ -19,6 +19,7 @@ import methods
 import option as options
 from common.commands import again, evaluation, resume
 from dataset import data_sets
+from dataset.mistakes import BUILD
 from errors import Stopped, UserError, exits
 from evidence import compare
 from methods import METHODS
@@ -27,10 +28,10 @@ from run import health, recorded
 from run.device import choose_device, settle_threads, stops
 from run.evaluate import report
 from run.folder import RunFolder, read_options
-from run.start import pin_data, pin_start, starting_weights
+from run.start import pin_data, pin_start, remarks, starting_weights
 from trainer import Trainer
 
-DRY_RUN = 64  # held-out images at most
+DRY_RUN = 16  # held-out images at most
 
 
 def train(option):
@@ -62,9 +63,12 @@ def train(option):
             go_on(trainer, state)
         elif start := starting_weights(option, method):
             check_names(start, data)
-            trainer.method.start_from(load_weights(start, trainer.method.f, trainer.method.g))
+            content = load_weights(start, trainer.method.f, trainer.method.g)
+            trainer.method.start_from(content)
             known = health.measure_start(trainer.method, trainer.train)
             run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
+            for line in remarks(option, content.get("option")):
+                run.say(f"WARNING: {line}")
 
         with stops(trainer):
             run.say(
@@ -86,7 +90,7 @@ def pretrain(option):
             f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
         )
     for flag, value in options.defaults("baseline").items():
-        if flag in methods.owners():
+        if flag in methods.owners() and not (flag == "deviation" and option.deviation in BUILD):  # of its data
             setattr(baseline, flag, value)
     if option.random_seed is None:
         option.random_seed = before.get("random_seed") or int(torch.randint(1, 10001, ()))
@@ -147,9 +151,14 @@ def prepare(option, run, method):
         state = run.load()
         if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
             raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
+        run.check_record(state.get("option"))
         return state
     if run.begun():
         raise UserError(f"{run.path} holds a run already; continue it with --resume, choose another -e, or delete it")
+    if (run / "metrics.json").exists():
+        raise UserError(
+            f"{run.path} holds the results of a run, and no last.pt to go on from; choose another -e, or delete it"
+        )
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
     pin_start(option, method)

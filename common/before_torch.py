@@ -22,7 +22,7 @@ def wait_briefly():
 
 
 def require():
-    """Ends the program with one line where a package is missing: with the wrong Python, or before the installation."""
+    """Ends a command with one line where a package is missing: with the wrong Python, or before the installation."""
     old = sys.version_info < (3, 11)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if not (old or missing):
@@ -31,7 +31,11 @@ def require():
     what = "is older than 3.11" if old else f"has no {', '.join(missing)}"
     made = (root / ".venv" / "installed-requirements.txt").exists()
     how = "`source .venv/bin/activate` first" if made else "`bash train.sh` makes an environment that has all"
-    print(f"error: this Python ({sys.executable}) {what}; {how}, or install requirements.txt", file=sys.stderr)
+    message = f"this Python ({sys.executable}) {what}; {how}, or install requirements.txt"
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    if main is None or root not in Path(main).resolve().parents:
+        raise ImportError(message)  # of somebody's own program
+    print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common import Flag, number, seed
+from common import Flag, number, path, seed
 from dataset.base import DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
@@ -32,7 +32,7 @@ class ImageSet(DataSet):
         ),
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
         Flag("split_at", choices=LAYERS, default="layer2", help="f is a ResNet up to this layer, g the rest"),
-        Flag("init", default="random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
+        Flag("init", path, "random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
         Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
         Flag("skip_broken", action="store_true", help="leave out images that cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import option as options
 from dataset.biased_mnist import RHOS
 from errors import UserError
-from evidence.grid import Cell
+from evidence.grid import Cell, differing
 from evidence.records import copy_records
 from files import read_json_lines
 from methods import METHODS, kind
@@ -85,6 +85,7 @@ def read_run(folder):
             named == folder.name
             and option["data_seed"] == option["random_seed"] - 1
             and (option["max_step"], option["lr_decay_period"]) == (EPOCHS, PERIOD)
+            and differing(option, usual(option)) is None
             and [r["epoch"] for r in run["log"]] == list(range(1, EPOCHS + 1))
             and run["log"][-1]["test_accuracy"] == metrics["accuracy"]
             and sum(g["n"] for g in metrics["groups"]) == metrics["n"] == 10_000
@@ -94,6 +95,13 @@ def read_run(folder):
     if not fits:
         raise UserError(f"the records in {folder} are not those of a finished run of that name")
     return run
+
+
+def usual(option):
+    """The options that a cell has by default, by the recorded ones of a run: a dictionary."""
+    own = ("method", "rho", "random_seed", "data_seed", "max_step", "lr_decay_period")
+    flags = ["-e", "x", "--dataset", "biased_mnist", "--continue", *(f"--{name}={option[name]}" for name in own)]
+    return vars(options.resolve_training(options.train_parser().parse_args(flags)))
 
 
 def load_runs(root):

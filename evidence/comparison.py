@@ -1,5 +1,6 @@
 """Published figures beside ours: whether they lie within two std, and where LNTL lies; and what is not run yet."""
 
+import math
 import statistics
 
 from dataset.colored_mnist import COLOR_VARS
@@ -59,7 +60,8 @@ def sentences(cells):
     if parts:
         text = (
             f"Cells with two runs or more: {len(told)}. The published figure lies within two std of ours in "
-            f"{sum(v for _, v in told)} ({', '.join(parts)})."
+            f"{sum(v for _, v in told)} ({', '.join(parts)}); of {expected(cells):.1f} that would be expected if all "
+            "were of one distribution, as mean and std of so few runs are uncertain themselves."
         )
     ours = {c["color_var"]: c for c in cells if c["method"] == "lntl"}
     if ours:
@@ -72,6 +74,23 @@ def sentences(cells):
             f"{side(statistics.fmean(c['mean'] - RERUN[v] for v, c in ours.items()))} the re-run."
         )
     return text
+
+
+def expected(cells):
+    """How many published figures would lie within two std, were each one more run of its cell: a sum of probabilities.
+
+    Of n runs and one more, |difference| <= 2 std where |t| <= 2 / sqrt(1 + 1/n), t of n - 1 degrees of freedom.
+    """
+    runs = [c["n"] for c in cells if c["method"] in PUBLISHED and c["std"] is not None]
+    return sum(probability(2 / math.sqrt(1 + 1 / n), n - 1) for n in runs)
+
+
+def probability(limit, dof):
+    """P(|t| <= limit) of Student's t with `dof` degrees of freedom, by the trapezoidal rule on t = sqrt(dof) tan(a)."""
+    end, steps = math.atan(limit / math.sqrt(dof)), 1000
+    heights = [math.cos(end * i / steps) ** (dof - 1) for i in range(steps + 1)]
+    area = (sum(heights) - (heights[0] + heights[-1]) / 2) * end / steps
+    return 2 * area / math.sqrt(math.pi) * math.exp(math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2))
 
 
 def count(told, method):

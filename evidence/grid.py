@@ -23,11 +23,11 @@ from evidence.settings import STARTS, baseline
 from files import read_json_lines
 from methods import METHODS, kind
 from models.shipped import cell_name, weights_of
-from run.folder import RunFolder, read_options
+from run.folder import RESULT_FREE, RunFolder, read_options
 
 PAPER = tuple(PUBLISHED)  # the methods of the paper's table
 SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
-FIXED = ("method", "color_var", "random_seed", "data_dir", "data_seed", "lr", "lr_decay_period", "max_step")
+FREE = RESULT_FREE - {"max_step"} | {"checkpoint", "average"}  # options of which a cell's result does not depend
 
 
 class Progress(NamedTuple):
@@ -36,6 +36,18 @@ class Progress(NamedTuple):
     state: str  # "to do", "begun", "finished", or what is wrong
     epoch: int  # finished ones
     seconds: float | None  # of training an epoch, the mean; None before the first
+
+
+def differing(recorded, wanted):
+    """The first option of which a run's result depends, and that is another in two dictionaries; None without one.
+
+    Flags come with time: one that only one of them has is left out.
+    """
+    for name in sorted(recorded.keys() & wanted.keys() - FREE):
+        same = same_path if name == "data_dir" else operator.eq
+        if not same(recorded[name], wanted[name]):
+            return name
+    return None
 
 
 class Cell:
@@ -57,11 +69,9 @@ class Cell:
             seconds = statistics.fmean(r["seconds"] for r in log) if log else None
         except (UserError, ValueError, KeyError, TypeError):
             return Progress("damaged", 0, None)
-        for name in FIXED:
-            value = getattr(self.option, name)
-            same = same_path if name == "data_dir" else operator.eq
-            if recorded and not same(recorded.get(name), value):
-                return Progress(f"was begun with --{name} {recorded.get(name)}, not {value}", len(log), seconds)
+        if name := differing(recorded, vars(self.option)):
+            was, value = recorded[name], getattr(self.option, name)
+            return Progress(f"was begun with --{name} {was}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
             return Progress("finished", len(log), seconds)
         return Progress("begun" if log else "to do", len(log), seconds)

@@ -31,6 +31,8 @@ PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in 
 LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
 AVERAGED = "averaged"  # the same runs as those of "lntl", the weights of their last epochs averaged
 ONE_DRAW = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
+USUAL = {"batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "lr_decay_rate": 0.1, "holdout": 0}
+USUAL |= {"precision": "float32"}  # of cells of the table
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     LUMA: "Gray, on luma",
     f"lntl_{AVERAGED}": "LNTL, mean weights of the last 5 epochs",
@@ -128,15 +130,38 @@ def add(save_dir, root=ROOT):
     for folder in sorted(Path(save_dir).glob("*_var*_seed*")):
         if not NAME.fullmatch(folder.name) or not (folder / "metrics.json").exists():
             continue
-        if read_run(folder)["options"]["data_dir"] is not None:
+        run = read_run(folder)
+        if run["options"]["data_dir"] is not None:
             raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
+        if unusual := not_of_a_cell(run):
+            raise UserError(f"{folder} is named as a cell of the table, and was trained with {unusual}; rename it")
         if copy_records(folder, root / "results" / "runs" / folder.name):
             names.append(folder.name)
     return names
 
 
+def not_of_a_cell(run):
+    """What the options of a run of a method, without a setting, have otherwise than its cell of the table; or None."""
+    option = run["options"]
+    if run["method"] != option["method"]:
+        return None
+    usual = {f"--{flag.name}": (flag.name, flag.default) for flag in METHODS[option["method"]].flags}
+    usual |= {f"--{name}": (name, value) for name, value in USUAL.items()}
+    usual["--lr"] = ("lr", METHODS[option["method"]].lr)
+    for flag, (name, value) in usual.items():
+        if name in option and option[name] != value:
+            return f"{flag} {option[name]}"
+    return None
+
+
 def copy_records(folder, target):
-    """Copies the records of a run into the folder `target`. Returns whether they are new there, or changed."""
+    """Copies the records of a run into the folder `target`. Returns whether they are new there, or changed.
+
+    Raises UserError where those that are there are of a longer run.
+    """
+    kept, own = (len(read_json_lines(place / "log.jsonl")) for place in (target, folder))
+    if kept > own:
+        raise UserError(f"{folder} has {own} epochs, and the records in {target} have {kept}; remove those first")
     target.mkdir(parents=True, exist_ok=True)
     if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
         return False

@@ -11,7 +11,7 @@ from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
 from evidence import biased, comparison, demonstration, selection, spread, studies
-from evidence.records import PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
+from evidence.records import BESIDE, PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
 from models.shipped import cell_name
@@ -40,7 +40,7 @@ def full_table(cells, runs):
     found = {(c["method"], c["color_var"]): c for c in cells}
     options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
     for method, color_var in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **found}:
-        published = PUBLISHED.get(method.split("_")[0], {}).get(color_var)
+        published = PUBLISHED.get(paper_method(method), {}).get(color_var)
         head = f"| {title(method)} | {color_var} | {number(published)} |"
         if not (cell := found.get((method, color_var))):
             rows.append(f"{head} not yet run |" + " |" * 8)
@@ -57,6 +57,12 @@ def full_table(cells, runs):
             f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"
         )
     return "\n".join(rows)
+
+
+def paper_method(method):
+    """The paper's method that a row is a reading or setting of, "gray" of "gray_luma"; None of methods of one's own."""
+    known = method in PUBLISHED or method in BESIDE or method == "lntl_plus"
+    return method.split("_")[0] if known else None
 
 
 def summary(cells):

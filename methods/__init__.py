@@ -4,12 +4,19 @@ import torch
 
 from common import Flag
 from dataset.mistakes import BUILD
+from errors import UserError
 from files import classes_in
 from methods.baseline import Baseline
 from methods.lntl import LNTL
 
 CLASSES = [c for c in classes_in(__name__) if issubclass(c, Baseline)]
-METHODS = {c.name: c for c in CLASSES if "name" in vars(c)}
+METHODS = {}
+for c in CLASSES:
+    if "name" in vars(c):
+        if c.name in METHODS:
+            both = f"{METHODS[c.name].__module__} and {c.__module__}"
+            raise UserError(f"{both} have a method called {c.name}; give one of them another name")
+        METHODS[c.name] = c
 DEVIATIONS = {c.deviation: c for c in CLASSES if "deviation" in vars(c)}  # of LNTL; those of its data: dataset.mistakes
 DEVIATION = Flag(
     "deviation",

@@ -126,6 +126,8 @@ def check_names(path, data):
 def ship(source, target):
     """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
     content = read_torch_file(source)
+    if not isinstance(content, dict) or "net_state_dict" not in content:
+        raise UserError(f"{source} is no weights file of ours; give a final.pth")
     kept = {k: content[k] for k in ("step", "net_state_dict", "option", "names") if k in content}
     save_torch_file(target, kept)
 

@@ -10,6 +10,7 @@ FOLDER = ROOT / "checkpoints"
 
 def cell_name(method, color_var, seed, setting=None):
     """The name of a run of the paper's table, or of a named setting. A variance of more decimals keeps them."""
+    color_var = float(color_var)
     number = f"{color_var:.3f}" if round(color_var, 3) == color_var else str(color_var)
     return f"{method}_var{number}_{f'{setting}_' if setting else ''}seed{seed}"
 

@@ -136,6 +136,16 @@ class RunFolder:
                     "resume with the same options, or choose another -e"
                 )
 
+    def check_record(self, option):
+        """Refuses to go on where options.json has been changed since. option: that of the checkpoint, a dictionary."""
+        recorded = read_options(self.path)
+        for name in sorted(recorded.keys() & (option or {}).keys() - RESULT_FREE - {"data_dir", "checkpoint"}):
+            if recorded[name] != option[name]:
+                raise UserError(
+                    f"{self / 'options.json'} has --{name} {recorded[name]}, and the run was trained with "
+                    f"{option[name]}; put that back, or begin anew with another -e"
+                )
+
     def _agree(self, name, recorded, value):
         """Whether an option has the value with which the run was begun; files may lie elsewhere, if they are the same.
 

@@ -5,7 +5,7 @@ import difflib
 from pathlib import Path
 
 from dataset import data_sets
-from errors import UserError
+from errors import UserError, one_line
 from run.folder import environment, read_options, read_record
 
 OR_START = "or start"  # the value of option.resume by --continue: go on with the run, or begin it
@@ -13,8 +13,9 @@ NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `me
 OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
     "from_scratch": ("checkpoint", "checkpoint_sha256"),
-    "color_var": ("checkpoint_sha256",),
-    "train_baseline": ("method",),
+    "color_var": ("checkpoint", "checkpoint_sha256"),
+    "method": ("lr",),
+    "train_baseline": ("method", "lr"),
     "data_dir": ("data_seed",),
     "data_seed": ("data_dir",),
     "device": ("cuda",),
@@ -32,6 +33,7 @@ def parse(make_parser, arguments=None):
     recorded = {}
     if (source := given.pop("from_", None)) is not None:
         recorded = repeated(make_parser, Path(source, "options.json") if Path(source).is_dir() else Path(source))
+        recorded.pop("save_dir", None)  # it may be somebody else's
         if set(given) & names_of_data():  # other data, on purpose
             recorded.pop("data_sha256", None)
     elif given.get("resume") and "exp_name" in given:
@@ -40,7 +42,9 @@ def parse(make_parser, arguments=None):
             check_exists(folder)
         recorded = from_record(make_parser, read_options(folder), folder / "options.json")
         recorded.pop("save_dir", None)  # the folder may have been moved
-    for flag in given:
+    if given.get("train_baseline") and recorded.get("method") == "baseline":
+        given["method"] = given.pop("train_baseline") and "baseline"
+    for flag in [flag for flag in given if flag not in recorded or given[flag] != recorded[flag]]:
         for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
@@ -86,7 +90,7 @@ def repeated(make_parser, path):
     here, there = environment(), read_record(beside)
     if record.get("threads") is None:
         record["threads"] = there.get("threads")  # what PyTorch chose there
-    if record.get("device") == "auto":
+    if record.get("device", "auto") == "auto":
         record["device"] = "cuda" if there.get("gpu") else "cpu"
     for name in ("torch", "gpu" if record["device"] == "cuda" else "processor"):
         if there.get(name) != here[name]:
@@ -117,6 +121,20 @@ def from_record(make_parser, record, path):
     except UserError as error:
         raise UserError(f"{path} is damaged, or of another version: {error}") from None
     return usable(checked)
+
+
+def sound(make_parser, record, path):
+    """The options in a record of weights that have a meaning here. Raises UserError for an impossible value."""
+    actions = {action.dest: action for action in make_parser()._actions}
+    kept = {name: value for name, value in record.items() if name in actions}
+    choices = actions["method"].choices
+    if isinstance(kept.get("method"), str) and kept["method"] not in choices:
+        raise UserError(
+            f"{path} is of --method {one_line(kept['method'])}, which is not here ({', '.join(choices)}); put its file "
+            "into methods/"
+        )
+    from_record(make_parser, kept, path)
+    return kept
 
 
 def usable(record):

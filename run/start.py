@@ -24,6 +24,20 @@ def starting_weights(option, method):
     )
 
 
+def remarks(option, before):
+    """What is to be said of weights to start from, sentences. before: the options that are in their file, or None."""
+    if not isinstance(before, dict) or option.dataset != before.get("dataset", "colored_mnist"):
+        return
+    same_draw = getattr(option, "data_dir", None) or option.data_seed == before.get("data_seed")
+    if option.holdout and not (before.get("holdout") == option.holdout and same_draw):
+        yield (
+            "the weights that this run starts from were trained on held-out images too, so these tell nothing; with "
+            "--pretrain N the start is trained without them"
+        )
+    elif not same_draw:
+        yield f"the weights that this run starts from saw the colours of --data_seed {before.get('data_seed')}"
+
+
 def pin_start(option, method):
     """Sets --checkpoint_sha256 to the SHA-256 of the weights to start from; raises UserError where it is another.
 

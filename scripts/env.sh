@@ -75,20 +75,49 @@ absolute_paths() {
   while [ $# -gt 0 ]; do
     flag=$(underscored "$1")
     case $flag in
-      --data_dir | --save_dir | --checkpoint | --from)
+      --init | --init=*)
+        case "${flag#--init=} ${2-}" in
+          "random "* | "imagenet "* | "--init random"* | "--init imagenet"*) FLAGS+=("$1") && shift && continue ;;
+        esac
+        ;;
+    esac
+    case $flag in
+      --data_dir | --save_dir | --checkpoint | --from | --images | --out | --init)
         FLAGS+=("$flag")
         if [ $# -gt 1 ]; then
           shift
           FLAGS+=("$(absolute "$1" "$folder")")
         fi
         ;;
-      --data_dir=* | --save_dir=* | --checkpoint=* | --from=*)
+      --data_dir=* | --save_dir=* | --checkpoint=* | --from=* | --images=* | --out=* | --init=*)
         FLAGS+=("${flag%%=*}=$(absolute "${flag#*=}" "$folder")")
         ;;
+      -e | --exp_name | --target | --bias)
+        FLAGS+=("$1")
+        if [ $# -gt 1 ]; then
+          shift
+          FLAGS+=("$1")
+        fi
+        ;;
+      [!-]*.pt | [!-]*.pth) FLAGS+=("$(absolute "$1" "$folder")") ;; # the weights of test.sh
       *) FLAGS+=("$1") ;;
     esac
     shift
   done
+}
+
+# names_weights FLAGS...: whether a weights file is named without a flag, first or anywhere.
+names_weights() {
+  local before="" word
+  if [ $# -gt 0 ] && [[ $1 != -* ]]; then return 0; fi
+  for word in "$@"; do
+    case $before in
+      -e | --exp[_-]name | --init | --from) ;;
+      *) case $word in [!-]*.pt | [!-]*.pth) return 0 ;; esac ;;
+    esac
+    before=$word
+  done
+  return 1
 }
 
 # from_here FLAGS...: sets FLAGS so that paths, and those that are printed, are right where the user stands.
@@ -97,7 +126,7 @@ from_here() {
     FLAGS=("$@")
   else
     absolute_paths "$CALLED_FROM" "$@"
-    if ! has_flag --save_dir "$@"; then FLAGS=(--save_dir "$ROOT/checkpoint" ${FLAGS[@]+"${FLAGS[@]}"}); fi
+    if ! has_flag --save_dir "$@"; then FLAGS+=(--save_dir "$ROOT/checkpoint"); fi
   fi
 }
 

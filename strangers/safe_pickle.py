@@ -27,7 +27,7 @@ from strangers.pickle_interpreter import (
     set_items,
 )
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 1 << 30  # three times a ResNet-152, as its last.pt is with --average
 MAX_MEMBERS = 20_000  # of a zip archive
 MAX_OPERATIONS = 1_000_000  # of a pickle: losses of every iteration have been seen beside weights
 MAX_DEPTH, MAX_VALUES = 32, 1_000_000  # of the value in a checkpoint, shared parts counted each time
@@ -44,7 +44,7 @@ def check_torch_file(path):
 
     Plain are None, bool, int, float, str, bytes, list, tuple, dict and torch.Size. An entry of a dictionary that has
     anything else in it is left out; what is no dictionary, or has no tensor left, is refused then. Each storage has
-    exactly the declared size, files have up to 256 MB.
+    exactly the declared size, files have up to 1 GB.
     Raises UserError.
     """
     data = read_whole(path, MAX_BYTES, "checkpoint")

@@ -1,5 +1,6 @@
 """Within two std or not, the count of it, what LNTL lacks in the mean, and the commands for what is missing."""
 
+import numpy as np
 import pytest
 
 from dataset.colored_mnist import COLOR_VARS
@@ -37,6 +38,16 @@ def test_the_count_and_the_mean():
     assert lines[ours + 1].startswith("|  | ours: mean ± std (runs) | **0.7985 ± 0.0110** (3) |")
     assert lines[ours + 2] == "|  | published within two std | yes | yes | yes | no | no | no | no |"
     assert lines[ours + 3].endswith("| 0.8393 | 0.8956 | 0.9197 | 0.9324 | 0.9388 | 0.9469 | 0.9512 |")
+
+
+@pytest.mark.parametrize(("n", "percent"), [(2, 65), (3, 77), (5, 86), (1000, 95)])
+def test_what_would_be_expected_of_one_distribution(n, percent):
+    """By drawing n runs and one more from a normal distribution, again and again."""
+    drawn = np.random.default_rng(n).standard_normal((20_000, n + 1))
+    inside = np.abs(drawn[:, :-1].mean(1) - drawn[:, -1]) <= 2 * drawn[:, :-1].std(1, ddof=1)
+    expected = comparison.expected([{"method": "lntl", "std": 1.0, "n": n}])
+    assert expected == pytest.approx(inside.mean(), abs=0.015)
+    assert round(100 * expected) == percent
 
 
 def test_one_run_each_says_nothing_of_a_spread():

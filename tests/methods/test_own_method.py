@@ -108,3 +108,24 @@ def test_the_example_of_the_readme_trains(copy, data):
     assert "LNTL, focal at σ² = 0.02" in done.stdout + done.stderr
     option = json.loads((copy / "checkpoint/mine_var0.020_seed1/options.json").read_text("utf-8"))
     assert option["gamma"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("class Mine(\n", "methods/other.py cannot be loaded (SyntaxError"),
+        ("import nowhere\n", "methods/other.py cannot be loaded (ModuleNotFoundError"),
+        (
+            "from methods.lntl import LNTL\nclass Mine(LNTL):\n    name = 'lntl'\n",
+            "methods.lntl and methods.other have a method called lntl; give one of them another name",
+        ),
+    ],
+)
+def test_a_method_with_a_mistake_is_named(copy, text, why):
+    (copy / "methods/other.py").write_text(text)
+    try:
+        failed = run(copy, "train.py", "--help")
+    finally:
+        (copy / "methods/other.py").unlink()
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(f"errors.UserError: {why}")

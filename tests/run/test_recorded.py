@@ -82,7 +82,6 @@ def test_given_flags_override_the_record(tmp_path, more, changes, expected):
         ({"exp_name": "../x"}, "--exp_name"),
         ({"batch_size": 1e3}, "--batch_size"),
         ({"unknown": 1}, "unknown = 1"),
-        ({"save_dir": "a\nb"}, "save_dir"),
         ({"data_dir": "no/such/folder"}, "--data_dir"),
         ({"data_sha256": "x"}, "--data_sha256"),
     ],

@@ -44,7 +44,7 @@ def test_train_leaves_a_name_that_is_given_in_charge(ready):
 
 def test_train_leaves_a_record_in_charge(ready, tmp_path):
     [call] = ready.run("train.sh", "--from", "run/options.json", "-e", "again", cwd=tmp_path)[2]
-    assert call == f"train.py --save_dir {ready.root}/checkpoint --from {tmp_path}/run/options.json -e again"
+    assert call == f"train.py --from {tmp_path}/run/options.json -e again --save_dir {ready.root}/checkpoint"
 
 
 def test_train_passes_the_status_on(ready):
@@ -153,7 +153,24 @@ def test_paths_are_those_of_the_folder_it_was_called_from(ready, tmp_path):
     [call] = ready.run("train.sh", "--data-dir=rel", "--save_dir", "/abs", "--checkpoint", "c.pth", cwd=tmp_path)[2]
     assert f"--data_dir={tmp_path}/rel --save_dir /abs --checkpoint {tmp_path}/c.pth" in call
     [call] = ready.run("train.sh", "--data_dir=~/rel", cwd=tmp_path, HOME="/home/me")[2]  # results stay in the clone
-    assert f" --save_dir {ready.root}/checkpoint --data_dir=/home/me/rel" in call
+    assert f" --data_dir=/home/me/rel --save_dir {ready.root}/checkpoint" in call
+    [call] = ready.run("train.sh", "--init", "w.pth", "--bias", "b.pth", cwd=tmp_path)[2]
+    assert f"--init {tmp_path}/w.pth --bias b.pth" in call
+    [call] = ready.run("train.sh", "--init", "imagenet", cwd=tmp_path)[2]
+    assert "--init imagenet" in call
+
+
+@pytest.mark.parametrize(
+    ("flags", "call"),
+    [
+        ("d/w.pth", "{here}/d/w.pth"),
+        ("--device cpu d/w.pth", "--device cpu {here}/d/w.pth"),
+        ("w.pth --images a.png --out=p.csv", "{here}/w.pth --images {here}/a.png --out={here}/p.csv"),
+    ],
+)
+def test_weights_are_those_of_the_folder_it_was_called_from(ready, tmp_path, flags, call):
+    [called] = ready.run("test.sh", *flags.split(), cwd=tmp_path)[2]
+    assert called == f"test.py {call.format(here=tmp_path)} --save_dir {ready.root}/checkpoint"
 
 
 def test_test_says_when_there_is_nothing(ready):

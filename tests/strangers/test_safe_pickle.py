@@ -201,11 +201,11 @@ def test_flipped_bits_end_in_one_line_or_load(tmp_path, is_zip):
 
 def test_paths_that_are_no_files_end_in_one_line(tmp_path):
     with open(tmp_path / "large.pth", "wb") as file:
-        file.truncate((256 << 20) + 1)
+        file.truncate((1 << 30) + 1)
     for path, part in (
         (tmp_path, "is a folder"),
         (tmp_path / "none.pth", "does not exist"),
-        (tmp_path / "large.pth", "more than 256 MB"),
+        (tmp_path / "large.pth", "more than 1024 MB"),
     ):
         with pytest.raises(UserError, match=part) as caught:
             read_torch_file(path)
