@@ -145,7 +145,7 @@ def test_a_start_that_has_seen_the_held_out_images_is_told(tmp_path, capsys):
         "--max_step",
         "1",
         "--holdout",
-        "59800",
+        "59000",
         "--device",
         "cpu",
         "--threads",
