@@ -143,8 +143,8 @@ from run import progress
 from run.evaluate import evaluate
 trainers, done = [], []
 class Watched(trainer.Trainer):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **how):
+        super().__init__(*arguments, **how)
         trainers.append(self)
 def watch(self, epoch, iteration, names, measured):
     if measured[0].is_cuda:

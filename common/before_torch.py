@@ -33,8 +33,8 @@ def require():
     how = "`source .venv/bin/activate` first" if made else "`bash train.sh` makes an environment that has all"
     message = f"this Python ({sys.executable}) {what}; {how}, or install requirements.txt"
     main = getattr(sys.modules["__main__"], "__file__", None)
-    if main is None or root not in Path(main).resolve().parents:
-        raise ImportError(message)  # of somebody's own program
+    if sys.argv[:1] != ["-m"] and (main is None or root not in Path(main).resolve().parents):
+        raise ImportError(message)  # for somebody's own program
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
