@@ -72,21 +72,22 @@ absolute_paths() {
   local folder=$1 flag
   shift
   FLAGS=()
+  if [ $# -gt 0 ] && [[ $1 != -* ]]; then # the weights of test.sh, here or behind flags
+    FLAGS+=("$(absolute "$1" "$folder")")
+    shift
+  fi
   while [ $# -gt 0 ]; do
     flag=$(underscored "$1")
     case $flag in
-      --init | --init=*)
-        case "${flag#--init=} ${2-}" in
-          "random "* | "imagenet "* | "--init random"* | "--init imagenet"*) FLAGS+=("$1") && shift && continue ;;
-        esac
-        ;;
-    esac
-    case $flag in
+      --init=random | --init=imagenet) FLAGS+=("$flag") ;; # words, and no files
       --data_dir | --save_dir | --checkpoint | --from | --images | --out | --init)
         FLAGS+=("$flag")
         if [ $# -gt 1 ]; then
           shift
-          FLAGS+=("$(absolute "$1" "$folder")")
+          case "$flag $1" in
+            "--init random" | "--init imagenet") FLAGS+=("$1") ;;
+            *) FLAGS+=("$(absolute "$1" "$folder")") ;;
+          esac
         fi
         ;;
       --data_dir=* | --save_dir=* | --checkpoint=* | --from=* | --images=* | --out=* | --init=*)
@@ -99,7 +100,7 @@ absolute_paths() {
           FLAGS+=("$1")
         fi
         ;;
-      [!-]*.pt | [!-]*.pth) FLAGS+=("$(absolute "$1" "$folder")") ;; # the weights of test.sh
+      [!-]*.pt | [!-]*.pth) FLAGS+=("$(absolute "$1" "$folder")") ;;
       *) FLAGS+=("$1") ;;
     esac
     shift

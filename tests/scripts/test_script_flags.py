@@ -164,6 +164,7 @@ def test_paths_are_those_of_the_folder_it_was_called_from(ready, tmp_path):
     ("flags", "call"),
     [
         ("d/w.pth", "{here}/d/w.pth"),
+        ("weights --device cpu", "{here}/weights --device cpu"),
         ("--device cpu d/w.pth", "--device cpu {here}/d/w.pth"),
         ("w.pth --images a.png --out=p.csv", "{here}/w.pth --images {here}/a.png --out={here}/p.csv"),
     ],
