@@ -1,6 +1,7 @@
 """Shared by all tests: optional material beside the repository, a small data set, a run on it, the scripts alone."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from evidence import records
 from tests import processes
 from tests.scripts.clone import Clone
 
+if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, and processes that tests start would inherit that
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
