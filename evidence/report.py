@@ -134,7 +134,7 @@ def speed(root=ROOT):
 
     line = (
         f"In float32 an LNTL iteration is {faster('lntl')}, a baseline iteration {faster('baseline')} as fast as in a "
-        f"straightforward rewrite of the original, on {len(found)} processors: [docs/SPEED.md](docs/SPEED.md)."
+        f"straightforward rewrite of the original, on {len(found)} machines: [docs/SPEED.md](docs/SPEED.md)."
     )
     one_by_one = [f"**{name}**: {tables.table(figures)}" for name, figures in found.items()]
     return line, tables.comparison(found), "\n\n".join(one_by_one)

@@ -43,7 +43,8 @@ def parse(make_parser, arguments=None):
         recorded = from_record(make_parser, read_options(folder), folder / "options.json")
         recorded.pop("save_dir", None)  # the folder may have been moved
     if given.get("train_baseline") and recorded.get("method") == "baseline":
-        given["method"] = given.pop("train_baseline") and "baseline"
+        del given["train_baseline"]
+        given["method"] = "baseline"
     for flag in [flag for flag in given if flag not in recorded or given[flag] != recorded[flag]]:
         for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)

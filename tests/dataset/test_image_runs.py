@@ -190,6 +190,12 @@ def test_a_baseline_of_another_length_is_not_taken(birds, tmp_path, capsys):
     assert "is a baseline of 2 epochs, not of --pretrain 1" in said
 
 
+def test_a_baseline_is_trained_on_the_data_of_its_method(tmp_path, capsys):
+    small = ["-e", "x", "--color_var", "0.02", "--pretrain", "1", "--max_step", "1", "--holdout", "59000"]
+    assert train.main([*small, "--save_dir", str(tmp_path), "--method", "lntl", "--deviation", "shaded"]) == 0
+    assert "is nothing for --method gray" in refused(capsys, train, *small, "--method", "gray")
+
+
 # ---------------------------------------------------------------------------------------------- signals
 
 STREAMING = """
