@@ -25,6 +25,10 @@ class UserError(Exception):
     """Something the user can mend. The message is one line: what is wrong, and what to do."""
 
 
+class Diverged(UserError):
+    """A loss or a weight has become infinite or NaN."""
+
+
 class Busy(UserError):
     """Another process works on the same thing; later it may be free."""
 

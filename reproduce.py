@@ -25,7 +25,7 @@ import common
 from dataset.colored_mnist import COLOR_VARS
 from errors import Busy, UserError, exits, one_line
 from evidence import biased, records, report, slurm, studies
-from evidence.grid import PAPER, make_grid, overview, print_plan
+from evidence.grid import DIVERGED, PAPER, make_grid, overview, print_plan
 from methods import METHODS
 from run.device import choose_device, endings
 from train import train
@@ -66,6 +66,14 @@ def parser():
         type=common.count,
         help="of every cell, the learning rate cut after 0.4 and 0.8 of them "
         "[100 on a GPU; on a CPU baseline 100, gray 40, the others 20]",
+    )
+    group.add_argument(
+        "--schedule",
+        choices=("cpu", "cuda"),
+        help="the epochs that are usual there, wherever this runs [those of here]",
+    )
+    group.add_argument(
+        "--precision", choices=("float32", "tf32", "bfloat16"), help="of every cell, as of train.py [float32]"
     )
     group.add_argument(
         "--save_dir", type=common.path, default="./checkpoint/", help="folder of the runs [./checkpoint/]"
@@ -127,6 +135,9 @@ def work(cells):
     with signals() as take_back:
         while remaining := [c for c in cells if c.name not in failed and not c.finished()]:
             for cell in remaining:
+                if cell.progress().state == DIVERGED:
+                    failed[cell.name] = f"its losses became NaN; to try it again, delete {cell.path}"
+                    break
                 if cell.baseline and cell.baseline.name in failed:
                     failed[cell.name] = f"its {cell.baseline.name} failed"
                     break
@@ -173,13 +184,23 @@ def main(arguments=None):
         print("written: results/, checkpoints/README.md, README.md, docs/")
     if option.add or option.report:
         return 0
-    table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs
-    if is_biased and (table or option.studies or option.data_dir):
+    table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs or option.schedule
+    if is_biased and (table or option.data_dir):
         raise UserError("--dataset biased_mnist has methods and epochs of its own; give --rhos or --seeds alone")
+    if is_biased and option.studies not in (None, ["selection"]):
+        raise UserError("--dataset biased_mnist has one study, selection; leave the others out")
+    if is_biased and option.studies and (option.rhos or option.seeds):
+        raise UserError(
+            "the selection of --dataset biased_mnist has a ρ and a run of its own; leave --rhos, --seeds out"
+        )
+    if option.epochs and option.schedule:
+        raise UserError("--epochs and --schedule both say how long to train; leave one out")
     if option.rhos and not is_biased:
         raise UserError("--rhos belongs to --dataset biased_mnist; leave it out")
     if option.studies and table:
-        raise UserError("--methods, --color_vars and --epochs are for the table; --studies have their own (studies.py)")
+        raise UserError(
+            "--methods, --color_vars, --epochs and --schedule are for the table; --studies have their own (studies.py)"
+        )
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
     cells = biased.make_grid(option) if is_biased else make_grid(option)

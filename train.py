@@ -20,7 +20,7 @@ import option as options
 from common.commands import again, evaluation, resume
 from dataset import data_sets
 from dataset.mistakes import BUILD
-from errors import Stopped, UserError, exits
+from errors import Diverged, Stopped, UserError, exits
 from evidence import compare
 from methods import METHODS
 from models.checkpoint import check_names, load_weights
@@ -56,6 +56,7 @@ def train(option):
         for note in options.notes(option):
             print(note)
 
+        (run / "diverged.json").unlink(missing_ok=True)  # it is tried again
         trainer = Trainer(option, data, run, device, init="random" if state else None)
         for line in data.overview().splitlines():
             run.say(line)
@@ -114,6 +115,9 @@ def fit_and_report(trainer):
                 report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
+    except Diverged:
+        run.diverged(trainer.epoch + 1)
+        raise
     except Stopped:
         if trainer.epoch < option.max_step:
             trainer.save()

@@ -6,7 +6,7 @@ import time
 import torch
 
 from dataset.base import hold_out
-from errors import Stopped, UserError
+from errors import Diverged, Stopped
 from files import read_json_lines
 from methods import make_method
 from models.checkpoint import save_weights
@@ -143,13 +143,13 @@ class Trainer:
             self.evaluating = False
 
     def check_finite(self):
-        """Raises UserError where a loss or a weight has become infinite or NaN."""
+        """Raises Diverged where a loss or a weight has become infinite or NaN."""
         tensors = [self.totals, *(p for m in self.method.networks().values() for p in m.parameters())]
         if all(bool(t.isfinite().all()) for t in tensors):
             return
         means = self.totals / max(1, self.iteration * self.option.batch_size)
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
-        raise UserError(
+        raise Diverged(
             f"training diverged in epoch {self.epoch + 1}, iteration {self.iteration} ({losses}); the last good "
             f"checkpoint, if an epoch was finished, is {self.run / 'last.pt'}; try a smaller --lr, --lambda_ or --mu, "
             "or --detach_h"

@@ -5,23 +5,31 @@
 
 Fixed before the first run: the paper's networks, 10 epochs for every method, the learning rate cut to a tenth after 4
 and 8 of them, each method's own learning rate, λ, μ, α and smoothing as on Colored-MNIST. LNTL and BlindEye start from
-the baseline of the same ρ and run. Run k has --random_seed k and --data_seed k - 1.
+the baseline of the same ρ and run. Run k has --random_seed k and --data_seed k - 1. Beside them, what was chosen on
+held-out images (biased_selection.py).
 """
 
 import json
+import re
 import statistics
 from pathlib import Path
 
 import option as options
 from dataset.biased_mnist import RHOS
 from errors import UserError
-from evidence.grid import Cell, differing
-from evidence.records import copy_records
+from evidence import biased_selection as selection
+from evidence.biased_selection import Row
+from evidence.grid import Cell, differing, where
+from evidence.records import RECORDS, copy_records, hardware
 from files import read_json_lines
 from methods import METHODS, kind
 
 EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
+ROWS = (*(Row(method, method, title=METHODS[method].title) for method in COMPARED), *selection.chosen_rows())
+NAMED = {row.name: row for row in (*ROWS, *selection.LIST)}
+NAME = re.compile(r"(\w+)_rho([\d.]+)_seed(\d+)")
+ENDED = ("metrics.json", "diverged.json")  # one of them is in the folder of a run that has ended
 PUBLISHED = {  # unbiased accuracy of SimpleConvNet: title, by whom, and the figures at RHOS
     "Vanilla": ("Bahng et al. 2020", (".104", ".334", ".721", ".891")),
     "Vanilla ": ("Hong & Yang 2021", (".118 ± .007", ".625 ± .029", ".795 ± .001", ".908 ± .003")),
@@ -39,69 +47,76 @@ FIGURES = {  # of metrics.json
 }
 
 
-def cell_name(method, rho, run):
-    """The name of a run: METHOD_rhoR_seedK."""
-    return f"{method}_rho{rho:g}_seed{run}"
+def cell_name(row, rho, run):
+    """The name of a run: ROW_rhoR_seedK, where the row of a method alone has its name."""
+    return f"{row}_rho{rho:g}_seed{run}"
 
 
 def make_grid(option):
     """The cells, each baseline before those that start from it. option: of reproduce.py. Raises UserError."""
     cells = {}
-    for run in option.seeds or RUNS:
-        for rho in option.rhos or RHOS:
-            for method in COMPARED:
-                name = cell_name(method, rho, run)
-                flags = f"-e {name} --dataset biased_mnist --method {method} --rho {rho} --random_seed {run}".split()
-                flags += f"--data_seed {run - 1} --max_step {EPOCHS} --lr_decay_period {PERIOD} --continue".split()
-                for flag in ("save_dir", "device", "threads"):
-                    if (value := getattr(option, flag)) is not None:
-                        flags.append(f"--{flag}={value}")
-                resolved = options.resolve_training(options.train_parser().parse_args(flags))
-                start = cell_name("baseline", rho, run) if kind(resolved).starts_trained(resolved) else None
-                cells[name] = Cell(resolved, start, cells.get(start))
+    rows, rhos, runs = ROWS, option.rhos or RHOS, option.seeds or RUNS
+    if option.studies:
+        rows, rhos, runs = selection.LIST, (selection.RHO,), (selection.RUN,)
+    for run in runs:
+        for rho in rhos:
+            for row in rows:
+                resolved = resolve(row, rho, run, where(option))
+                start = cell_name(row.start, rho, run) if kind(resolved).starts_trained(resolved) else None
+                cells[resolved.exp_name] = Cell(resolved, start, cells.get(start))
     return [*cells.values()]
 
 
+def resolve(row, rho, run, more=()):
+    """The options of train.py for run `run` of a row at ρ. more: further flags."""
+    flags = f"-e {cell_name(row.name, rho, run)} --dataset biased_mnist --method {row.method} --rho {rho}"
+    flags += f" --random_seed {run} --data_seed {run - 1} --max_step {EPOCHS} --lr_decay_period {PERIOD} --continue"
+    return options.resolve_training(options.train_parser().parse_args([*flags.split(), *more, *row.flags.split()]))
+
+
 def add(save_dir, root):
-    """Copies the records of every finished run in `save_dir` to results/biased_mnist. Returns the new names."""
+    """Copies the records of every run in `save_dir` that has ended to results/biased_mnist. Returns the new names."""
     names = []
     for folder in sorted(Path(save_dir).glob("*_rho*_seed*")):
-        if not (folder / "metrics.json").exists():
+        if not any((folder / name).exists() for name in ENDED):
             continue
         read_run(folder)
-        if copy_records(folder, root / "results" / "biased_mnist" / folder.name):
+        if copy_records(folder, root / "results" / "biased_mnist" / folder.name, (*RECORDS, "diverged.json")):
             names.append(folder.name)
     return names
 
 
 def read_run(folder):
-    """{"options", "environment", "metrics", "log"} of a finished run. Raises UserError where they are not its."""
+    """{"options", "environment", "metrics", "log", "diverged"} of a run that has ended. Raises UserError.
+
+    diverged: the epoch in which its losses became NaN, and there are no metrics; else None.
+    """
     try:
-        run = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment", "metrics")}
+        run = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment")}
         run["log"] = read_json_lines(folder / "log.jsonl")
-        option, metrics = run["options"], run["metrics"]
-        named = cell_name(option["method"], option["rho"], option["random_seed"])
-        fits = (
-            named == folder.name
-            and option["data_seed"] == option["random_seed"] - 1
-            and (option["max_step"], option["lr_decay_period"]) == (EPOCHS, PERIOD)
-            and differing(option, usual(option)) is None
-            and [r["epoch"] for r in run["log"]] == list(range(1, EPOCHS + 1))
-            and run["log"][-1]["test_accuracy"] == metrics["accuracy"]
-            and sum(g["n"] for g in metrics["groups"]) == metrics["n"] == 10_000
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        diverged = folder / "diverged.json"
+        run["diverged"] = json.loads(diverged.read_text("utf-8"))["epoch"] if diverged.exists() else None
+        run["metrics"] = None if run["diverged"] else json.loads((folder / "metrics.json").read_text("utf-8"))
+        fits = of_its_name(run, *NAME.fullmatch(folder.name).groups())
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(f"the records in {folder} are damaged ({type(error).__name__}: {error})") from None
     if not fits:
         raise UserError(f"the records in {folder} are not those of a finished run of that name")
     return run
 
 
-def usual(option):
-    """The options that a cell has by default, by the recorded ones of a run: a dictionary."""
-    own = ("method", "rho", "random_seed", "data_seed", "max_step", "lr_decay_period")
-    flags = ["-e", "x", "--dataset", "biased_mnist", "--continue", *(f"--{name}={option[name]}" for name in own)]
-    return vars(options.resolve_training(options.train_parser().parse_args(flags)))
+def of_its_name(run, row, rho, number):
+    """Whether records are those of a run of that row, ρ and number, which are parts of its folder's name."""
+    option, metrics, log = run["options"], run["metrics"], run["log"]
+    wanted = vars(resolve(NAMED[row], float(rho), int(number)))
+    own = ("method", "max_step", "lr_decay_period")
+    if any(option[name] != wanted[name] for name in own) or differing(option, wanted):
+        return False
+    if run["diverged"]:
+        return [r["epoch"] for r in log] == list(range(1, run["diverged"]))
+    whole = [r["epoch"] for r in log] == list(range(1, EPOCHS + 1))
+    of_log = log[-1]["test_accuracy"] == metrics["accuracy"]
+    return whole and of_log and sum(g["n"] for g in metrics["groups"]) == metrics["n"] == 10_000
 
 
 def load_runs(root):
@@ -110,39 +125,54 @@ def load_runs(root):
     return {p.name: read_run(p) for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
 
 
-def figures(runs, method, rho, key):
-    """The values of one figure over the runs of a cell, in the order of the runs."""
-    names = [cell_name(method, rho, run) for run in RUNS]
-    return [runs[name]["metrics"][key] for name in names if name in runs]
+def cell(runs, row, rho):
+    """The runs of a cell that have ended, in their order."""
+    return [runs[name] for name in (cell_name(row, rho, run) for run in RUNS) if name in runs]
+
+
+def figures(runs, row, rho, key):
+    """The values of one figure over the runs of a cell that have one, in their order."""
+    return [run["metrics"][key] for run in cell(runs, row, rho) if not run["diverged"]]
 
 
 def points(runs):
     """{title: [(ρ, values of its runs)]} of the unbiased accuracy, as far as it was run; and the published LNL."""
-    found = {METHODS[m].title: [(rho, figures(runs, m, rho, "accuracy")) for rho in RHOS] for m in COMPARED}
+    found = {row.title: [(rho, figures(runs, row.name, rho, "accuracy")) for rho in RHOS] for row in ROWS}
     found = {title: [(rho, values) for rho, values in line if values] for title, line in found.items()}
     published = [(rho, [float(v.split()[0])]) for rho, v in zip(RHOS, PUBLISHED["LNL"][1], strict=True)]
     return found | {"LNL, published, another network": published}
 
 
-def shown(values):
-    """mean, or mean ± std (number of runs); a dash where there are none."""
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.4f} ({len(values)})" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4f}{spread}"
+def shown(runs, key):
+    """Of a cell's runs: mean, or mean ± std (number of runs), and how many diverged; a dash where there are none."""
+    values = [run["metrics"][key] for run in runs if not run["diverged"]]
+    lost = len(runs) - len(values)
+    parts = []
+    if values:
+        spread = f" ± {statistics.stdev(values):.4f} ({len(values)})" if len(values) > 1 else ""
+        parts.append(f"{statistics.fmean(values):.4f}{spread}")
+    if lost:
+        parts.append(f"{lost} of {len(runs)} diverged")
+    return "; ".join(parts) or "-"
 
 
 def table(runs):
     """The table in Markdown: ours, three figures each, and the published rows of another network."""
     rows = ["| | | " + " | ".join(f"ρ = {rho:g}" for rho in RHOS) + " |", "|---|---|" + "---|" * len(RHOS)]
-    for method in COMPARED:
+    for row in ROWS:
         for what, key in FIGURES.items():
-            title = METHODS[method].title if key == "accuracy" else ""
-            rows.append(
-                f"| {title} | {what} | " + " | ".join(shown(figures(runs, method, r, key)) for r in RHOS) + " |"
-            )
+            title = row.title if key == "accuracy" else ""
+            rows.append(f"| {title} | {what} | " + " | ".join(shown(cell(runs, row.name, r), key) for r in RHOS) + " |")
     for name, (by, values) in PUBLISHED.items():
         rows.append(f"| {name.strip()}, {by} | unbiased, SimpleConvNet | " + " | ".join(values) + " |")
-    minutes = [sum(r["seconds"] for r in run["log"]) / 60 for run in runs.values()]
-    cost = f" Training one took {statistics.fmean(minutes):.0f} minutes in the mean." if minutes else ""
-    return "\n".join([*rows, "", f"{len(runs)} of the {len(COMPARED) * len(RHOS) * len(RUNS)} runs are done.{cost}"])
+    ended = [run for row in ROWS for rho in RHOS for run in cell(runs, row.name, rho)]
+    minutes = [sum(r["seconds"] for r in run["log"]) / 60 for run in ended if not run["diverged"]]
+    machines = ", ".join(sorted({hardware(run) for run in ended}))
+    cost = f" Training one took {statistics.fmean(minutes):.1f} minutes in the mean ({machines})." if minutes else ""
+    return "\n".join([*rows, "", f"{len(ended)} of the {len(ROWS) * len(RHOS) * len(RUNS)} runs are done.{cost}"])
+
+
+def of_the_list(runs):
+    """{name of a row of the selection's list: its run}."""
+    names = {row.name: cell_name(row.name, selection.RHO, selection.RUN) for row in selection.LIST}
+    return {row: runs[name] for row, name in names.items() if name in runs}

@@ -18,7 +18,7 @@ import option as options
 from common import same_path
 from errors import Busy, UserError
 from evidence import studies
-from evidence.records import PUBLISHED
+from evidence.records import ALIKE, PUBLISHED
 from evidence.settings import STARTS, baseline
 from files import read_json_lines
 from methods import METHODS, kind
@@ -30,10 +30,13 @@ SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
 FREE = RESULT_FREE - {"max_step"} | {"checkpoint", "average"}  # options of which a cell's result does not depend
 
 
+DIVERGED = "diverged"
+
+
 class Progress(NamedTuple):
     """How far a cell is."""
 
-    state: str  # "to do", "begun", "finished", or what is wrong
+    state: str  # "to do", "begun", "finished", DIVERGED, or what is wrong
     epoch: int  # finished ones
     seconds: float | None  # of training an epoch, the mean; None before the first
 
@@ -41,10 +44,11 @@ class Progress(NamedTuple):
 def differing(recorded, wanted):
     """The first option of which a run's result depends, and that is another in two dictionaries; None without one.
 
-    Flags come with time: one that only one of them has is left out.
+    Flags come with time: one that only one of them has is left out. float32 and tf32 are one precision here.
     """
+    alike = {"data_dir": same_path, "precision": lambda a, b: a == b or {a, b} == ALIKE}
     for name in sorted(recorded.keys() & wanted.keys() - FREE):
-        same = same_path if name == "data_dir" else operator.eq
+        same = alike.get(name, operator.eq)
         if not same(recorded[name], wanted[name]):
             return name
     return None
@@ -69,6 +73,8 @@ class Cell:
             seconds = statistics.fmean(r["seconds"] for r in log) if log else None
         except (UserError, ValueError, KeyError, TypeError):
             return Progress("damaged", 0, None)
+        if (self.path / "diverged.json").exists():
+            return Progress(DIVERGED, len(log), seconds)
         if name := differing(recorded, vars(self.option)):
             was, value = recorded[name], getattr(self.option, name)
             return Progress(f"was begun with --{name} {was}, not {value}", len(log), seconds)
@@ -105,6 +111,12 @@ class Cell:
         return train(option)
 
 
+def where(option):
+    """The flags of train.py that reproduce.py hands on to every cell; a setting's own come behind them."""
+    names = ("save_dir", "data_dir", "device", "threads", "precision")
+    return [f"--{name}={value}" for name in names if (value := getattr(option, name)) is not None]
+
+
 def make_grid(option):
     """The cells that the flags ask for, and the baselines that they need and are not shipped. Raises UserError.
 
@@ -118,7 +130,7 @@ def make_grid(option):
     def add(method, color_var, seed, setting=None):
         name = cell_name(method, color_var, seed, setting and setting.name)
         if name not in cells:
-            epochs, period = METHODS[method].schedule[device]
+            epochs, period = METHODS[method].schedule[option.schedule or device]
             if setting:
                 epochs, period = setting.epochs, setting.period
             elif option.epochs:
@@ -127,12 +139,10 @@ def make_grid(option):
             flags = [*flags.split(), "--max_step", str(epochs), "--lr_decay_period", str(period)]
             if option.data_dir is None:
                 flags += ["--data_seed", str(seed - 1)]  # a setting may name another draw
-            flags += setting.flags.split() if setting else []
             if METHODS[method].averages and not setting:
                 flags += ["--average", str(min(METHODS[method].averages, epochs))]
-            for flag in ("save_dir", "data_dir", "device", "threads"):
-                if (value := getattr(option, flag)) is not None:
-                    flags.append(f"--{flag}={value}")
+            flags += where(option)
+            flags += setting.flags.split() if setting else []
             resolved = options.resolve_training(options.train_parser().parse_args(flags))
             start, first_cell = None, None
             if kind(resolved).starts_trained(resolved):

@@ -32,7 +32,7 @@ LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the lu
 AVERAGED = "averaged"  # the same runs as those of "lntl", the weights of their last epochs averaged
 ONE_DRAW = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
 USUAL = {"batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "lr_decay_rate": 0.1, "holdout": 0}
-USUAL |= {"precision": "float32"}  # of cells of the table
+ALIKE = {"float32", "tf32"}  # precisions that may stand in one cell: PyTorch's own convolutions are tf32 on a GPU
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     LUMA: "Gray, on luma",
     f"lntl_{AVERAGED}": "LNTL, mean weights of the last 5 epochs",
@@ -151,11 +151,12 @@ def not_of_a_cell(run):
     for flag, (name, value) in usual.items():
         if name in option and option[name] != value:
             return f"{flag} {option[name]}"
-    return None
+    precision = option.get("precision", "float32")
+    return None if precision in ALIKE else f"--precision {precision}"
 
 
-def copy_records(folder, target):
-    """Copies the records of a run into the folder `target`. Returns whether they are new there, or changed.
+def copy_records(folder, target, names=RECORDS):
+    """Copies the records of a run into the folder `target`, those of `names` that it has. Returns whether any changed.
 
     Raises UserError where those that are there are of a longer run.
     """
@@ -163,9 +164,10 @@ def copy_records(folder, target):
     if kept > own:
         raise UserError(f"{folder} has {own} epochs, and the records in {target} have {kept}; remove those first")
     target.mkdir(parents=True, exist_ok=True)
-    if not any(filecmp.cmpfiles(folder, target, RECORDS, shallow=False)[1:]):
+    names = [name for name in names if (folder / name).exists()]
+    if not any(filecmp.cmpfiles(folder, target, names, shallow=False)[1:]):
         return False
-    for name in RECORDS:
+    for name in names:
         with replacing(target / name) as temporary:
             shutil.copyfile(folder / name, temporary)
     return True
@@ -192,10 +194,10 @@ def run_of(weights):
 
 
 def hardware(run):
-    """The GPU, or the processor and the number of threads."""
+    """The GPU, with the precision where it is tf32, or the processor and the number of threads."""
     option, environment = run["options"], run["environment"]
     if environment["gpu"] and option["device"] != "cpu":
-        return environment["gpu"]
+        return environment["gpu"] + (", tf32" if option["precision"] == "tf32" else "")
     threads = option["threads"] or environment["threads"]
     return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -216,6 +218,8 @@ def make_cell(method, runs, everything, key="test_accuracy"):
     free |= RESULT_FREE - {"max_step"}
     for other, its in zip((r["options"] for r in runs), began, strict=True):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
+        if {option["precision"], other["precision"]} == ALIKE:
+            differ.discard("precision")
         if differ or its != began[0]:
             raise UserError(
                 f"the seeds of {method} at {option['color_var']} were run with different options "
@@ -235,7 +239,7 @@ def make_cell(method, runs, everything, key="test_accuracy"):
         "starts": [start(r["options"]) for r in runs],
         "pretrain_epochs": began[0][1],
         "minutes": round(statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in runs), 1),
-        "precision": option["precision"],
+        "precision": ", ".join(sorted({r["options"]["precision"] for r in runs})),
         "hardware": "; ".join(sorted({hardware(r) for r in runs})),
     }
 

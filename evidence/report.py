@@ -10,7 +10,7 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import biased, comparison, demonstration, selection, spread, studies
+from evidence import biased, biased_selection, comparison, demonstration, selection, spread, studies
 from evidence.records import BESIDE, PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
@@ -206,6 +206,8 @@ def texts(root=ROOT):
     table = full_table(main, runs)
     in_a_line, side_by_side, one_by_one = speed(root)
     docs = root / "docs"
+    on_biased = biased.load_runs(root)
+    listed = biased.of_the_list(on_biased)
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cells)
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
@@ -219,7 +221,8 @@ def texts(root=ROOT):
             root / "checkpoints" / "README.md", {"weights": weights_table(runs, root)}
         ),
         docs / "BIASED_MNIST.md": fill(
-            docs / "BIASED_MNIST.md", {"biased mnist": biased.table(biased.load_runs(root))}
+            docs / "BIASED_MNIST.md",
+            {"biased mnist": biased.table(on_biased), "biased selection": biased_selection.table(listed)},
         ),
         docs / "IMAGES.md": fill(docs / "IMAGES.md", demonstration.tables(root / demonstration.RESULTS)),
         docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),

@@ -36,6 +36,8 @@ def submit(option, cluster="slurm"):
         "seeds",
         "studies",
         "epochs",
+        "schedule",
+        "precision",
         "save_dir",
         "data_dir",
         "device",

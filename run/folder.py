@@ -35,6 +35,7 @@ class RunFolder:
     last.pt           everything needed to resume      previous.pt the one before it
     checkpoint_step_0010.pth ... and final.pth         weights
     metrics.json      the evaluation at the end        confusion_matrix.png
+    diverged.json     in place of the last two: the epoch in which the losses became NaN
     """
 
     def __init__(self, save_dir, name):
@@ -183,6 +184,10 @@ class RunFolder:
             file.write(json.dumps(without_nan(values), allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def diverged(self, epoch):
+        """Records that the losses became infinite or NaN in an epoch, counted from 1: there is no result."""
+        write_json(self / "diverged.json", {"epoch": epoch})
 
     def trim_log(self, epochs):
         """Keeps the records of the first `epochs` epochs: a crash may have come between a record and its checkpoint."""

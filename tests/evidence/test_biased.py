@@ -8,6 +8,7 @@ import reproduce
 from dataset.biased_mnist import RHOS
 from errors import UserError
 from evidence import biased
+from evidence import biased_selection as selection
 from evidence.records import ROOT
 
 
@@ -25,7 +26,9 @@ def write(folder, accuracy=0.5, **changes):
     metrics |= {"mean_group_accuracy": accuracy, "worst_group_accuracy": accuracy}
     log = [{"epoch": e + 1, "test_accuracy": accuracy, "seconds": 60} for e in range(10)]
     (folder / name).mkdir(parents=True)
-    for file, content in (("options", option | changes), ("environment", {}), ("metrics", metrics)):
+    environment = {"processor": "Some", "threads": 2, "gpu": None}
+    option |= {"device": "cpu", "threads": 1, "precision": "float32"}
+    for file, content in (("options", option | changes), ("environment", environment), ("metrics", metrics)):
         (folder / name / f"{file}.json").write_text(json.dumps(content))
     (folder / name / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in log))
     return folder / name
@@ -55,13 +58,74 @@ def test_records_are_checked_and_counted(tmp_path):
     text = biased.table(runs)
     assert "| LNTL | unbiased | - | - | - | 0.7500 |" in text
     assert "1 of the 48 runs are done" in text
-    assert biased.shown([0.5, 0.7]) == "0.6000 ± 0.1414 (2)"
+    assert biased.figures(runs, "lntl", 0.99, "accuracy") == [0.75]
+
+
+def test_a_cell_says_mean_spread_and_what_diverged():
+    ended = [{"metrics": {"accuracy": a}, "diverged": None} for a in (0.5, 0.7)]
+    lost = {"metrics": None, "diverged": 2}
+    assert biased.shown(ended, "accuracy") == "0.6000 ± 0.1414 (2)"
+    assert biased.shown([*ended, lost], "accuracy") == "0.6000 ± 0.1414 (2); 1 of 3 diverged"
+    assert biased.shown([lost], "accuracy") == "1 of 1 diverged"
+    assert biased.shown([], "accuracy") == "-"
+
+
+def test_a_diverged_run_is_kept_and_told(tmp_path):
+    folder = write(tmp_path / "checkpoint")
+    (folder / "metrics.json").unlink()
+    (folder / "log.jsonl").write_text(json.dumps({"epoch": 1, "test_accuracy": 0.1, "seconds": 60}) + "\n")
+    (folder / "diverged.json").write_text(json.dumps({"epoch": 2}))
+    root = tmp_path / "root"
+    assert biased.add(tmp_path / "checkpoint", root) == [folder.name]
+    assert "| LNTL | unbiased | - | - | - | 1 of 1 diverged |" in biased.table(biased.load_runs(root))
+    (folder / "diverged.json").write_text(json.dumps({"epoch": 3}))
+    with pytest.raises(UserError, match="not those of a finished run"):
+        biased.read_run(folder)
+
+
+def judged(row, value, diverged=None):
+    """The run of a row of the selection's list."""
+    return {row.name: {"diverged": diverged, "log": [dict.fromkeys(selection.JUDGED_BY.values(), value)]}}
+
+
+@pytest.mark.parametrize("method", selection.CANDIDATES)
+def test_the_rule_takes_the_best_and_of_equals_the_first(method):
+    rows = selection.CANDIDATES[method]
+    runs = {}
+    for i, row in enumerate(rows):
+        assert selection.pick(runs, method) is None
+        runs |= judged(row, 0.5 + (i == 2) * 0.0985 + (i == 3) * 0.099, diverged=5 if i == 0 else None)
+    assert selection.pick(runs, method) == rows[2].name
+    text = selection.table(runs)
+    assert "diverged in epoch 5" in text
+    assert "**0.5985**" in text
+    assert text.count("not yet run") == sum(map(len, selection.CANDIDATES.values())) - len(rows)
+
+
+def test_what_was_chosen_is_what_the_rule_picks():
+    runs = biased.of_the_list(biased.load_runs(ROOT))
+    assert {m: selection.pick(runs, m) for m in selection.CHOSEN} == selection.CHOSEN
+
+
+def test_the_selection_holds_images_out_of_everything(tmp_path):
+    cells = {c.name: c for c in grid(tmp_path, "--studies", "selection")}
+    assert len(cells) == len(selection.LIST) == len({row.name for row in selection.LIST})
+    for cell in cells.values():
+        assert (cell.option.holdout, cell.option.rho, cell.option.random_seed) == (5000, selection.RHO, 1)
+        started = cell.option.method == "lntl" and not cell.option.from_scratch
+        assert (cell.baseline is not None) == started
 
 
 @pytest.mark.parametrize("changes", [{"rho": 0.995}, {"data_seed": 0}, {"max_step": 9}, {"method": "baseline"}])
 def test_a_record_that_is_not_of_its_name_is_refused(tmp_path, changes):
     with pytest.raises(UserError, match="not those of a finished run"):
         biased.read_run(write(tmp_path, **changes))
+
+
+def test_records_of_tf32_may_be_of_a_cell_and_those_of_bfloat16_not(tmp_path):
+    assert biased.read_run(write(tmp_path / "a", precision="tf32"))
+    with pytest.raises(UserError, match="not those of a finished run"):
+        biased.read_run(write(tmp_path / "b", precision="bfloat16"))
 
 
 def test_committed_records_are_whole():

@@ -116,14 +116,13 @@ def test_graph_and_eager_agree_on_a_gpu(name):
         totals = torch.zeros(len(method.metrics), device="cuda").double()
         trainer = SimpleNamespace(method=method, train=data, totals=totals)
         step = GraphedIteration(lambda index, t=trainer: Trainer.iterate(t, index), method.constants, 64)
-        torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            with step if graphed else contextlib.nullcontext(step.iterate) as iterate:
+        with step if graphed else contextlib.nullcontext(step.iterate) as iterate:  # waits for the device at its end
+            torch.cuda.set_sync_debug_mode("error")
+            try:
                 for index in order.split(64):
                     iterate(index)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
         weights.append([p.detach().clone() for network in method.networks().values() for p in network.parameters()])
     for eager, graph in zip(*weights, strict=True):
         torch.testing.assert_close(graph, eager, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,121 @@
+"""How λ, μ and the learning rate were chosen on Biased-MNIST: a list that was fixed before it was run.
+
+    python reproduce.py --dataset biased_mnist --studies selection
+
+5,000 training images are held out, of pretraining too, and judged on backgrounds of which every one is equally
+frequent, as in the test; no setting is chosen on the test. At one ρ and one run, for all of them.
+"""
+
+import itertools
+from typing import NamedTuple
+
+from methods import METHODS
+
+RHO, RUN = 0.995, 1
+JUDGED_BY = {
+    "held-out images, recoloured": "holdout_recolored_accuracy",
+    "as they are": "holdout_accuracy",
+    "accuracy of h on them": "holdout_bias_accuracy",
+}
+CRITERION = JUDGED_BY["held-out images, recoloured"]
+TIE = 0.001  # five of the 5,000 images
+
+
+class Row(NamedTuple):
+    """A method with flags of its own: of the table, or of the list."""
+
+    name: str  # of its runs, before _rhoR_seedK
+    method: str
+    flags: str = ""  # of train.py
+    title: str = ""
+    start: str = "baseline"  # the row whose weights it begins with, where its method begins with trained ones
+
+
+def candidate(method, lr, lambda_, mu, *more, scratch=False):
+    """A row of the list. more: further flags, NAME VALUE."""
+    own = "_".join("".join(pair) for pair in more)
+    name = f"{method}_holdout_lr{lr:g}_lambda{lambda_:g}_mu{mu:g}" + (f"_{own}" if own else "")
+    flags = f"--lr {lr:g} --lambda_ {lambda_:g} --mu {mu:g}" + "".join(f" --{key} {value}" for key, value in more)
+    if scratch:
+        name, flags = f"{name}_scratch", f"{flags} --from_scratch"
+    return Row(name, method, f"{flags} --holdout 5000", start="baseline_holdout")
+
+
+BASELINE = Row("baseline_holdout", "baseline", "--holdout 5000")
+CANDIDATES = {
+    "lntl": (
+        candidate("lntl", 0.001, 0.01, 0.1),  # the paper's
+        candidate("lntl", 0.001, 0.01, 1),
+        candidate("lntl", 0.001, 1, 0.1),
+        candidate("lntl", 0.001, 1, 1),
+        candidate("lntl", 0.01, 0.01, 0.1),
+        candidate("lntl", 0.01, 0.01, 1),
+        candidate("lntl", 0.01, 1, 0.1),
+        candidate("lntl", 0.01, 1, 1),
+        candidate("lntl", 0.01, 0.01, 0.1, scratch=True),
+        candidate("lntl", 0.01, 0.01, 1, scratch=True),
+        candidate("lntl", 0.01, 1, 1, scratch=True),
+    ),
+    "lntl_plus": (
+        candidate("lntl_plus", 0.01, 0.01, 0.1),  # that of Colored-MNIST
+        candidate("lntl_plus", 0.01, 0.01, 0.03),
+        candidate("lntl_plus", 0.01, 0.01, 0.01),
+        candidate("lntl_plus", 0.01, 0.01, 0.001),
+        candidate("lntl_plus", 0.01, 0, 0),  # its label loss alone
+        candidate("lntl_plus", 0.001, 0.01, 0.1),
+        candidate("lntl_plus", 0.01, 0.01, 0.01, ("smoothing", "0.01")),
+        candidate("lntl_plus", 0.01, 0.01, 0.01, ("smoothing", "0.1")),
+    ),
+}
+LIST = (BASELINE, *CANDIDATES["lntl"], *CANDIDATES["lntl_plus"])
+CHOSEN = {"lntl": None, "lntl_plus": None}  # names of LIST, by `pick`; None as long as it has not been run
+
+
+def chosen_rows():
+    """The rows of the table for what was chosen, where that is another setting than the table has anyway."""
+    rows = {row.name: row for row in LIST}
+    for method, name in CHOSEN.items():
+        if name not in (None, CANDIDATES[method][0].name):
+            flags = rows[name].flags.replace(" --holdout 5000", "")
+            yield Row(f"{method}_chosen", method, flags, f"{METHODS[method].title}, λ, μ and rate chosen here")
+
+
+def judged(run):
+    """The criterion after the last epoch; -1 where the losses became NaN."""
+    return -1 if run["diverged"] else run["log"][-1][CRITERION]
+
+
+def pick(runs, method):
+    """The rule: the highest criterion after the last epoch; of those within TIE of it, the first of the list.
+
+    runs: {name of a row: run}. Returns a name, or None as long as one of the list has not been run.
+    """
+    names = [row.name for row in CANDIDATES[method]]
+    if not all(name in runs for name in names):
+        return None
+    values = {name: judged(runs[name]) for name in names}
+    return next(name for name, value in values.items() if value >= max(values.values()) - TIE)
+
+
+def table(runs):
+    """The list in Markdown; what the rule picks of each method in bold. runs: {name of a row: run}."""
+    rows = ["| method | learning rate | λ | μ | smoothing | start | " + " | ".join(JUDGED_BY) + " |"]
+    rows.append("|" + "---|" * (6 + len(JUDGED_BY)))
+    for method, candidates in CANDIDATES.items():
+        picked = pick(runs, method)
+        for row in candidates:
+            words = row.flags.split()
+            flags = dict(itertools.pairwise(words))
+            if not (run := runs.get(row.name)):
+                values = ["not yet run", *["-"] * (len(JUDGED_BY) - 1)]
+            elif run["diverged"]:
+                values = [f"diverged in epoch {run['diverged']}", *["-"] * (len(JUDGED_BY) - 1)]
+            else:
+                values = [f"{run['log'][-1][key]:.4f}" for key in JUDGED_BY.values()]
+            if row.name == picked:
+                values[0] = f"**{values[0]}**"
+            start = "random" if method == "lntl_plus" or "--from_scratch" in words else "baseline"
+            setting = [METHODS[method].title, flags["--lr"], flags["--lambda_"], flags["--mu"]]
+            setting += [flags.get("--smoothing", "0.03" if method == "lntl_plus" else "-"), start]
+            rows.append("| " + " | ".join([*setting, *values]) + " |")
+    return "\n".join(rows)
