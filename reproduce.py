@@ -17,13 +17,14 @@ import signal
 import socket
 import sys
 import time
+import traceback
 
 import common.before_torch
 
 # isort: split
 import common
 from dataset.colored_mnist import COLOR_VARS
-from errors import Busy, UserError, exits, one_line
+from errors import Busy, UserError, advice, exits, one_line
 from evidence import biased, records, report, slurm, studies
 from evidence.grid import DIVERGED, PAPER, make_grid, overview, print_plan
 from methods import METHODS
@@ -149,10 +150,12 @@ def work(cells):
                     status = cell.run(train)
                 except Busy:  # another worker was faster
                     continue
-                except UserError as error:
-                    status = 0
-                    failed[cell.name] = one_line(error)
-                    print(f"{cell.name} failed: {failed[cell.name]}", flush=True)
+                except Exception as error:  # whatever it is, the other cells are not lost by it
+                    if not (reason := advice(error)):
+                        traceback.print_exc()
+                        reason = one_line(f"{type(error).__name__}: {error}")
+                    status, failed[cell.name] = 0, reason
+                    print(f"{cell.name} failed: {reason}", flush=True)
                 gc.collect()  # the run folder's lock goes with the trainer
                 if status := take_back() or status:
                     print("stopped; to go on, give the same command again", flush=True)

@@ -28,7 +28,7 @@ EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
 ROWS = (*(Row(method, method, title=METHODS[method].title) for method in COMPARED), *selection.chosen_rows())
 NAMED = {row.name: row for row in (*ROWS, *selection.LIST)}
-NAME = re.compile(r"(\w+)_rho([\d.]+)_seed(\d+)")
+NAME = re.compile(r"([\w.]+)_rho([\d.]+)_seed(\d+)")
 ENDED = ("metrics.json", "diverged.json")  # one of them is in the folder of a run that has ended
 PUBLISHED = {  # unbiased accuracy of SimpleConvNet: title, by whom, and the figures at RHOS
     "Vanilla": ("Bahng et al. 2020", (".104", ".334", ".721", ".891")),
@@ -93,9 +93,9 @@ def read_run(folder):
     """
     try:
         run = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment")}
-        run["log"] = read_json_lines(folder / "log.jsonl")
         diverged = folder / "diverged.json"
         run["diverged"] = json.loads(diverged.read_text("utf-8"))["epoch"] if diverged.exists() else None
+        run["log"] = read_json_lines(folder / "log.jsonl")
         run["metrics"] = None if run["diverged"] else json.loads((folder / "metrics.json").read_text("utf-8"))
         fits = of_its_name(run, *NAME.fullmatch(folder.name).groups())
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:

@@ -68,7 +68,7 @@ CANDIDATES = {
     ),
 }
 LIST = (BASELINE, *CANDIDATES["lntl"], *CANDIDATES["lntl_plus"])
-CHOSEN = {"lntl": None, "lntl_plus": None}  # names of LIST, by `pick`; None as long as it has not been run
+CHOSEN = {"lntl": "lntl_holdout_lr0.001_lambda1_mu1", "lntl_plus": "lntl_plus_holdout_lr0.01_lambda0.01_mu0.03"}  # by `pick`
 
 
 def chosen_rows():

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn
 
 from models.checkpoint import save_weights
 
@@ -15,8 +15,10 @@ class Average:
         """Over the epochs `option.max_step - option.average` to the last one, counted from 0."""
         self.method, self.option = method, option
         self.first = option.max_step - option.average
-        # Buffers too: f's BatchNorm sees the input alone, so that the mean of its statistics fits any weights.
-        self.model = AveragedModel(nn.ModuleDict({"f": method.f, "g": method.g}), use_buffers=True)
+        # Buffers too: f's BatchNorm sees the input alone, so that the mean of its statistics fits any weights. The
+        # function is named as PyTorch's choice for a GPU cannot average whole numbers, such as a count of batches.
+        networks = nn.ModuleDict({"f": method.f, "g": method.g})
+        self.model = AveragedModel(networks, avg_fn=get_swa_avg_fn(), use_buffers=True)
         self.f, self.g = self.model.module["f"], self.model.module["g"]
 
     def update(self, epoch):

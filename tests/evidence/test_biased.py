@@ -111,6 +111,7 @@ def test_the_selection_holds_images_out_of_everything(tmp_path):
     cells = {c.name: c for c in grid(tmp_path, "--studies", "selection")}
     assert len(cells) == len(selection.LIST) == len({row.name for row in selection.LIST})
     for cell in cells.values():
+        assert biased.NAME.fullmatch(cell.name)[1] in biased.NAMED
         assert (cell.option.holdout, cell.option.rho, cell.option.random_seed) == (5000, selection.RHO, 1)
         started = cell.option.method == "lntl" and not cell.option.from_scratch
         assert (cell.baseline is not None) == started

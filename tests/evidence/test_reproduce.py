@@ -225,6 +225,29 @@ def test_a_failed_cell_is_reported_and_the_rest_goes_on(tmp_path, data, monkeypa
     assert capsys.readouterr().err == f"failed: {cells[1].name}: training diverged in epoch 1\n"
 
 
+def test_a_fault_of_the_program_costs_one_cell(tmp_path, data, monkeypatch, capsys):
+    def fault():
+        raise ZeroDivisionError("division by zero")
+
+    trainings = Trainings(monkeypatch, lntl=fault)
+    cells = grid(tmp_path, data)
+    assert reproduce.work(cells) == 1
+    assert trainings.names == [c.name for c in cells]
+    errors = capsys.readouterr().err
+    assert "Traceback" in errors
+    assert errors.endswith(f"failed: {cells[1].name}: ZeroDivisionError: division by zero\n")
+
+
+def test_a_diverged_cell_is_not_trained_again(tmp_path, data, monkeypatch, capsys):
+    trainings = Trainings(monkeypatch)
+    cells = grid(tmp_path, data)
+    cells[1].path.mkdir(parents=True)
+    (cells[1].path / "diverged.json").write_text('{"epoch": 2}')
+    assert reproduce.work(cells) == 1
+    assert trainings.names == [c.name for c in cells if c is not cells[1]]
+    assert f"to try it again, delete {cells[1].path}" in capsys.readouterr().err
+
+
 def test_a_failed_baseline_fails_what_needs_it(tmp_path, data, monkeypatch, capsys):
     trainings = Trainings(monkeypatch, baseline=diverge)
     cells = grid(tmp_path, data)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from torch.optim import swa_utils
 
 from dataset.base import DataSet
 from dataset.batches import on_device
@@ -39,6 +40,14 @@ def test_mean_of_the_last_epochs():
     assert not torch.equal(mean["fc.weight"], after[-1]["fc.weight"])
     recorded = ["averaged_t" in record for record in trainer.run.records]
     assert recorded == [False] * (EPOCHS - LAST) + [True] * LAST
+
+
+def test_nothing_depends_on_how_pytorch_averages_on_a_gpu(monkeypatch):
+    """There it takes all tensors of a type at once, and cannot do that for BatchNorm's count of batches."""
+    expected = join_net(*(getattr(trained(LAST)[0].average, name) for name in "fg"))
+    monkeypatch.setattr(swa_utils, "_get_foreach_kernels_supported_devices", lambda: ["cpu", "cuda"])
+    found = join_net(*(getattr(trained(LAST)[0].average, name) for name in "fg"))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_settings_are_chosen_on_held_out_images():
