@@ -33,20 +33,21 @@ COMMON = "--dataset images --network resnet18 --image_size 64 --init random --ba
 FAIR = "_fair"  # behind the name of the data's folder: that of the set without the bias
 SETTINGS = {  # name of the runs: method, and its flags beside the defaults
     # Of LNTL, all were listed before the first of them but lr 0.01 was run.
-    "lntl_default": ("lntl", ""),
-    "lntl_lr0.01": ("lntl", "--lr 0.01"),
-    "lntl_lr0.01_mu0.01": ("lntl", "--lr 0.01 --mu 0.01"),
-    "lntl_lambda1": ("lntl", "--lambda_ 1"),
+    "lntl_default": ("lntl", "--lambda_ 0.01 --mu 0.1"),  # the paper's
+    "lntl_lr0.01": ("lntl", "--lr 0.01 --lambda_ 0.01 --mu 0.1"),
+    "lntl_lr0.01_mu0.01": ("lntl", "--lr 0.01 --lambda_ 0.01 --mu 0.01"),
+    "lntl_lambda1": ("lntl", "--lambda_ 1 --mu 0.1"),
     "lntl_lambda1_mu1": ("lntl", "--lambda_ 1 --mu 1"),
-    "lntl_layer4": ("lntl", "--split_at layer4"),
-    "lntl_layer4_lr0.01": ("lntl", "--split_at layer4 --lr 0.01"),
-    "lntl_layer4_lr0.01_mu0.01": ("lntl", "--split_at layer4 --lr 0.01 --mu 0.01"),
+    "lntl_layer4": ("lntl", "--split_at layer4 --lambda_ 0.01 --mu 0.1"),
+    "lntl_layer4_lr0.01": ("lntl", "--split_at layer4 --lr 0.01 --lambda_ 0.01 --mu 0.1"),
+    "lntl_layer4_lr0.01_mu0.01": ("lntl", "--split_at layer4 --lr 0.01 --lambda_ 0.01 --mu 0.01"),
     "lntl_layer4_lambda1_mu1": ("lntl", "--split_at layer4 --lambda_ 1 --mu 1"),
     # Of LNTL+, listed after its default had been run, whose h does not keep up.
-    "lntl_plus": ("lntl_plus", ""),
+    "lntl_plus": ("lntl_plus", "--mu 0.1"),  # that of Colored-MNIST
     "lntl_plus_mu0.01": ("lntl_plus", "--mu 0.01"),
-    "lntl_plus_lr0.001": ("lntl_plus", "--lr 0.001"),
+    "lntl_plus_lr0.001": ("lntl_plus", "--lr 0.001 --mu 0.1"),
     "lntl_plus_lambda0_mu0": ("lntl_plus", "--lambda_ 0 --mu 0"),  # its label loss alone, which is BiasBal
+    "lntl_plus_mu0.03": ("lntl_plus", "--mu 0.03"),  # listed when it had been chosen on Biased-MNIST
 }
 NOTATION = {"--lambda_": "λ", "--mu": "μ", "--lr": "learning rate", "--split_at": "f up to"}
 DEFAULT = {"lntl": "lntl_default", "lntl_plus": "lntl_plus"}
