@@ -270,8 +270,9 @@ def resolve(option):
 def resolve_training(option):
     """`resolve`, and what only train.py needs."""
     resolve(option)
+    of_the_data = data_sets()[option.dataset].settings(option).get(option.method, {})
     for flag, owned in owners().items():
-        value, default = getattr(option, flag), default_of(owned, option.method)
+        value, default = getattr(option, flag), of_the_data.get(flag, default_of(owned, option.method))
         if option.method not in owned and value not in (None, default):
             raise UserError(f"--{flag} belongs to --method {' or '.join(owned)}, not {option.method}; leave it out")
         setattr(option, flag, default if value is None else value)

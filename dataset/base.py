@@ -6,6 +6,9 @@ import torch
 
 from errors import UserError
 
+# Defaults of methods where bias labels belong to images: chosen on held-out images of two sets (docs/IMAGES.md).
+BY_IMAGE = {"lntl": {"lambda_": 1.0, "mu": 1.0}, "lntl_plus": {"mu": 0.01}}
+
 
 class DataSet:
     """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
@@ -33,6 +36,11 @@ class DataSet:
     @classmethod
     def resolve(cls, option):
         """Fills in its own flags, and refuses what cannot go together. Raises UserError."""
+
+    @classmethod
+    def settings(cls, option):
+        """{method: {flag: default}} where another default fits than the method's own. option: after `resolve`."""
+        return {}
 
     @classmethod
     def setting(cls, option):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from common import Flag, number, seed
-from dataset.base import DataSet
+from dataset.base import BY_IMAGE, DataSet
 from dataset.biased_batches import BiasedData, BiasedImageData
 from dataset.biased_mnist import (
     BACKGROUNDS,
@@ -42,6 +42,10 @@ class BiasedSet(DataSet):
     def resolve(cls, option):
         option.rho = 0.99 if option.rho is None else option.rho
         option.data_seed = DATA_SEED if option.data_seed is None else option.data_seed
+
+    @classmethod
+    def settings(cls, option):
+        return BY_IMAGE | {"lntl_plus": {"mu": 0.03}}  # the best there, where 0.01 is the best on photographs
 
     @classmethod
     def setting(cls, option):

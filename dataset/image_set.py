@@ -3,11 +3,11 @@
 import numpy as np
 
 from common import Flag, number, path, seed
-from dataset.base import DataSet
+from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
 from dataset.pictures import usable_cores
-from dataset.tables import read_table
+from dataset.tables import COLOUR, read_table
 from errors import UserError
 
 DRY_RUN = 64  # images of each split
@@ -53,6 +53,11 @@ class ImageSet(DataSet):
                 setattr(option, flag.name, False if flag.action else flag.default)
         if option.init != "random" and not option.network.startswith("resnet"):
             raise UserError(f"--init is for ResNets; --network {option.network} begins with random weights")
+
+    @classmethod
+    def settings(cls, option):
+        of_pixels = len(option.bias or ()) == 1 and option.bias[0] in COLOUR
+        return {} if of_pixels else BY_IMAGE  # labels of positions are the paper's own
 
     @classmethod
     def setting(cls, option):

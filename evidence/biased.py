@@ -21,12 +21,17 @@ from evidence import biased_selection as selection
 from evidence.biased_selection import Row
 from evidence.grid import Cell, differing, where
 from evidence.records import RECORDS, copy_records, hardware
+from evidence.settings import in_words
 from files import read_json_lines
 from methods import METHODS, kind
 
 EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
-ROWS = (*(Row(method, method, title=METHODS[method].title) for method in COMPARED), *selection.chosen_rows())
+PAPER = {"lntl": "--lambda_ 0.01 --mu 0.1", "lntl_plus": "--lambda_ 0.01 --mu 0.1"}  # as on Colored-MNIST
+ROWS = (
+    *(Row(m, m, PAPER.get(m, ""), ", ".join([METHODS[m].title, *in_words(PAPER.get(m, ""))])) for m in COMPARED),
+    *selection.chosen_rows(),
+)
 NAMED = {row.name: row for row in (*ROWS, *selection.LIST)}
 NAME = re.compile(r"([\w.]+)_rho([\d.]+)_seed(\d+)")
 ENDED = ("metrics.json", "diverged.json")  # one of them is in the folder of a run that has ended

@@ -9,6 +9,7 @@ frequent, as in the test; no setting is chosen on the test. At one ρ and one ru
 import itertools
 from typing import NamedTuple
 
+from evidence.settings import in_words
 from methods import METHODS
 
 RHO, RUN = 0.995, 1
@@ -68,7 +69,10 @@ CANDIDATES = {
     ),
 }
 LIST = (BASELINE, *CANDIDATES["lntl"], *CANDIDATES["lntl_plus"])
-CHOSEN = {"lntl": "lntl_holdout_lr0.001_lambda1_mu1", "lntl_plus": "lntl_plus_holdout_lr0.01_lambda0.01_mu0.03"}  # by `pick`
+CHOSEN = {
+    "lntl": "lntl_holdout_lr0.001_lambda1_mu1",
+    "lntl_plus": "lntl_plus_holdout_lr0.01_lambda0.01_mu0.03",
+}  # by `pick`
 
 
 def chosen_rows():
@@ -77,7 +81,7 @@ def chosen_rows():
     for method, name in CHOSEN.items():
         if name not in (None, CANDIDATES[method][0].name):
             flags = rows[name].flags.replace(" --holdout 5000", "")
-            yield Row(f"{method}_chosen", method, flags, f"{METHODS[method].title}, λ, μ and rate chosen here")
+            yield Row(f"{method}_chosen", method, flags, ", ".join([METHODS[method].title, *in_words(flags)]))
 
 
 def judged(run):

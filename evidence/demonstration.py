@@ -22,6 +22,7 @@ from pathlib import Path
 from common import number
 from errors import UserError, exits
 from evidence.records import ROOT, copy_records
+from evidence.settings import in_words
 from files import read_json_lines
 from methods import METHODS as KINDS
 from run.folder import RunFolder
@@ -49,7 +50,6 @@ SETTINGS = {  # name of the runs: method, and its flags beside the defaults
     "lntl_plus_lambda0_mu0": ("lntl_plus", "--lambda_ 0 --mu 0"),  # its label loss alone, which is BiasBal
     "lntl_plus_mu0.03": ("lntl_plus", "--mu 0.03"),  # listed when it had been chosen on Biased-MNIST
 }
-NOTATION = {"--lambda_": "λ", "--mu": "μ", "--lr": "learning rate", "--split_at": "f up to"}
 DEFAULT = {"lntl": "lntl_default", "lntl_plus": "lntl_plus"}
 CHOSEN = {"lntl": "lntl_lambda1_mu1", "lntl_plus": "lntl_plus_mu0.01"}  # highest on validation: docs/IMAGES.md
 
@@ -63,12 +63,6 @@ class Row:
     name: str
     flags: str = ""
     fair: bool = False  # trained without the bias; the test has the same things, cut out and pasted anew
-
-
-def in_words(flags):
-    """Flags as a reader knows them: "--lambda_ 1 --mu 1" as ["λ = 1", "μ = 1"]."""
-    words = flags.split()
-    return [f"{NOTATION[flag]} = {value}" for flag, value in zip(words[::2], words[1::2], strict=True)]
 
 
 ROWS = (

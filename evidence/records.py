@@ -238,16 +238,23 @@ def make_cell(method, runs, everything, key="test_accuracy"):
         "epochs": option["max_step"],
         "starts": [start(r["options"]) for r in runs],
         "pretrain_epochs": began[0][1],
-        "minutes": round(statistics.fmean(sum(e["seconds"] for e in r["log"]) / 60 for r in runs), 1),
+        "minutes": minutes(runs),
         "precision": ", ".join(sorted({r["options"]["precision"] for r in runs})),
-        "hardware": "; ".join(sorted({hardware(r) for r in runs})),
     }
+
+
+def minutes(runs):
+    """{hardware: mean minutes of training one of the runs on it}, without pretraining."""
+    found = {}
+    for run in runs:
+        found.setdefault(hardware(run), []).append(sum(r["seconds"] for r in run["log"]) / 60)
+    return {name: round(statistics.fmean(values), 1) for name, values in sorted(found.items())}
 
 
 def make_cells(runs):
     """All entries of results.json: the paper's methods and other readings of the same runs, then the named settings.
 
-    minutes: the mean training time of one run, without pretraining. std: of a sample, None (null) for one run.
+    std: of a sample, None (null) for one run.
     """
     groups = {}
     for run in sorted(runs.values(), key=lambda r: r["options"]["random_seed"]):

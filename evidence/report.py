@@ -34,8 +34,8 @@ def full_table(cells, runs):
     """A row a cell, in Markdown: the published figure, ours, the schedule, and what it cost."""
     rows = [
         "| method | σ² | published | ours (mean ± std) | difference | within two std | n | epochs "
-        "| lr, cut to a tenth every | start | minutes | hardware |",
-        "|" + "---|" * 12,
+        "| lr, cut to a tenth every | start | hardware, minutes a run |",
+        "|" + "---|" * 11,
     ]
     found = {(c["method"], c["color_var"]): c for c in cells}
     options = {(r["method"], r["options"]["color_var"]): r["options"] for r in runs.values()}
@@ -43,7 +43,7 @@ def full_table(cells, runs):
         published = PUBLISHED.get(paper_method(method), {}).get(color_var)
         head = f"| {title(method)} | {color_var} | {number(published)} |"
         if not (cell := found.get((method, color_var))):
-            rows.append(f"{head} not yet run |" + " |" * 8)
+            rows.append(f"{head} not yet run |" + " |" * 7)
             continue
         option = options[method.removesuffix("_luma").removesuffix("_averaged"), color_var]
         difference = "-" if published is None else f"{cell['mean'] - published:+.4f}"
@@ -52,9 +52,10 @@ def full_table(cells, runs):
         others = cell["starts"][1:] if cell["starts"][0] != cell["starts"][-1] else []
         seeds = "".join(f", {name.split('_', 2)[2]}" for name in others)
         began = f"{cell['starts'][0]}{seeds}, {cell['pretrain_epochs']} epochs" if cell["starts"][0] else "random"
+        cost = "; ".join(f"{name}: {minutes:.0f}" for name, minutes in cell["minutes"].items())
         rows.append(
             f"{head} **{measured(cell)}** | {difference} | {fits} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
-            f"{option['lr_decay_period']} epochs | {began} | {cell['minutes']:.0f} | {cell['hardware']} |"
+            f"{option['lr_decay_period']} epochs | {began} | {cost} |"
         )
     return "\n".join(rows)
 
@@ -128,13 +129,16 @@ def speed(root=ROOT):
     paths = sorted((root / "results").glob("bench_*.json"))
     found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
 
-    def faster(method):
-        times = sorted(f[method]["reference_ms"] / f[method]["float32_ms"] for f in found.values())
-        return f"{times[0]:.1f} to {times[-1]:.1f} times"
+    def faster(method, device):
+        records = [f[method] for f in found.values() if f["device"] == device]
+        times = [f"{f['reference_ms'] / f['float32_ms']:.1f}" for f in records]
+        return " to ".join(sorted({min(times, key=float), max(times, key=float)}, key=float)) + " times"
 
+    processors = sum(f["device"] == "cpu" for f in found.values())
     line = (
-        f"In float32 an LNTL iteration is {faster('lntl')}, a baseline iteration {faster('baseline')} as fast as in a "
-        f"straightforward rewrite of the original, on {len(found)} machines: [docs/SPEED.md](docs/SPEED.md)."
+        f"In float32 an LNTL iteration is {faster('lntl', 'cpu')} as fast as in a straightforward rewrite of the "
+        f"original, a baseline iteration {faster('baseline', 'cpu')}, on {processors} processors; on a GPU "
+        f"{faster('lntl', 'cuda')} and {faster('baseline', 'cuda')}: [docs/SPEED.md](docs/SPEED.md)."
     )
     one_by_one = [f"**{name}**: {tables.table(figures)}" for name, figures in found.items()]
     return line, tables.comparison(found), "\n\n".join(one_by_one)

@@ -165,11 +165,16 @@ def curves(runs):
     if not any(logs[setting] for setting in (*SECOND, *LONGER)):
         return {}
     keys = {setting: (*key, "10") for key, setting in OF_FIRST.items()}
-    label = "{}, width {}, smoothing {}, {} epochs"
-    return {label.format(*keys.get(s) or key_of(s)): found for s, found in logs.items() if found}
+    named = {}
+    for setting, found in logs.items():
+        prior, width, smoothing, epochs = keys.get(setting) or key_of(setting)
+        if found:
+            of_width = "" if width == "-" else f", width {width}"
+            named[f"{prior}{of_width}, smoothing {smoothing}, {epochs} epochs"] = found
+    return named
 
 
 def second_part(runs):
     """The table and, once there is one, the figure, as the report has them."""
-    figure = "![The same epoch by epoch](results/selection2.png)"
+    figure = "![The same epoch by epoch](../results/selection2.png)"
     return second_table(runs) + (f"\n\n{figure}" if curves(runs) else "")

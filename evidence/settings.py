@@ -20,6 +20,15 @@ class Setting(NamedTuple):
     seed: int | None = 1  # where --seeds asks for no other; of a start, None: that of the run that starts from it
 
 
+NOTATION = {"--lambda_": "λ", "--mu": "μ", "--lr": "learning rate", "--split_at": "f up to", "--smoothing": "smoothing"}
+
+
+def in_words(flags):
+    """Flags as a reader knows them: "--lambda_ 1 --mu 1" as ["λ = 1", "μ = 1"]."""
+    words = flags.split()
+    return [f"{NOTATION[flag]} = {value}" for flag, value in zip(words[::2], words[1::2], strict=True)]
+
+
 def baseline(seed=None):
     """The baseline of the paper's table, as a start."""
     return Setting("", method="baseline", epochs=100, seed=seed)

@@ -126,8 +126,13 @@ class LNTL(Baseline):
     title = "LNTL"
     help = "learning not to learn, the paper's method"
     flags = (
-        Flag("lambda_", number(float, 0, 1000), 0.01, "λ, the weight of the entropy"),
-        Flag("mu", number(float, 0, 1000), 0.1, "μ, the strength of the reversal"),
+        Flag("lambda_", number(float, 0, 1000), 0.01, "λ, the weight of the entropy (of images: 1, but for lntl_plus)"),
+        Flag(
+            "mu",
+            number(float, 0, 1000),
+            0.1,
+            "μ, the strength of the reversal (of images: 1, of lntl_plus 0.01; Biased-MNIST: 1, 0.03)",
+        ),
         Flag(
             "detach_h",
             number(int, 0, 10**6),

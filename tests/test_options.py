@@ -266,6 +266,23 @@ def test_official_defaults():
     assert {k: option[k] for k in official} == official
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--method lntl", (0.01, 0.1)),
+        ("--method lntl --dataset biased_mnist", (1, 1)),
+        ("--method lntl --dataset biased_mnist --mu 0.5", (1, 0.5)),
+        ("--method lntl_plus --dataset biased_mnist", (0.01, 0.03)),
+        ("--method lntl_plus --dataset images --data_dir .", (0.01, 0.01)),
+        ("--method lntl --dataset images --data_dir . --bias sex age", (1, 1)),
+        ("--method lntl --dataset images --data_dir . --bias colour", (0.01, 0.1)),
+    ],
+)
+def test_the_defaults_of_lambda_and_mu_are_those_of_the_data(flags, expected):
+    option = options.resolve_training(options.train_parser().parse_args(["-e", "x", *flags.split()]))
+    assert (option.lambda_, option.mu) == expected
+
+
 @pytest.mark.parametrize("parser", [options.train_parser, options.test_parser])
 def test_help_names_every_flag(capsys, parser):
     with pytest.raises(SystemExit) as stop:

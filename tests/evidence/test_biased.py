@@ -36,7 +36,7 @@ def write(folder, accuracy=0.5, **changes):
 
 def test_the_grid_is_what_was_fixed(tmp_path):
     cells = grid(tmp_path)
-    assert len(cells) == 4 * 4 * 3
+    assert len(cells) == (4 + len([*selection.chosen_rows()])) * 4 * 3
     seen = {c.name: c for c in cells}
     lntl = seen["lntl_rho0.995_seed3"]
     option = lntl.option
@@ -44,7 +44,7 @@ def test_the_grid_is_what_was_fixed(tmp_path):
     assert lntl.baseline is seen["baseline_rho0.995_seed3"]
     assert seen["lntl_plus_rho0.995_seed3"].start is None
     assert [c.name for c in grid(tmp_path, "--rhos", "0.99", "--seeds", "1")] == [
-        f"{m}_rho0.99_seed1" for m in biased.COMPARED
+        f"{row.name}_rho0.99_seed1" for row in biased.ROWS
     ]
 
 
@@ -56,8 +56,8 @@ def test_records_are_checked_and_counted(tmp_path):
     runs = biased.load_runs(root)
     assert biased.figures(runs, "lntl", 0.99, "accuracy") == [0.75]
     text = biased.table(runs)
-    assert "| LNTL | unbiased | - | - | - | 0.7500 |" in text
-    assert "1 of the 48 runs are done" in text
+    assert "| LNTL, λ = 0.01, μ = 0.1 | unbiased | - | - | - | 0.7500 |" in text
+    assert f"1 of the {len(biased.ROWS) * 4 * 3} runs are done" in text
     assert biased.figures(runs, "lntl", 0.99, "accuracy") == [0.75]
 
 
@@ -77,7 +77,7 @@ def test_a_diverged_run_is_kept_and_told(tmp_path):
     (folder / "diverged.json").write_text(json.dumps({"epoch": 2}))
     root = tmp_path / "root"
     assert biased.add(tmp_path / "checkpoint", root) == [folder.name]
-    assert "| LNTL | unbiased | - | - | - | 1 of 1 diverged |" in biased.table(biased.load_runs(root))
+    assert "μ = 0.1 | unbiased | - | - | - | 1 of 1 diverged |" in biased.table(biased.load_runs(root))
     (folder / "diverged.json").write_text(json.dumps({"epoch": 3}))
     with pytest.raises(UserError, match="not those of a finished run"):
         biased.read_run(folder)
