@@ -115,8 +115,9 @@ def train_parser():
     group.add_argument(
         "--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="factor of a cut (official) [0.1]"
     )
+    group.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd is the official one [sgd]")
     group.add_argument("--momentum", type=number(float, 0, 0.9999), default=0.9, help="of SGD (official) [0.9]")
-    group.add_argument("--weight_decay", type=number(float, 0, 10), default=0.0005, help="of SGD (official) [0.0005]")
+    group.add_argument("--weight_decay", type=number(float, 0, 10), default=0.0005, help="(official) [0.0005]")
     group.add_argument(
         "--random_seed", type=seed, help="seed of weights and order (official) [drawn from 1..10000, and recorded]"
     )
@@ -278,6 +279,8 @@ def resolve_training(option):
         setattr(option, flag, default if value is None else value)
     if option.lr is None:
         option.lr = METHODS[option.method].lr
+    if option.optimizer != "sgd" and (option.momentum != 0.9 or option.deviation):
+        raise UserError("--momentum and --deviation are of --optimizer sgd; leave one out")
     if option.checkpoint and option.from_scratch:
         raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
     if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):

@@ -59,8 +59,8 @@ def parser():
     group.add_argument(
         "--studies",
         nargs="+",
-        choices=studies.STUDIES,
-        help="the named settings of studies.py instead of the table, one seed [the table]",
+        choices=dict.fromkeys((*studies.STUDIES, *biased.STUDIES)),
+        help="the named settings of studies.py, or of Biased-MNIST, instead of the table, one seed [the table]",
     )
     group.add_argument(
         "--epochs",
@@ -190,9 +190,12 @@ def main(arguments=None):
     table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs or option.schedule
     if is_biased and (table or option.data_dir):
         raise UserError("--dataset biased_mnist has methods and epochs of its own; give --rhos or --seeds alone")
-    if is_biased and option.studies not in (None, ["selection"]):
-        raise UserError("--dataset biased_mnist has one study, selection; leave the others out")
-    if is_biased and option.studies and (option.rhos or option.seeds):
+    kinds = biased.STUDIES if is_biased else studies.STUDIES
+    if wrong := [name for name in option.studies or [] if name not in kinds]:
+        raise UserError(f"--dataset {option.dataset} has no study {wrong[0]}; choose of {', '.join(kinds)}")
+    if is_biased and len(option.studies or []) > 1:
+        raise UserError("the studies of --dataset biased_mnist are run one at a time; give one of them")
+    if is_biased and option.studies == ["selection"] and (option.rhos or option.seeds):
         raise UserError(
             "the selection of --dataset biased_mnist has a ρ and a run of its own; leave --rhos, --seeds out"
         )

@@ -32,6 +32,7 @@ LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the lu
 AVERAGED = "averaged"  # the same runs as those of "lntl", the weights of their last epochs averaged
 ONE_DRAW = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
 USUAL = {"batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "lr_decay_rate": 0.1, "holdout": 0}
+USUAL |= {"optimizer": "sgd"}
 ALIKE = {"float32", "tf32"}  # precisions that may stand in one cell: PyTorch's own convolutions are tf32 on a GPU
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     LUMA: "Gray, on luma",

@@ -30,7 +30,8 @@ class Baseline:
     metrics = ("cls_loss", "accuracy")  # what `update` returns
 
     def __init__(self, option, device="cpu", dtype=torch.float32, networks=None):
-        """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's own flags.
+        """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's own flags;
+        optimizer, "sgd" or "adam" ["sgd"].
 
         networks: (f, g, h), torch modules [the paper's].
         """
@@ -39,13 +40,20 @@ class Baseline:
         self.f, self.g, self.h = networks or (FeatureExtractor(), LabelClassifier(), BiasPredictor())
         for network in self.networks().values():
             network.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
-        sgd = {"lr": option.lr, "momentum": option.momentum, "weight_decay": option.weight_decay}
-        sgd["fused"] = self.device.type == "cuda"  # one kernel a step; on the CPU it saves nothing
-        self.optim_fg = torch.optim.SGD([*self.f.parameters(), *self.g.parameters()], **sgd)
-        self.optim_h = torch.optim.SGD(self.h.parameters(), **sgd)
+        self.optim_fg = self.optimizer([*self.f.parameters(), *self.g.parameters()])
+        self.optim_h = self.optimizer([*self.h.parameters()])
         self.optimizers = [self.optim_fg, self.optim_h] if self.trains_h else [self.optim_fg]
         decay = {"step_size": option.lr_decay_period, "gamma": option.lr_decay_rate}
         self.schedulers = [torch.optim.lr_scheduler.StepLR(optim, **decay) for optim in self.optimizers]
+
+    def optimizer(self, parameters):
+        """The optimizer of the options for a list of parameters."""
+        option, on_gpu = self.option, self.device.type == "cuda"
+        how = {"lr": option.lr, "weight_decay": option.weight_decay}
+        how["fused"] = on_gpu  # one kernel a step; on the CPU it saves nothing
+        if getattr(option, "optimizer", "sgd") == "adam":
+            return torch.optim.Adam(parameters, capturable=on_gpu, **how)  # its count of steps is part of the graph
+        return torch.optim.SGD(parameters, momentum=option.momentum, **how)
 
     @classmethod
     def resolve(cls, option):

@@ -136,10 +136,12 @@ def export(source, target):
     """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
     f, g = FeatureExtractor(), LabelClassifier()
     content = load_weights(source, f, g)
-    # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when none is kept.
+    # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when no SGD is kept.
     state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}
-    optimizer = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
-    optimizer = content.get("optim_state_dict", optimizer.state_dict())
+    fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    optimizer = content.get("optim_state_dict")
+    if not optimizer or "momentum" not in optimizer["param_groups"][0]:
+        optimizer = fresh.state_dict()
     official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
     save_torch_file(target, official, _use_new_zipfile_serialization=False)
 

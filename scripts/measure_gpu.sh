@@ -3,9 +3,9 @@
 #
 #   bash scripts/measure_gpu.sh NAME [RECORDING.pt ...]     # NAME of the machine, as in results/bench_NAME.json
 #
-# Graphed and eager iterations agree and never wait for the device; small runs of every kind; recordings of the authors' code are replayed on the
-# GPU; speed beside the straightforward version; a whole run of 100 epochs in each precision; then all 28 cells
-# (LNTL_CELLS=0: none).
+# Graphed and eager iterations agree and never wait for the device; small runs of every kind; recordings of the
+# authors' code are replayed on the GPU; speed beside the straightforward version; a whole run of 100 epochs in each
+# precision; then all 28 cells (LNTL_CELLS=0: none).
 set -euo pipefail
 CALLED_FROM=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

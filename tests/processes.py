@@ -55,7 +55,7 @@ def result(folder):
     content = torch.load(folder / "final.pth", weights_only=True)
     tensors = [*content["net_state_dict"].values()]
     tensors += [v for state in content["pred_state_dict"].values() for v in state.values()]
-    tensors += [s["momentum_buffer"] for s in content["optim_state_dict"]["state"].values()]
+    tensors += [value for s in content["optim_state_dict"]["state"].values() for value in s.values()]
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return tensors, [{k: v for k, v in record.items() if k != "seconds"} for record in log]
 

@@ -37,6 +37,18 @@ def digits(count, seed=0):
     return (mask * rng.integers(1, 256, (count, 1, 1, 3))).astype(np.uint8), rng.integers(0, 10, count)
 
 
+def test_the_first_step_of_adam_is_of_the_learning_rate_for_every_weight():
+    """m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015), wherever the gradient is not tiny."""
+    method = METHODS["baseline"](options(optimizer="adam", lr=0.01, weight_decay=0))
+    before = {name: p.detach().clone() for name, p in method.g.named_parameters()}
+    method.update(*on_device(*digits(BATCH)).batch(torch.arange(BATCH)))
+    for name, p in method.g.named_parameters():
+        moved = (p - before[name])[p.grad.abs() > 1e-4]
+        assert len(moved) > 0
+        torch.testing.assert_close(moved.abs(), torch.full_like(moved, 0.01), rtol=1e-3, atol=0)
+        assert (moved.sign() == -p.grad[p.grad.abs() > 1e-4].sign()).all()
+
+
 def distance(ours, reference):
     """|difference| / |reference| over all parameters."""
     names = [k for k in reference if k in ours]

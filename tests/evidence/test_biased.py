@@ -10,6 +10,7 @@ from errors import UserError
 from evidence import biased
 from evidence import biased_selection as selection
 from evidence.records import ROOT
+from tests.test_options import refused
 
 
 def grid(tmp_path, *more):
@@ -105,6 +106,21 @@ def test_the_rule_takes_the_best_and_of_equals_the_first(method):
 def test_what_was_chosen_is_what_the_rule_picks():
     runs = biased.of_the_list(biased.load_runs(ROOT))
     assert {m: selection.pick(runs, m) for m in selection.CHOSEN} == selection.CHOSEN
+
+
+def test_the_published_schedule_is_theirs(tmp_path):
+    cells = grid(tmp_path, "--studies", "published", "--seeds", "1", "--rhos", "0.99")
+    found = [(c.option.method, c.option.lambda_, c.option.mu, c.start) for c in cells]
+    assert found == [("baseline", 0.01, 0.1, None), ("lntl", 0.01, 0.1, None), ("lntl", 1, 0.1, None)]
+    for option in (c.option for c in cells):
+        assert (option.network, option.optimizer, option.lr, option.weight_decay) == ("simple_conv", "adam", 1e-3, 1e-4)
+        assert (option.max_step, option.lr_decay_period, option.batch_size) == (80, 26, 128)
+
+
+@pytest.mark.parametrize("wrong", [["longer"], ["selection", "published"]])
+def test_studies_of_the_other_table_are_refused(tmp_path, capsys, wrong):
+    refused(capsys, reproduce, "--dataset", "biased_mnist", "--studies", *wrong, "--save_dir", tmp_path)
+    assert "has no study published" in refused(capsys, reproduce, "--studies", "published", "--save_dir", tmp_path)
 
 
 def test_the_selection_holds_images_out_of_everything(tmp_path):

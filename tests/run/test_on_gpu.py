@@ -48,10 +48,11 @@ def images(data, method="lntl", network="resnet18"):
     return [*flags.split(), *scratch, "--data_dir", data]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_digits_in_every_precision(tmp_path, precision):
+def test_digits_in_every_precision(tmp_path, precision, optimizer):
     data = processes.write_small(tmp_path)
-    log = run(tmp_path, *small(data), "--precision", precision)
+    log = run(tmp_path, *small(data), "--precision", precision, "--optimizer", optimizer)
     assert ["averaged_test_accuracy" in record for record in log] == [False, True, True, True]
     assert (tmp_path / "run" / "averaged.pth").exists()
 
