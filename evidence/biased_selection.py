@@ -9,17 +9,11 @@ frequent, as in the test; no setting is chosen on the test. At one ρ and one ru
 import itertools
 from typing import NamedTuple
 
+from evidence.selection import CRITERION, JUDGED_BY, TIE
 from evidence.settings import in_words
 from methods import METHODS
 
 RHO, RUN = 0.995, 1
-JUDGED_BY = {
-    "held-out images, recoloured": "holdout_recolored_accuracy",
-    "as they are": "holdout_accuracy",
-    "accuracy of h on them": "holdout_bias_accuracy",
-}
-CRITERION = JUDGED_BY["held-out images, recoloured"]
-TIE = 0.001  # five of the 5,000 images
 
 
 class Row(NamedTuple):
@@ -81,7 +75,8 @@ def chosen_rows():
     for method, name in CHOSEN.items():
         if name not in (None, CANDIDATES[method][0].name):
             flags = rows[name].flags.replace(" --holdout 5000", "")
-            yield Row(f"{method}_chosen", method, flags, ", ".join([METHODS[method].title, *in_words(flags)]))
+            other = flags.replace(f"--lr {METHODS[method].lr:g} ", "")  # than the method's own
+            yield Row(f"{method}_chosen", method, flags, ", ".join([METHODS[method].title, *in_words(other)]))
 
 
 def judged(run):
