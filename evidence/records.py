@@ -165,10 +165,12 @@ def copy_records(folder, target, names=RECORDS):
     if kept > own:
         raise UserError(f"{folder} has {own} epochs, and the records in {target} have {kept}; remove those first")
     target.mkdir(parents=True, exist_ok=True)
-    names = [name for name in names if (folder / name).exists()]
-    if not any(filecmp.cmpfiles(folder, target, names, shallow=False)[1:]):
+    there = [name for name in names if (folder / name).exists()]
+    for name in set(names) - {*there}:  # of an earlier try, which ended otherwise
+        (target / name).unlink(missing_ok=True)
+    if not any(filecmp.cmpfiles(folder, target, there, shallow=False)[1:]):
         return False
-    for name in names:
+    for name in there:
         with replacing(target / name) as temporary:
             shutil.copyfile(folder / name, temporary)
     return True
