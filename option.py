@@ -9,6 +9,7 @@ from methods import METHODS, kind, owners
 from run.recorded import OR_START
 
 DATA_SPLITS = ("train", "test")
+ADAM_LR = 0.001
 TRAIN_USAGE = """
   python train.py -e lntl_var0.020 --color_var 0.02       the paper's method, from the shipped baseline
   python train.py -e base --method baseline --color_var 0.02
@@ -103,7 +104,7 @@ def train_parser():
         "--lr",
         type=number(float, 0, 100, open_low=True),
         help="initial learning rate; the official default is 0.01 for everything "
-        f"[{', '.join(f'{m.name} {m.lr:g}' for m in METHODS.values())}]",
+        f"[{', '.join(f'{m.name} {m.lr:g}' for m in METHODS.values())}; with adam {ADAM_LR:g}]",
     )
     group.add_argument(
         "--lr_decay_period",
@@ -278,7 +279,7 @@ def resolve_training(option):
             raise UserError(f"--{flag} belongs to --method {' or '.join(owned)}, not {option.method}; leave it out")
         setattr(option, flag, default if value is None else value)
     if option.lr is None:
-        option.lr = METHODS[option.method].lr
+        option.lr = usual_lr(option.optimizer, option.method)
     if option.optimizer != "sgd" and (option.momentum != 0.9 or option.deviation):
         raise UserError("--momentum and --deviation are of --optimizer sgd; leave one out")
     if option.checkpoint and option.from_scratch:
@@ -295,6 +296,11 @@ def resolve_training(option):
     if option.resume and option.dry_run:
         raise UserError("--resume and --dry-run contradict each other; give one of them")
     return option
+
+
+def usual_lr(optimizer, method):
+    """The learning rate of a method where none is given."""
+    return ADAM_LR if optimizer == "adam" else METHODS[method].lr
 
 
 def default_of(owned, method):

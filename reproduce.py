@@ -54,13 +54,13 @@ def parser():
         nargs="+",
         type=common.seed,
         metavar="K",
-        help="run K of a cell has --random_seed K and --data_seed K - 1 [1 on a CPU, 1 2 3 on a GPU]",
+        help="run K of a cell has --random_seed K and --data_seed K - 1 [1; on a GPU and of Biased-MNIST 1 2 3]",
     )
     group.add_argument(
         "--studies",
         nargs="+",
         choices=dict.fromkeys((*studies.STUDIES, *biased.STUDIES)),
-        help="the named settings of studies.py, or of Biased-MNIST, instead of the table, one seed [the table]",
+        help="the named settings of evidence/ instead of the table [the table]",
     )
     group.add_argument(
         "--epochs",
@@ -74,7 +74,7 @@ def parser():
         help="the epochs that are usual there, wherever this runs [those of here]",
     )
     group.add_argument(
-        "--precision", choices=("float32", "tf32", "bfloat16"), help="of every cell, as of train.py [float32]"
+        "--precision", choices=("float32", "tf32"), help="of every cell, as of train.py; tf32 is for a GPU [float32]"
     )
     group.add_argument(
         "--save_dir", type=common.path, default="./checkpoint/", help="folder of the runs [./checkpoint/]"
@@ -150,8 +150,10 @@ def work(cells):
                     status = cell.run(train)
                 except Busy:  # another worker was faster
                     continue
-                except Exception as error:  # whatever it is, the other cells are not lost by it
-                    if not (reason := advice(error)):
+                except Exception as error:
+                    if not isinstance(error, UserError) and advice(error):  # of the disk, the memory, the GPU
+                        raise
+                    if not (reason := advice(error)):  # a fault of the program costs no other cell
                         traceback.print_exc()
                         reason = one_line(f"{type(error).__name__}: {error}")
                     status, failed[cell.name] = 0, reason
@@ -189,7 +191,9 @@ def main(arguments=None):
         return 0
     table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs or option.schedule
     if is_biased and (table or option.data_dir):
-        raise UserError("--dataset biased_mnist has methods and epochs of its own; give --rhos or --seeds alone")
+        raise UserError(
+            "--dataset biased_mnist has methods and epochs of its own; choose of it by --rhos, --seeds and --studies"
+        )
     kinds = biased.STUDIES if is_biased else studies.STUDIES
     if wrong := [name for name in option.studies or [] if name not in kinds]:
         raise UserError(f"--dataset {option.dataset} has no study {wrong[0]}; choose of {', '.join(kinds)}")
@@ -199,6 +203,11 @@ def main(arguments=None):
         raise UserError(
             "the selection of --dataset biased_mnist has a ρ and a run of its own; leave --rhos, --seeds out"
         )
+    own = [s.name for name in option.studies or [] for s in studies.STUDIES.get(name, ()) if "--precision" in s.flags]
+    if option.precision and own and not is_biased:
+        raise UserError(f"--precision: settings such as {own[0]} have one of their own; leave it out")
+    if option.seeds and 0 in option.seeds:
+        raise UserError("--seeds 0: runs are counted from 1, as run k draws its colours with --data_seed k - 1")
     if option.epochs and option.schedule:
         raise UserError("--epochs and --schedule both say how long to train; leave one out")
     if option.rhos and not is_biased:

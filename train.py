@@ -22,7 +22,6 @@ from dataset import data_sets
 from dataset.mistakes import BUILD
 from errors import Diverged, Stopped, UserError, exits
 from evidence import compare
-from methods import METHODS
 from models.checkpoint import check_names, load_weights
 from run import health, recorded
 from run.device import choose_device, settle_threads, stops
@@ -96,7 +95,7 @@ def pretrain(option):
     if option.random_seed is None:
         option.random_seed = before.get("random_seed") or int(torch.randint(1, 10001, ()))
     baseline.random_seed, baseline.checkpoint, baseline.checkpoint_sha256 = option.random_seed, None, None
-    baseline.exp_name, baseline.method, baseline.lr = name, "baseline", METHODS["baseline"].lr
+    baseline.exp_name, baseline.method, baseline.lr = name, "baseline", options.usual_lr(option.optimizer, "baseline")
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
     if status := train(baseline):
         print(f"that was the baseline of --pretrain; the whole goes on with {again()}")

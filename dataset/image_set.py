@@ -56,7 +56,7 @@ class ImageSet(DataSet):
 
     @classmethod
     def settings(cls, option):
-        of_pixels = len(option.bias or ()) == 1 and option.bias[0] in COLOUR
+        of_pixels = len(option.bias or ()) == 1 and option.bias[0].casefold() in COLOUR
         return {} if of_pixels else BY_IMAGE  # labels of positions are the paper's own
 
     @classmethod

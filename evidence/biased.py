@@ -29,8 +29,9 @@ EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
 PAPER = {"lntl": "--lambda_ 0.01 --mu 0.1", "lntl_plus": "--lambda_ 0.01 --mu 0.1"}  # as on Colored-MNIST
 # The published network and schedule, for a GPU. Two things differ: the last epoch is reported, not the best one on
-# validation images, and the second cut is after 52 epochs, not 53. Which λ they used is not stated; 1 is their default.
-OF_THEIRS = "--network simple_conv --optimizer adam --lr 0.001 --weight_decay 0.0001 --max_step 80 --lr_decay_period 26"
+# validation images, and the cuts are after 27 and 54 epochs, not 26 and 53. Which λ they used is not stated; 1 is their
+# default.
+OF_THEIRS = "--network simple_conv --optimizer adam --lr 0.001 --weight_decay 0.0001 --max_step 80 --lr_decay_period 27"
 THEIRS = (
     Row("baseline_published", "baseline", OF_THEIRS, "Baseline"),
     *(
@@ -96,7 +97,8 @@ def add(save_dir, root):
     """Copies the records of every run in `save_dir` that has ended to results/biased_mnist. Returns the new names."""
     names = []
     for folder in sorted(Path(save_dir).glob("*_rho*_seed*")):
-        if not any((folder / name).exists() for name in ENDED):
+        named = NAME.fullmatch(folder.name)
+        if not named or named[1] not in NAMED or not any((folder / name).exists() for name in ENDED):
             continue
         read_run(folder)
         if copy_records(folder, root / "results" / "biased_mnist" / folder.name, (*RECORDS, "diverged.json")):

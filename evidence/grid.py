@@ -122,8 +122,6 @@ def make_grid(option):
 
     Run s starts from the baseline of run s, unless its setting names another start.
     """
-    if 0 in (option.seeds or []):
-        raise UserError("--seeds 0: runs are counted from 1, as run k draws its colours with --data_seed k - 1")
     device = "cuda" if option.device == "cuda" or (option.device == "auto" and torch.cuda.is_available()) else "cpu"
     cells = {}
 
@@ -179,7 +177,7 @@ def time_left(cells, progress):
     mean = {method: statistics.fmean(values) for method, values in measured.items()}
     any_method = statistics.fmean(mean.values())
     left = 0
-    for cell in cells:
+    for cell in (c for c in cells if progress[c.name].state != DIVERGED):
         epochs = max(0, cell.option.max_step - progress[cell.name].epoch)
         left += epochs * mean.get(cell.option.method, any_method)
     return left
@@ -188,10 +186,11 @@ def time_left(cells, progress):
 def overview(cells, workers):
     """A line: how many cells are finished, and the time left for the grid with so many workers."""
     progress = {cell.name: cell.progress() for cell in cells}
-    finished = sum(p.state == "finished" for p in progress.values())
+    states = [p.state for p in progress.values()]
+    lost = f", {states.count(DIVERGED)} diverged" if DIVERGED in states else ""
     seconds = time_left(cells, progress)
     left = "not known before the first epoch" if seconds is None else tqdm.format_interval(seconds / workers)
-    return f"{finished} of {len(cells)} cells finished; time left with {workers} at work: {left}"
+    return f"{states.count('finished')} of {len(cells)} cells finished{lost}; time left with {workers} at work: {left}"
 
 
 def print_plan(cells):

@@ -156,12 +156,23 @@ def not_of_a_cell(run):
     return None if precision in ALIKE else f"--precision {precision}"
 
 
+def made_on(folder):
+    """The GPU or processor of the run whose records are in a folder."""
+    option, environment = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment"))
+    return (option.get("device") != "cpu" and environment.get("gpu")) or environment.get("processor")
+
+
 def copy_records(folder, target, names=RECORDS):
     """Copies the records of a run into the folder `target`, those of `names` that it has. Returns whether any changed.
 
     Raises UserError where those that are there are of a longer run.
     """
     kept, own = (len(read_json_lines(place / "log.jsonl")) for place in (target, folder))
+    if kept and made_on(target) != made_on(folder):
+        raise UserError(
+            f"{folder} was run on {made_on(folder)}, and the records in {target} on {made_on(target)}; remove those "
+            "first to have the others in their place"
+        )
     if kept > own:
         raise UserError(f"{folder} has {own} epochs, and the records in {target} have {kept}; remove those first")
     target.mkdir(parents=True, exist_ok=True)

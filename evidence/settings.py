@@ -20,13 +20,14 @@ class Setting(NamedTuple):
     seed: int | None = 1  # where --seeds asks for no other; of a start, None: that of the run that starts from it
 
 
-NOTATION = {"--lambda_": "λ", "--mu": "μ", "--lr": "learning rate", "--split_at": "f up to", "--smoothing": "smoothing"}
+NOTATION = {"lambda_": "λ", "mu": "μ", "lr": "learning rate", "split_at": "f up to", "smoothing": "smoothing"}
+NOTATION["from_scratch"] = "from random weights"
 
 
 def in_words(flags):
     """Flags as a reader knows them: "--lambda_ 1 --mu 1" as ["λ = 1", "μ = 1"]."""
-    words = flags.split()
-    return [f"{NOTATION[flag]} = {value}" for flag, value in zip(words[::2], words[1::2], strict=True)]
+    pairs = [flag.split() for flag in f" {flags}".split(" --")[1:]]
+    return [f"{NOTATION[flag]} = {value[0]}" if value else NOTATION[flag] for flag, *value in pairs]
 
 
 def baseline(seed=None):

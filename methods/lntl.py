@@ -126,12 +126,17 @@ class LNTL(Baseline):
     title = "LNTL"
     help = "learning not to learn, the paper's method"
     flags = (
-        Flag("lambda_", number(float, 0, 1000), 0.01, "λ, the weight of the entropy (of images: 1, but for lntl_plus)"),
+        Flag(
+            "lambda_",
+            number(float, 0, 1000),
+            0.01,
+            "λ, the weight of the entropy; lntl takes 1 for images and Biased-MNIST",
+        ),
         Flag(
             "mu",
             number(float, 0, 1000),
             0.1,
-            "μ, the strength of the reversal (of images: 1, of lntl_plus 0.01; Biased-MNIST: 1, 0.03)",
+            "μ, the strength of the reversal; for images and Biased-MNIST lntl takes 1, lntl_plus 0.01 and 0.03",
         ),
         Flag(
             "detach_h",

@@ -14,8 +14,11 @@ OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its ow
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
     "from_scratch": ("checkpoint", "checkpoint_sha256"),
     "color_var": ("checkpoint", "checkpoint_sha256"),
-    "method": ("lr",),
-    "train_baseline": ("method", "lr"),
+    "method": ("lr", "lambda_", "mu"),  # whose defaults are other ones for other methods and data
+    "train_baseline": ("method", "lr", "lambda_", "mu"),
+    "dataset": ("lambda_", "mu"),
+    "bias": ("lambda_", "mu"),
+    "optimizer": ("lr",),
     "data_dir": ("data_seed",),
     "data_seed": ("data_dir",),
     "device": ("cuda",),

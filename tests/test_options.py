@@ -279,11 +279,21 @@ def test_official_defaults():
         ("--method lntl_plus --dataset images --data_dir .", (0.01, 0.01)),
         ("--method lntl --dataset images --data_dir . --bias sex age", (1, 1)),
         ("--method lntl --dataset images --data_dir . --bias colour", (0.01, 0.1)),
+        ("--method lntl --dataset images --data_dir . --bias Color", (0.01, 0.1)),
     ],
 )
 def test_the_defaults_of_lambda_and_mu_are_those_of_the_data(flags, expected):
     option = options.resolve_training(options.train_parser().parse_args(["-e", "x", *flags.split()]))
     assert (option.lambda_, option.mu) == expected
+
+
+@pytest.mark.parametrize(("flags", "lr"), [("", 0.001), ("--method baseline", 0.01), ("--lr 0.5", 0.5)])
+def test_the_learning_rate_is_that_of_method_and_optimizer(flags, lr):
+    def resolved(*more):
+        return options.resolve_training(options.train_parser().parse_args(["-e", "x", *flags.split(), *more])).lr
+
+    assert resolved() == lr
+    assert resolved("--optimizer", "adam") == (0.5 if "--lr" in flags else 0.001)
 
 
 @pytest.mark.parametrize("parser", [options.train_parser, options.test_parser])

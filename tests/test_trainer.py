@@ -1,13 +1,16 @@
 """The updates against an independent reference, and the loop's promises that need no process."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import train
 from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData, on_device
+from dataset.released import ReleasedFile, released_name, write_released
 from errors import UserError
 from methods import METHODS
 from methods.blindeye import confusion_loss
@@ -163,6 +166,21 @@ def test_divergence_stops_with_the_losses_and_saves_nothing():
         trainer.fit()
     assert run.states == []
     assert run.records == []
+
+
+def test_a_run_that_diverged_says_so_in_its_folder_until_it_is_tried_again(tmp_path, capsys):
+    images, labels = digits(64)
+    write_released(tmp_path / released_name(0.02), ReleasedFile(images, labels, images, labels, images.max(axis=3)))
+    flags = f"-e run --color_var 0.02 --from_scratch --batch_size 16 --max_step 2 --device cpu --save_dir {tmp_path}"
+    flags = [*flags.split(), "--data_dir", str(tmp_path), "--lr"]
+    with pytest.raises(SystemExit):
+        train.main([*flags, "100"])
+    assert "diverged in epoch" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "diverged.json").read_text())["epoch"] in (1, 2)
+    for kept in (tmp_path / "run").glob("*.pt"):  # of the first epoch, if that went well
+        kept.unlink()
+    assert train.main([*flags, "0.001"]) == 0
+    assert not (tmp_path / "run" / "diverged.json").exists()
 
 
 def test_learning_rate_follows_the_schedule():

@@ -67,6 +67,12 @@ def test_pretraining_is_part_of_the_command(birds, tmp_path):
     assert train.main(flags(tmp_path, birds, "--pretrain", "1", "--resume")) == 0
 
 
+def test_pretraining_by_adam_has_adams_learning_rate(birds, tmp_path):
+    assert train.main(flags(tmp_path, birds, "--pretrain", "1", "--optimizer", "adam", "--max_step", "1")) == 0
+    first = json.loads((tmp_path / "run_baseline" / "options.json").read_text("utf-8"))
+    assert (first["optimizer"], first["lr"]) == ("adam", 0.001)
+
+
 def test_a_run_that_was_stopped_in_its_baseline_says_how_to_go_on(birds, tmp_path, capsys):
     (tmp_path / "run_baseline").mkdir()
     line = refused(capsys, train, *flags(tmp_path, birds), "--resume")

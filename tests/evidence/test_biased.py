@@ -9,7 +9,7 @@ from dataset.biased_mnist import RHOS
 from errors import UserError
 from evidence import biased
 from evidence import biased_selection as selection
-from evidence.records import ROOT
+from evidence.records import RECORDS, ROOT
 from tests.test_options import refused
 
 
@@ -62,6 +62,20 @@ def test_records_are_checked_and_counted(tmp_path):
     assert biased.figures(runs, "lntl", 0.99, "accuracy") == [0.75]
 
 
+def test_records_of_another_machine_do_not_take_the_place_in_silence(tmp_path):
+    root = tmp_path / "root"
+    folder = write(tmp_path / "checkpoint", 0.5)
+    biased.add(tmp_path / "checkpoint", root)
+    (folder / "environment.json").write_text(json.dumps({"processor": "Other", "threads": 2, "gpu": None}))
+    with pytest.raises(UserError, match=r"was run on Other, and the records in .* on Some; remove those first"):
+        biased.add(tmp_path / "checkpoint", root)
+
+
+def test_a_folder_that_is_no_row_is_left_alone(tmp_path):
+    write(tmp_path).rename(tmp_path / "my_rho0.99_seed2")
+    assert biased.add(tmp_path, tmp_path / "root") == []
+
+
 def test_a_cell_says_mean_spread_and_what_diverged():
     ended = [{"metrics": {"accuracy": a}, "diverged": None} for a in (0.5, 0.7)]
     lost = {"metrics": None, "diverged": 2}
@@ -79,6 +93,10 @@ def test_a_diverged_run_is_kept_and_told(tmp_path):
     root = tmp_path / "root"
     assert biased.add(tmp_path / "checkpoint", root) == [folder.name]
     assert "μ = 0.1 | unbiased | - | - | - | 1 of 1 diverged |" in biased.table(biased.load_runs(root))
+    (folder / "diverged.json").unlink()  # it is tried again
+    again = write(tmp_path / "again", 0.5)
+    biased.add(tmp_path / "again", root)
+    assert sorted(p.name for p in (root / "results" / "biased_mnist" / again.name).iterdir()) == sorted(RECORDS)
     (folder / "diverged.json").write_text(json.dumps({"epoch": 3}))
     with pytest.raises(UserError, match="not those of a finished run"):
         biased.read_run(folder)
@@ -114,7 +132,17 @@ def test_the_published_schedule_is_theirs(tmp_path):
     assert found == [("baseline", 0.01, 0.1, None), ("lntl", 0.01, 0.1, None), ("lntl", 1, 0.1, None)]
     for option in (c.option for c in cells):
         assert (option.network, option.optimizer, option.lr, option.weight_decay) == ("simple_conv", "adam", 1e-3, 1e-4)
-        assert (option.max_step, option.lr_decay_period, option.batch_size) == (80, 26, 128)
+        assert (option.max_step, option.lr_decay_period, option.batch_size) == (80, 27, 128)
+
+
+def test_whatever_is_chosen_has_a_title(monkeypatch):
+    for method, rows in selection.CANDIDATES.items():
+        for row in rows[1:]:
+            monkeypatch.setattr(selection, "CHOSEN", {method: row.name})
+            (chosen,) = selection.chosen_rows()
+            assert "holdout" not in chosen.flags
+            assert ("from random weights" in chosen.title) == ("--from_scratch" in chosen.flags)
+            assert "λ = " in chosen.title
 
 
 @pytest.mark.parametrize("wrong", [["longer"], ["selection", "published"]])

@@ -110,6 +110,42 @@ def test_schedules():
     assert {s[:2] for s in official.values()} == {(100, 40)}
     assert seeds == {1, 2, 3}
     assert {s[:2] for s in schedule("--epochs", "30")[0].values()} == {(30, 12)}
+    assert schedule("--device", "cuda", "--schedule", "cpu", "--seeds", "1") == (expected, {1})
+
+
+def test_precision_and_machine_are_handed_on():
+    flags = ["--methods", "gray", "--color_vars", "0.02", "--device", "cuda", "--precision", "tf32", "--threads", "3"]
+    for cell in grid.make_grid(reproduce.parser().parse_args(flags)):
+        assert (cell.option.precision, cell.option.device, cell.option.threads) == ("tf32", "cuda", 3)
+
+
+def test_cells_in_tf32_are_those_of_float32(tmp_path):
+    flags = f"--methods gray --color_vars 0.02 --seeds 1 --device cuda --schedule cpu --save_dir {tmp_path}".split()
+    (cell,) = grid.make_grid(reproduce.parser().parse_args([*flags, "--precision", "tf32"]))
+    cell.path.mkdir()
+    for precision, state in (
+        ("float32", "to do"),
+        ("tf32", "to do"),
+        ("bfloat16", "was begun with --precision bfloat16, not tf32"),
+    ):
+        write_json(cell.path / "options.json", vars(cell.option) | {"precision": precision})
+        assert cell.progress().state == state
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ("--studies long --precision float32", "have one of their own"),
+        ("--epochs 3 --schedule cpu", "both say how long"),
+        ("--studies longer --schedule cpu", "--schedule are for the table"),
+        ("--seeds 0", "counted from 1"),
+        ("--dataset biased_mnist --seeds 0", "counted from 1"),
+        ("--dataset biased_mnist --studies selection --rhos 0.99", "of its own"),
+        ("--dataset biased_mnist --schedule cpu", "methods and epochs of its own"),
+    ],
+)
+def test_flags_that_contradict_each_other(tmp_path, capsys, flags, why):
+    assert why in refused(capsys, reproduce, *flags.split(), "--save_dir", tmp_path)
 
 
 def test_options_equal_those_of_the_train_command():

@@ -172,6 +172,21 @@ def test_seeds_become_one_cell_with_mean_and_std(tree):
     assert "| baseline_var0.020_seed1, seed2, seed3, 100 epochs |" in made["results/table.md"]
 
 
+def test_a_run_in_tf32_may_be_of_a_cell_which_says_so(tree):
+    run = another_seed(tree, 2, 8000)
+    change(tree, run, "options.json", lambda o: o.update(precision="tf32", device="cuda"))
+    change(tree, run, "environment.json", lambda e: e.update(gpu="NVIDIA X"))
+    cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
+    assert (cell["n"], cell["precision"]) == (2, "float32, tf32")
+    assert len(cell["minutes"]) == 2
+    assert "NVIDIA X, tf32" in cell["minutes"]
+    assert "; NVIDIA X, tf32: " in made_of(tree)["results/table.md"]
+    loaded = records.load_runs(tree)[run]
+    assert records.not_of_a_cell(loaded) is None
+    loaded["options"]["precision"] = "bfloat16"
+    assert records.not_of_a_cell(loaded) == "--precision bfloat16"
+
+
 @pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
 def test_seeds_with_other_options_are_refused(tree, option):
     run = another_seed(tree, 2, 8000)

@@ -1,5 +1,6 @@
 """The grid at work: several workers, kills, failures, waiting, the plan, and the time left."""
 
+import errno
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import reproduce
 from dataset.released import ReleasedFile, released_name, write_released
 from errors import UserError
 from evidence import slurm
-from evidence.grid import Progress, make_grid, time_left
+from evidence.grid import DIVERGED, Progress, make_grid, time_left
 from models.shipped import cell_name
 from run.folder import RunFolder
 from tests.test_trainer import digits
@@ -238,6 +239,17 @@ def test_a_fault_of_the_program_costs_one_cell(tmp_path, data, monkeypatch, caps
     assert errors.endswith(f"failed: {cells[1].name}: ZeroDivisionError: division by zero\n")
 
 
+def test_what_fails_of_the_machine_ends_the_worker(tmp_path, data, monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    trainings = Trainings(monkeypatch, baseline=full)
+    cells = grid(tmp_path, data)
+    with pytest.raises(OSError, match="No space left"):
+        reproduce.work(cells)
+    assert trainings.names == [cells[0].name]
+
+
 def test_a_diverged_cell_is_not_trained_again(tmp_path, data, monkeypatch, capsys):
     trainings = Trainings(monkeypatch)
     cells = grid(tmp_path, data)
@@ -322,6 +334,8 @@ def test_time_left_is_by_method(tmp_path, data):
     progress[cells[1].name] = Progress("begun", 1, 40.0)
     # lntl: 2 epochs of 40 s; gray and blindeye, not measured: 3 epochs of the mean, 25 s
     assert time_left(cells, progress) == 2 * 40 + 6 * 25
+    progress[cells[1].name] = Progress(DIVERGED, 1, 40.0)
+    assert time_left(cells, progress) == 6 * 25
 
 
 def test_submitted_workers_run_the_grid(tmp_path, data):

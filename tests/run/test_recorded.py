@@ -37,6 +37,22 @@ def recorded_option(tmp_path, *more, **changes):
 
 
 @pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], (1, 1)),
+        (["--method", "lntl_plus"], (0.01, 0.01)),
+        (["--bias", "colour"], (0.01, 0.1)),
+        (["--method", "baseline"], (0.01, 0.1)),  # which has neither: what is recorded then
+        (["--method", "lntl_plus", "--mu", "0.5"], (0.01, 0.5)),
+    ],
+)
+def test_other_methods_and_data_have_their_own_lambda_and_mu(tmp_path, more, expected):
+    data = {"dataset": "images", "data_dir": str(tmp_path), "network": "resnet18", "lambda_": 1.0, "mu": 1.0}
+    option = options.resolve_training(recorded_option(tmp_path, *more, **data))
+    assert (option.lambda_, option.mu) == expected
+
+
+@pytest.mark.parametrize(
     ("there", "threads", "device"),
     [
         ({"threads": 7, "gpu": None}, 7, "cpu"),
