@@ -262,7 +262,7 @@ def main(arguments=None, parser=None):
     )  # fmt: skip
     parser.add_argument("--image_size", type=int, default=224, help="side of the images in pixels [224]")
     parser.add_argument("--skip_broken", action="store_true", help="count without the missing and unreadable images")
-    parser.add_argument("--split_seed", type=int, default=0, help="of the split where the data has none [0]")
+    parser.add_argument("--data_seed", type=int, default=0, help="of the split where the data has none [0]")
     parser.add_argument("--out", type=location, default="samples.png", help="the sheet of samples [samples.png]")
     option = parser.parse_args(arguments)
     if not 8 <= option.image_size <= 1024:
@@ -271,7 +271,7 @@ def main(arguments=None, parser=None):
         raise UserError(f"--out {option.out} must be a .png in a folder that exists")
     if option.out.exists() and not is_sheet(option.out):
         raise UserError(f"{option.out} is there and is no sheet of samples; give another file with --out")
-    table = read_table(option.dir, option.target, option.bias, option.split_seed)
+    table = read_table(option.dir, option.target, option.bias, option.data_seed)
     groups = sample_groups(table)
     bad, alike, kept = examine(table, option.image_size, [p for _, some in groups for p in some])
     lines = troubles(table, bad, alike)

@@ -192,7 +192,8 @@ def table(runs):
     minutes = [sum(r["seconds"] for r in run["log"]) / 60 for run in ended if not run["diverged"]]
     machines = ", ".join(sorted({hardware(run) for run in ended}))
     cost = f" Training one took {statistics.fmean(minutes):.1f} minutes in the mean ({machines})." if minutes else ""
-    return "\n".join([*rows, "", f"{len(ended)} of the {len(ROWS) * len(RHOS) * len(RUNS)} runs are done.{cost}"])
+    total = f"{len(ROWS)} rows × {len(RHOS)} ρ × {len(RUNS)} runs"
+    return "\n".join([*rows, "", f"{len(ended)} of {total} with the paper's network are done.{cost}"])
 
 
 def of_the_list(runs):

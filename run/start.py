@@ -28,11 +28,17 @@ def remarks(option, before):
     """What is to be said of weights to start from, sentences. before: the options that are in their file, or None."""
     if not isinstance(before, dict) or option.dataset != before.get("dataset", "colored_mnist"):
         return
-    same_draw = getattr(option, "data_dir", None) or option.data_seed == before.get("data_seed")
+    mine, theirs = getattr(option, "data_dir", None), before.get("data_dir")
+    same_draw = (mine and theirs) or (not (mine or theirs) and option.data_seed == before.get("data_seed"))
     if option.holdout and not (before.get("holdout") == option.holdout and same_draw):
         yield (
             "the weights that this run starts from were trained on held-out images too, so these tell nothing; with "
             "--pretrain N the start is trained without them"
+        )
+    elif mine and not theirs:
+        yield (
+            "the weights that this run starts from saw colours that were drawn here, not those of --data_dir; "
+            "--pretrain N trains a start on these, --checkpoint takes one"
         )
     elif not same_draw:
         yield f"the weights that this run starts from saw the colours of --data_seed {before.get('data_seed')}"

@@ -206,9 +206,17 @@ run_in_docker() {
     mkdir -p "$path" || die "--save_dir $path cannot be made"
     options+=(-v "$path:$path")
   fi
-  for flag in --data_dir --checkpoint; do # docker would make a folder of a path that does not exist
-    if path=$(value_of "$flag" "$@") && [ -e "$path" ]; then options+=(-v "$path:$path:ro"); fi
+  if [ $# -gt 0 ] && [[ $1 == /* ]] && [ -e "$1" ]; then options+=(-v "$1:$1:ro"); fi # the weights of test.sh
+  for flag in --data_dir --checkpoint --images --init; do # docker would make a folder of a path that does not exist
+    if path=$(value_of "$flag" "$@") && [[ $path == /* ]] && [ -e "$path" ]; then options+=(-v "$path:$path:ro"); fi
   done
+  if value_of --images "$@" >/dev/null && ! value_of --out "$@" >/dev/null; then # else it would be lost with the container
+    set -- "$@" --out "$CALLED_FROM/predictions.csv"
+  fi
+  if path=$(value_of --out "$@"); then
+    path=$(dirname "$path")
+    if [ -d "$path" ]; then options+=(-v "$path:$path"); fi
+  fi
   if path=$(value_of --from "$@") && [ -e "$path" ]; then # environment.json lies beside it
     path=$(dirname "$path")
     options+=(-v "$path:$path:ro")

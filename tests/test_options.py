@@ -160,6 +160,8 @@ def test_reliability_says_how_many():
     inside, beyond = (sum(map(len, values.values())) for values in (AT_BOUNDS, BOUNDS))
     text = (records.ROOT / "docs" / "RELIABILITY.md").read_text()
     assert f"| {inside} values at the bounds, {beyond} beyond," in text
+    lines = test_flags_that_cannot_be.pytestmark[0].args[1]
+    assert f"| {len(lines)} command lines |" in text
 
 
 @pytest.mark.parametrize("flag", sorted(set(AT_BOUNDS) & {a.dest for a in options.test_parser()._actions}))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from evidence.grid import differing
 from models.checkpoint import read_torch_file
 from option import train_parser
 from run import recorded
+from run.start import remarks
 from tests.processes import ROOT, flags
 from tests.run.test_recorded import finished
 from tests.test_options import refused
@@ -153,3 +155,24 @@ def test_a_start_that_has_seen_the_held_out_images_is_told(tmp_path, capsys):
     ]
     assert train.main([*line, "--save_dir", str(tmp_path)]) == 0
     assert "were trained on held-out images too, so these tell nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        ({"data_dir": None, "data_seed": 0}, {"data_dir": None, "data_seed": 0}, ""),
+        ({"data_dir": None, "data_seed": 1}, {"data_dir": None, "data_seed": 0}, "saw the colours of --data_seed 0"),
+        (
+            {"data_dir": "files", "data_seed": 0},
+            {"data_dir": None, "data_seed": 0},
+            "drawn here, not those of --data_dir",
+        ),
+        ({"data_dir": "files", "data_seed": 0}, {"data_dir": "moved", "data_seed": 0}, ""),
+        ({"data_dir": "files", "data_seed": 0}, None, ""),  # the authors' own checkpoint
+    ],
+)
+def test_a_start_that_saw_other_colours_is_told(mine, theirs, said):
+    option = SimpleNamespace(dataset="colored_mnist", holdout=0, **mine)
+    lines = [*remarks(option, theirs and {"dataset": "colored_mnist", "holdout": 0} | theirs)]
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)

@@ -61,6 +61,23 @@ def test_docker_mounts_the_paths_that_flags_name(clone, tmp_path):
     assert run.endswith(f"{paths} --from={tmp_path}/run/options.json")
 
 
+def test_docker_mounts_what_predictions_need(clone, tmp_path):
+    with_gpu(clone)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "w.pth").touch()
+    run = clone.run("test.sh", "w.pth", "--images", "new", cwd=tmp_path)[2][1]
+    assert f" -v {tmp_path}/w.pth:{tmp_path}/w.pth:ro " in run
+    assert f" -v {tmp_path}/new:{tmp_path}/new:ro " in run
+    assert f" -v {tmp_path}:{tmp_path} " in run
+    assert run.endswith(f"bash test.sh {tmp_path}/w.pth --images {tmp_path}/new --out {tmp_path}/predictions.csv")
+    (tmp_path / "there").mkdir()
+    run = clone.run("test.sh", "-e", "run", "--images=new", "--out=there/p.csv", cwd=tmp_path)[2][1]
+    assert f" -v {tmp_path}/there:{tmp_path}/there " in run
+    assert run.endswith(f"--images={tmp_path}/new --out={tmp_path}/there/p.csv")
+    run = clone.run("train.sh", "--init", "random", cwd=tmp_path)[2][1]
+    assert "-v random" not in run
+
+
 def test_rootless_docker_runs_as_its_root(clone):
     with_gpu(clone, '["name=rootless","nvidia"]')
     assert " --user 0:0 " in clone.run("test.sh")[2][1]
