@@ -101,10 +101,10 @@ def test_the_log_warns_as_it_happens(few_images, tmp_path, capsys, flags, warnin
     fixed = f"-e x --color_var 0.02 --batch_size 16 --max_step 1 --random_seed 1 --threads 1 --device cpu {flags}"
     assert train.main([*fixed.split(), "--data_dir", str(few_images), "--save_dir", str(tmp_path)]) == 0
     out, log = capsys.readouterr().out, (tmp_path / "x" / "log.txt").read_text()
-    lines = [line for line in log.splitlines() if "WARNING" in line]
+    lines = [line for line in log.splitlines() if "WARNING: epoch" in line]
     if warning:
         assert f"WARNING: epoch 1: {warning}" in lines[0]
-        assert log.index("WARNING") < log.index("epoch 1/1") < log.index("EVALUATION")
+        assert log.index("WARNING: epoch") < log.index("epoch 1/1") < log.index("EVALUATION")
         assert "WARNING" in out
     else:
         assert lines == []
