@@ -60,6 +60,10 @@ CANDIDATES = {
         candidate("lntl_plus", 0.001, 0.01, 0.1),
         candidate("lntl_plus", 0.01, 0.01, 0.01, ("smoothing", "0.01")),
         candidate("lntl_plus", 0.01, 0.01, 0.01, ("smoothing", "0.1")),
+        # Listed when the others had been run, of which some diverge: the label loss is scaled by 37 here.
+        candidate("lntl_plus", 0.003, 0.01, 0.1),
+        candidate("lntl_plus", 0.003, 0.01, 0.03),
+        candidate("lntl_plus", 0.003, 0.01, 0.01),
     ),
 }
 LIST = (BASELINE, *CANDIDATES["lntl"], *CANDIDATES["lntl_plus"])
