@@ -20,7 +20,7 @@ from errors import UserError
 from evidence import biased_selection as selection
 from evidence.biased_selection import Row
 from evidence.grid import Cell, differing, where
-from evidence.records import RECORDS, copy_records, hardware
+from evidence.records import RECORDS, copy_records, minutes
 from evidence.settings import in_words
 from files import read_json_lines
 from methods import METHODS, kind
@@ -189,11 +189,11 @@ def table(runs):
     for name, (by, values) in PUBLISHED.items():
         rows.append(f"| {name.strip()}, {by} | unbiased, SimpleConvNet | " + " | ".join(values) + " |")
     ended = [run for row in ROWS for rho in RHOS for run in cell(runs, row.name, rho)]
-    minutes = [sum(r["seconds"] for r in run["log"]) / 60 for run in ended if not run["diverged"]]
-    machines = ", ".join(sorted({hardware(run) for run in ended}))
-    cost = f" Training one took {statistics.fmean(minutes):.1f} minutes in the mean ({machines})." if minutes else ""
-    total = f"{len(ROWS)} rows × {len(RHOS)} ρ × {len(RUNS)} runs"
-    return "\n".join([*rows, "", f"{len(ended)} of {total} with the paper's network are done.{cost}"])
+    total = len(ROWS) * len(RHOS) * len(RUNS)
+    cost = (f"{name}: {mean:.1f}" for name, mean in minutes([r for r in ended if not r["diverged"]]).items())
+    what = f"({len(ROWS)} rows, {len(RHOS)} ρ, {len(RUNS)} runs)"
+    done = f"{len(ended)} of {total} runs with the paper's network are done {what}."
+    return "\n".join([*rows, "", f"{done} Minutes of training a run: {'; '.join(cost) or 'not known yet'}."])
 
 
 def of_the_list(runs):
