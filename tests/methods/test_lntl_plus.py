@@ -9,16 +9,19 @@ from torch.nn import functional as F
 
 import option as options
 import train
+from dataset import data_sets
 from dataset.base import hold_out
 from dataset.batches import IGNORED, ImageData, on_device
 from dataset.biased_batches import BiasedImageData
 from dataset.colored_set import ColoredSet
 from errors import UserError
+from methods import make_method
 from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
+from run.networks import build
 from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
@@ -238,3 +241,21 @@ def test_held_out_images_are_recolored_like_the_test():
 def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):
     flags = f"-e x --color_var 0.02 --deviation shaded --holdout 20 --dry-run --device cpu --save_dir {tmp_path}"
     assert train.main(flags.split()) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "factor"),
+    [
+        ("--color_var 0.02", 5),
+        ("--color_var 0.05", 2),
+        ("--dataset biased_mnist --rho 0.99", 25),
+        ("--dataset biased_mnist --rho 0.999", 64),
+    ],
+)
+def test_the_label_loss_is_scaled_as_the_documents_say(flags, factor):
+    line = ["-e", "x", "--method", "lntl_plus", *flags.split()]
+    option = options.resolve_training(options.train_parser().parse_args(line))
+    data = data_sets()[option.dataset](option, "cpu")
+    method = make_method(option, networks=build(option, data))
+    method.prepare(data.train)
+    assert round(float(method.scale)) == factor
