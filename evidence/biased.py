@@ -158,7 +158,7 @@ def figures(runs, row, rho, key):
 def points(runs):
     """{title: [(ρ, values of its runs)]} of the unbiased accuracy, as far as it was run; and the published LNL."""
     found = {row.title: [(rho, figures(runs, row.name, rho, "accuracy")) for rho in RHOS] for row in ROWS}
-    found = {title: [(rho, values) for rho, values in line if values] for title, line in found.items()}
+    found = {title: kept for title, line in found.items() if (kept := [(rho, some) for rho, some in line if some])}
     published = [(rho, [float(v.split()[0])]) for rho, v in zip(RHOS, PUBLISHED["LNL"][1], strict=True)]
     return found | {"LNL, published, another network": published}
 
