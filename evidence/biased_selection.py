@@ -1,4 +1,5 @@
-"""How λ, μ and the learning rate were chosen on Biased-MNIST: a list that was fixed before it was run.
+"""How λ, μ and the learning rate were chosen on Biased-MNIST: a list that was fixed before it was run,
+but for the last three of LNTL+.
 
     python reproduce.py --dataset biased_mnist --studies selection
 

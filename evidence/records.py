@@ -17,7 +17,7 @@ from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from files import read_json_lines, replacing
 from methods import METHODS
-from run.folder import RESULT_FREE
+from run.folder import RESULT_FREE, read_record
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
@@ -158,17 +158,17 @@ def not_of_a_cell(run):
 
 def made_on(folder):
     """The GPU or processor of the run whose records are in a folder."""
-    option, environment = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("options", "environment"))
+    option, environment = (read_record(folder / f"{name}.json") for name in ("options", "environment"))
     return (option.get("device") != "cpu" and environment.get("gpu")) or environment.get("processor")
 
 
 def copy_records(folder, target, names=RECORDS):
     """Copies the records of a run into the folder `target`, those of `names` that it has. Returns whether any changed.
 
-    Raises UserError where those that are there are of a longer run.
+    Raises UserError where those that are there are of a longer run, or of another machine.
     """
     kept, own = (len(read_json_lines(place / "log.jsonl")) for place in (target, folder))
-    if kept and made_on(target) != made_on(folder):
+    if (target / "options.json").exists() and made_on(target) != made_on(folder):
         raise UserError(
             f"{folder} was run on {made_on(folder)}, and the records in {target} on {made_on(target)}; remove those "
             "first to have the others in their place"
