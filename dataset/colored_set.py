@@ -56,6 +56,10 @@ class ColoredSet(DataSet):
         option.data_seed = DATA_SEED if option.data_seed is None else option.data_seed
 
     @classmethod
+    def settings(cls, option):
+        return {"lntl_plus": {"prior": "colour"}}  # chosen on held-out images: docs/REPRODUCTION.md
+
+    @classmethod
     def setting(cls, option):
         return f"σ² = {option.color_var}"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from dataset.colored_mnist import COLOR_VARS
+from dataset.colored_set import ColoredSet
 from errors import UserError
 from files import read_json_lines, replacing
 from methods import METHODS
@@ -44,7 +45,8 @@ BESIDE = {  # rows beside the methods': other readings of their runs, and named 
     "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
     "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
     "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
-    f"lntl_plus_{ONE_DRAW}": "one draw: LNTL+, seeds 1 to 3 on draw 0",
+    "lntl_plus_bins": "LNTL+ of the first list: bins, 20 epochs",
+    f"lntl_plus_bins_{ONE_DRAW}": "one draw: LNTL+ of the first list, seeds 1 to 3 on draw 0",
     "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
 }
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
@@ -146,12 +148,12 @@ def not_of_a_cell(run):
     option = run["options"]
     if run["method"] != option["method"]:
         return None
-    usual = {f"--{flag.name}": (flag.name, flag.default) for flag in METHODS[option["method"]].flags}
-    usual |= {f"--{name}": (name, value) for name, value in USUAL.items()}
-    usual["--lr"] = ("lr", METHODS[option["method"]].lr)
-    for flag, (name, value) in usual.items():
-        if name in option and option[name] != value:
-            return f"{flag} {option[name]}"
+    method = METHODS[option["method"]]
+    older = {flag.name: flag.default for flag in method.flags}  # what a record stands for that is older than a flag
+    usual = older | ColoredSet.settings(None).get(method.name, {}) | USUAL | {"lr": method.lr}
+    for name, value in usual.items():
+        if (found := option.get(name, older.get(name, value))) != value:
+            return f"--{name} {found}"
     precision = option.get("precision", "float32")
     return None if precision in ALIKE else f"--precision {precision}"
 

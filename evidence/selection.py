@@ -22,7 +22,7 @@ def candidate(method, mu, lr, lambda_=0.01, smoothing=None, period=4, start=None
     flags = f"--holdout 5000 --mu {mu:g} --lr {lr:g} --lambda_ {lambda_:g}" + ("" if start else " --from_scratch")
     name = f"{start or 'holdout'}_mu{mu:g}_lr{lr:g}_lambda{lambda_:g}"
     if method == "lntl_plus":
-        flags += f" --smoothing {smoothing or 0:g}"
+        flags += f" --prior bins --smoothing {smoothing or 0:g}"
         name += f"_smoothing{smoothing:g}" if smoothing else ""
     return Setting(name, flags, method, period=period, start=start)
 

@@ -7,6 +7,7 @@ the records METHOD_varV.VVV_SETTING_seedS. Every setting and its number of epoch
 import math
 import statistics
 
+from dataset.colored_mnist import COLOR_VARS
 from evidence.selection import LONGER, SECOND, SELECTION
 from evidence.settings import COLOR_VAR, EPOCHS, ON_DRAW_0, Setting
 
@@ -45,6 +46,13 @@ DEVIATIONS = (
     deviation("any_grey", "data: foreground above 0 instead of above 128"),
     deviation("shaded", "data: grey shading kept"),
 )
+
+
+def of_bins(name, color_var, seed=1, more=""):
+    """LNTL+ as its first list chose it: p(y | b) from the bias labels, 20 epochs."""
+    return Setting(name, f"--prior bins{more}", "lntl_plus", color_var, epochs=20, period=8, seed=seed)
+
+
 RESTORED = Setting("restored_optimizer", title="the pretrained checkpoint's optimiser too (both from its network)")
 
 
@@ -60,8 +68,9 @@ STUDIES = {
             for v in (0.02, 0.03)
             for s in (2, 3)
         ),
-        *(Setting("draw0", ON_DRAW_0, "lntl_plus", epochs=20, period=8, seed=s) for s in (2, 3)),
+        *(of_bins("bins_draw0", COLOR_VAR, s, f" {ON_DRAW_0}") for s in (2, 3)),
     ],
+    "bins": [of_bins("bins", v) for v in COLOR_VARS],
     "starts": [
         Setting("baseline1", f"{ON_DRAW_0} --average 5", epochs=20, start="baseline1", seed=2),
         Setting("baseline1", ON_DRAW_0, color_var=0.03, epochs=20, start="baseline1", seed=2),
@@ -74,21 +83,26 @@ STUDIES = {
 # ------------------------------------------------------------------------------------------------- tables
 
 
-def by_setting(runs, setting):
-    """The logs of a named setting of LNTL at the studies' variance, one a seed; None: those of the table's run.
+def runs_of(runs, setting):
+    """The runs of a named setting of LNTL at the studies' variance, one a seed; None: those of the paper's table.
 
-    Of the table's run only the seeds that the short runs have: those of one seed see the images in the same order, and
+    Of the table's only the seeds that the short runs have: runs of one seed see the images in the same order, and
     their accuracies move together.
     """
 
     def found(names):
-        runs_of = (r for r in runs.values() if r["method"] in names and r["options"]["color_var"] == COLOR_VAR)
-        return {r["options"]["random_seed"]: r["log"] for r in runs_of}
+        chosen = (r for r in runs.values() if r["method"] in names and r["options"]["color_var"] == COLOR_VAR)
+        return {r["options"]["random_seed"]: r for r in chosen}
 
     if setting:
         return [*found({f"{REFERENCE}_{setting}"}).values()]
     seeds = found({f"{REFERENCE}_{s.name}" for name in ("deviations", "sensitivity") for s in STUDIES[name]})
-    return [log for seed, log in found({REFERENCE}).items() if seed in seeds or not seeds]
+    return [run for seed, run in found({REFERENCE}).items() if seed in seeds or not seeds]
+
+
+def by_setting(runs, setting):
+    """The logs of `runs_of`."""
+    return [run["log"] for run in runs_of(runs, setting)]
 
 
 def short(log, key="test_accuracy"):
@@ -139,9 +153,9 @@ def sensitivity(runs):
 
 def precisions(runs, lambda_):
     """The precisions in which a row of the heat map was run, as its records have them."""
-    names = {f"{REFERENCE}_{s.name}" if (s := of_lambda_and_mu(lambda_, mu)) else REFERENCE for mu in MUS}
-    rows = [r["options"] for r in runs.values() if r["method"] in names and r["options"]["color_var"] == COLOR_VAR]
-    return ", ".join(sorted({option["precision"] for option in rows})) or "-"
+    settings = [of_lambda_and_mu(lambda_, mu) for mu in MUS]
+    row = [run for setting in settings for run in runs_of(runs, setting and setting.name)]
+    return ", ".join(sorted({run["options"]["precision"] for run in row})) or "-"
 
 
 def sensitivity_table(runs):

@@ -121,7 +121,7 @@ class Colour:
         guessed.
         """
         if not isinstance(train, FactoredData):
-            raise UserError("--prior colour needs images of one colour each on black, as Colored-MNIST's; leave it out")
+            raise UserError("--prior colour needs images of one colour each on black; give --prior bins")
         device, dtype = train.label.device, train.palette.dtype
         self.mean, self.std = (torch.tensor(v, dtype=dtype, device=device) for v in (MEAN, STD))
         self.channel = torch.arange(len(CHANNELS), device=device)
@@ -140,7 +140,7 @@ class Colour:
     def values(self, x):
         """The colours 0..255 of a batch, int64 (B, 3), exactly: the normalisation undone. Raises UserError."""
         if not isinstance(x, ColoredMasks):
-            raise UserError("--prior colour needs the paper's network, fed with masks and colours; leave it out")
+            raise UserError("--prior colour needs the paper's network, fed with masks and colours; give --prior bins")
         return ((x.foreground * self.std + self.mean) * 255).round().long()
 
     def p(self, x, b):

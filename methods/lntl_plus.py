@@ -49,14 +49,15 @@ class LNTLPlus(LNTL):
         Flag(
             "prior",
             default="bins",
-            help="what is asked what the bias tells: the bias labels of h, or of Colored-MNIST the colour itself",
+            help="what is asked what the bias tells: the bias labels of h, or the colour itself, which is the default "
+            "of Colored-MNIST alone",
             choices=("bins", "colour"),
         ),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )
     lr = 0.01
     from_baseline = False  # its loss hardly teaches the bias, so that there is little to unlearn
-    schedule = {"cpu": (20, 8), "cuda": (20, 8)}  # noqa: RUF012  the official cuts, scaled
+    schedule = {"cpu": (40, 16), "cuda": (40, 16)}  # noqa: RUF012  the official cuts, scaled
     averages = 0
 
     @classmethod

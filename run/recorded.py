@@ -10,14 +10,16 @@ from run.folder import environment, read_options, read_record
 
 OR_START = "or start"  # the value of option.resume by --continue: go on with the run, or begin it
 NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `method` too
+OF_DATA = ("lambda_", "mu", "prior")  # whose defaults are other ones for other methods and data
+FROM_BEFORE = {"prior": "bins"}  # flags whose default is another one now than what records without them stand for
 OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
     "from_scratch": ("checkpoint", "checkpoint_sha256"),
     "color_var": ("checkpoint", "checkpoint_sha256"),
-    "method": ("lr", "lambda_", "mu"),  # whose defaults are other ones for other methods and data
-    "train_baseline": ("method", "lr", "lambda_", "mu"),
-    "dataset": ("lambda_", "mu"),
-    "bias": ("lambda_", "mu"),
+    "method": ("lr", *OF_DATA),
+    "train_baseline": ("method", "lr", *OF_DATA),
+    "dataset": OF_DATA,
+    "bias": OF_DATA,
     "optimizer": ("lr",),
     "data_dir": ("data_seed",),
     "data_seed": ("data_dir",),
@@ -106,7 +108,7 @@ def from_record(make_parser, record, path):
     """The options of a record, checked as if they had been given as flags."""
     flags = []
     actions = {action.dest: action for action in make_parser()._actions}
-    for name, value in record.items():
+    for name, value in (FROM_BEFORE | record).items():
         if name in NOT_REPEATED or value is None:
             continue
         action = actions.get(name)

@@ -30,7 +30,7 @@ def made_up(accuracies, method="lntl", bias=0.5, seed=1):
 def test_every_setting_is_a_run_of_its_own_whose_name_can_be_read():
     cells = grid("--studies", *studies.STUDIES)
     names = [cell.name for cell in cells]
-    assert len(set(names)) == len(names) == 62
+    assert len(set(names)) == len(names) == 69
     for cell in cells:
         match = records.NAME.fullmatch(cell.name)
         option = cell.option

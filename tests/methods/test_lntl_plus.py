@@ -1,6 +1,8 @@
 """The prior of LNTL+ against its definition, what it achieves, and the update that it changes."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +23,14 @@ from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
+from run import recorded
 from run.networks import build
 from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def method_on(images, labels, **changes):
@@ -110,7 +115,7 @@ def test_the_colour_needs_images_of_one_colour():
     images[3, 4, 5] = 7
     with pytest.raises(UserError, match="--prior colour needs images of one colour each"):
         Colour(ImageData(images, labels), 10, 6)
-    flags = ["-e", "x", "--method", "lntl_plus", "--prior_width", "3"]
+    flags = ["-e", "x", "--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"]
     with pytest.raises(UserError, match="--prior_width is of --prior colour"):
         options.resolve_training(options.train_parser().parse_args(flags))
 
@@ -215,11 +220,28 @@ def test_the_label_loss_alone_is_another():
     assert distance(join_net(method.f, method.g), expected) < 1e-6
 
 
+def resolved(*flags):
+    flags = ["-e", "x", "--method", "lntl_plus", *flags]
+    return options.resolve_training(options.train_parser().parse_args(flags))
+
+
 def test_its_own_defaults():
-    option = options.resolve_training(options.train_parser().parse_args(["-e", "x", "--method", "lntl_plus"]))
+    option = resolved()
     assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
-    assert (option.prior, option.prior_width) == ("bins", 6)
+    assert (option.prior, option.prior_width) == ("colour", 6)
     assert starting_weights(option, LNTLPlus) is None
+
+
+def test_the_colour_is_asked_of_colored_mnist_alone_unless_it_is_given():
+    assert resolved("--prior", "bins").prior == resolved("--dataset", "biased_mnist").prior == "bins"
+    assert resolved("--dataset", "images", "--data_dir", ".").prior == "bins"
+
+
+def test_a_run_from_before_the_flag_is_repeated_with_what_it_had():
+    record = ROOT / "results" / "runs" / "lntl_plus_var0.020_bins_seed1" / "options.json"
+    assert "prior" not in json.loads(record.read_text("utf-8"))
+    option = recorded.parse(options.train_parser, ["-e", "x", "--from", str(record)])
+    assert options.resolve_training(option).prior == "bins"
 
 
 def test_held_out_images_are_recolored_like_the_test():

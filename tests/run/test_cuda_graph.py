@@ -102,15 +102,23 @@ def test_tf32_on_the_cpu_is_refused(capsys):
     assert "tf32" in refused(capsys, train, "-e", "x", "--precision", "tf32", "--dry-run")
 
 
+def vectors(method):
+    """The weights of f, g and h, each network's as one vector."""
+    with torch.no_grad():
+        return [torch.cat([p.flatten() for p in n.parameters()]) for n in method.networks().values()]
+
+
 @needs_gpu
 @pytest.mark.parametrize("name", METHODS)
-def test_graph_and_eager_agree_on_a_gpu(name):
+def test_graph_and_eager_agree_on_a_gpu(monkeypatch, name):
     data = on_device(*digits(1024), "cuda")
     order = torch.randperm(1024, generator=torch.Generator().manual_seed(3)).cuda()
-    weights = []
+    start, weights = None, []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # as train.py has it where tf32 is not asked for
     for graphed in (False, True):
         torch.manual_seed(0)
         method = METHODS[name](options(), "cuda")
+        start = vectors(method)
         method.prepare(data)
         method.start_epoch(0)
         totals = torch.zeros(len(method.metrics), device="cuda").double()
@@ -123,6 +131,8 @@ def test_graph_and_eager_agree_on_a_gpu(name):
                     iterate(index)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        weights.append([p.detach().clone() for network in method.networks().values() for p in network.parameters()])
-    for eager, graph in zip(*weights, strict=True):
-        torch.testing.assert_close(graph, eager, rtol=1e-3, atol=1e-4)
+        weights.append(vectors(method))
+    # The GPU adds up in no fixed order, so two runs differ in the last bits, and training makes more of them: what is
+    # held against the difference is how far the weights have come.
+    for first, eager, graph in zip(start, *weights, strict=True):
+        assert (graph - eager).norm() <= 0.02 * (eager - first).norm()

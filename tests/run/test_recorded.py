@@ -53,6 +53,20 @@ def test_other_methods_and_data_have_their_own_lambda_and_mu(tmp_path, more, exp
 
 
 @pytest.mark.parametrize(
+    ("more", "changes", "expected"),
+    [
+        ([], {"method": "lntl_plus", "prior": "colour"}, "colour"),
+        ([], {"method": "lntl_plus", "prior": "bins"}, "bins"),
+        (["--method", "lntl_plus"], {"prior": "bins"}, "colour"),  # which LNTL had, and did not use
+        (["--method", "lntl"], {"method": "lntl_plus", "prior": "colour"}, "bins"),
+        (["--dataset", "biased_mnist"], {"method": "lntl_plus", "prior": "colour"}, "bins"),
+    ],
+)
+def test_what_tells_of_the_bias_is_that_of_method_and_data(tmp_path, more, changes, expected):
+    assert options.resolve_training(recorded_option(tmp_path, *more, **changes)).prior == expected
+
+
+@pytest.mark.parametrize(
     ("there", "threads", "device"),
     [
         ({"threads": 7, "gpu": None}, 7, "cpu"),
