@@ -294,7 +294,8 @@ def resolve_training(option):
     if option.average > option.max_step:
         raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
     if option.resume and option.dry_run:
-        raise UserError("--resume and --dry-run contradict each other; give one of them")
+        flag = "--continue" if option.resume == OR_START else "--resume"
+        raise UserError(f"{flag} and --dry-run contradict each other; give one of them")
     return option
 
 

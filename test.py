@@ -48,11 +48,6 @@ def find_weights(given):
     if not (file or checkpoint or run):
         raise UserError("there is nothing to evaluate; give an experiment, -e NAME, or a weights file")
     weights = Path(file or checkpoint or run / "final.pth")
-    if not (file or checkpoint) and weights.exists() and (step := unfinished(weights, run)):
-        raise UserError(
-            f"{weights} is of epoch {step}, and the run goes on to {read_options(run)['max_step']}: finish it with "
-            f"train.py -e {name} --resume, or give the file itself to evaluate it as it is"
-        )
     if not weights.exists():
         what = "does not exist" if file or checkpoint else f"does not exist: {run} has not been trained to its end"
         train_first = f"train first (train.py -e {name}), or " if name else ""
@@ -62,16 +57,14 @@ def find_weights(given):
     return weights, run
 
 
-def unfinished(weights, run):
+def unfinished(content, run):
     """The epoch of weights of a run that goes on to another one; None where they are its last, or nobody knows."""
-    content = read_torch_file(weights)
     step, last = (content.get("step") if isinstance(content, dict) else None), read_options(run).get("max_step")
     return step if None not in (step, last) and step != last else None
 
 
-def said_of(weights):
+def said_of(weights, content):
     """The options with which weights were trained: by the file, by the run in whose folder it lies, or by its name."""
-    content = read_torch_file(weights)
     option = content.get("option") if isinstance(content, dict) else None
     if isinstance(option, dict) and {"method", "dataset", "color_var"} & option.keys():
         return recorded.sound(options.train_parser, option, weights)
@@ -148,10 +141,9 @@ def file_name(option, data, weights):
     return f"evaluation_{label}_{setting}_{option.data_split}_{key}"
 
 
-def predict_new(weights, said, given):
+def predict_new(weights, content, said, given):
     """--images: predictions for new images by weights that were trained with --dataset images. Raises UserError."""
     source, out = given["images"], given.get("out", "predictions.csv")
-    content = read_torch_file(weights)
     names = content.get("names") if isinstance(content, dict) else None
     if said.get("dataset") != "images" or not names:
         what = "keeps no names of its classes" if said.get("dataset") == "images" else "is not of --dataset images"
@@ -166,7 +158,7 @@ def predict_new(weights, said, given):
     data.classes, data.values = names["classes"], tuple(names["biases"].values())
     data.map_bias = False  # h is not used
     f, g, _ = build(option, data, "random")
-    load_weights(weights, f, g)
+    load_weights(weights, f, g, content=content)
     f.to(device), g.to(device)
     print(f"weights {weights}: {option.method}, {option.network}, {option.image_size} pixels")
     predict(f, g, source, out, option.image_size, names["classes"], device, bool(option.skip_broken), print)
@@ -178,10 +170,17 @@ def main(arguments=None):
     given = recorded.parse_alone(options.test_parser, arguments)
     if "out" in given and "images" not in given:
         raise UserError("--out names the file of the predictions for --images; give both")
+    named = given.keys() & {"file", "checkpoint"}
     weights, run = find_weights(given)
-    said = said_of(weights)
+    content = read_torch_file(weights)
+    if not named and (step := unfinished(content, run)):
+        raise UserError(
+            f"{weights} is of epoch {step}, and the run goes on to {read_options(run)['max_step']}: finish it with "
+            f"train.py -e {run.name} --resume, or give the file itself to evaluate it as it is"
+        )
+    said = said_of(weights, content)
     if "images" in given:
-        return predict_new(weights, said, given)
+        return predict_new(weights, content, said, given)
     anyway = given.pop("anyway", False)
     option, against = merge(weights, said, given)
     if against and not anyway:
@@ -206,14 +205,14 @@ def main(arguments=None):
     for line in options.notes(argparse.Namespace(**given)):
         if "--data_split" not in line:  # it has its meaning here
             print(line)
-    check_names(weights, data)
+    check_names(weights, content, data)
     f, g, _ = build(option, data, "random")
-    load_weights(weights, f, g)
+    load_weights(weights, f, g, content=content)
     f.to(device), g.to(device)
     run.mkdir(parents=True, exist_ok=True)
     is_test = option.data_split == "test"
     own = is_test and not (against or other_data) and same_path(weights, run / "final.pth")
-    own = own and not unfinished(weights, run)
+    own = own and not unfinished(content, run)
     name = "metrics" if own else file_name(option, data, weights)
     report(option, run, f, g, data, weights, name=name, tests=data.test if is_test else {"train": data.train})
     return 0

@@ -22,12 +22,12 @@ from dataset import data_sets
 from dataset.mistakes import BUILD
 from errors import Diverged, Stopped, UserError, exits
 from evidence import compare
-from models.checkpoint import check_names, load_weights
+from models.checkpoint import check_names, load_weights, read_torch_file
 from run import health, recorded
 from run.device import choose_device, settle_threads, stops
 from run.evaluate import report
 from run.folder import RunFolder, read_options
-from run.start import pin_data, pin_start, remarks, starting_weights
+from run.start import pin_data, pin_init, pin_start, remarks, starting_weights
 from trainer import Trainer
 
 DRY_RUN = 16  # held-out images at most
@@ -40,7 +40,9 @@ def train(option):
     begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
     if not begun:
         settle_threads(option, device)
-    if option.pretrain and not begun and (status := pretrain(option)):
+    if option.pretrain and begun:
+        check_pretrained(option)
+    elif option.pretrain and (status := pretrain(option)):
         return status
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = prepare(option, run, method)
@@ -62,8 +64,9 @@ def train(option):
         if state:
             go_on(trainer, state)
         elif start := starting_weights(option, method):
-            check_names(start, data)
-            content = load_weights(start, trainer.method.f, trainer.method.g)
+            content = read_torch_file(start)
+            check_names(start, content, data)
+            content = load_weights(start, trainer.method.f, trainer.method.g, content=content)
             trainer.method.start_from(content)
             known = health.measure_start(trainer.method, trainer.train)
             run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
@@ -79,27 +82,42 @@ def train(option):
             return fit_and_report(trainer)
 
 
+def pretrained(option):
+    """(folder of the baseline of --pretrain, its options as far as it has begun). Raises UserError: of other length."""
+    folder = Path(option.save_dir, f"{option.exp_name}_baseline")
+    before = read_options(folder) if RunFolder.holds_a_run(option.save_dir, folder.name) else {}
+    if before.get("max_step", option.pretrain) != option.pretrain:
+        raise UserError(
+            f"{folder} is a baseline of {before['max_step']} epochs, not of --pretrain "
+            f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
+        )
+    return folder, before
+
+
+def check_pretrained(option):
+    """Refuses --pretrain where the run that is to go on began otherwise. Raises UserError."""
+    folder, _ = pretrained(option)
+    run = Path(option.save_dir, option.exp_name)
+    if Path(read_options(run).get("checkpoint") or "").parent.name != folder.name:
+        raise UserError(f"{run} was begun without --pretrain; leave it out, or choose another -e")
+
+
 def pretrain(option):
     """Trains the baseline of --pretrain, or goes on with it, and makes it the start. Returns the exit status."""
     baseline = copy.copy(option)
-    name = f"{option.exp_name}_baseline"
-    before = read_options(Path(option.save_dir, name)) if RunFolder.holds_a_run(option.save_dir, name) else {}
-    if before.get("max_step", option.pretrain) != option.pretrain:
-        raise UserError(
-            f"{Path(option.save_dir, name)} is a baseline of {before['max_step']} epochs, not of --pretrain "
-            f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
-        )
+    folder, before = pretrained(option)
     for flag, value in options.defaults("baseline").items():
         if flag in methods.owners() and not (flag == "deviation" and option.deviation in BUILD):  # of its data
             setattr(baseline, flag, value)
     if option.random_seed is None:
         option.random_seed = before.get("random_seed") or int(torch.randint(1, 10001, ()))
     baseline.random_seed, baseline.checkpoint, baseline.checkpoint_sha256 = option.random_seed, None, None
-    baseline.exp_name, baseline.method, baseline.lr = name, "baseline", options.usual_lr(option.optimizer, "baseline")
+    baseline.exp_name, baseline.method = folder.name, "baseline"
+    baseline.lr = options.usual_lr(option.optimizer, "baseline")
     baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
     if status := train(baseline):
         print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
-    option.checkpoint, option.pretrain = str(Path(option.save_dir, baseline.exp_name, "final.pth")), 0
+    option.checkpoint, option.pretrain = str(folder / "final.pth"), 0
     option.data_sha256 = baseline.data_sha256  # the same data for both
     return status
 
@@ -165,6 +183,7 @@ def prepare(option, run, method):
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
     pin_start(option, method)
+    pin_init(option)
     return None
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common import Flag, number, path, seed
+from common import Flag, number, path, pattern, seed
 from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
@@ -33,6 +33,7 @@ class ImageSet(DataSet):
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
         Flag("split_at", choices=LAYERS, default="layer2", help="f is a ResNet up to this layer, g the rest"),
         Flag("init", path, "random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
+        Flag("init_sha256", pattern(r"[0-9a-f]{64}", "SHA-256 in lower case"), help="begin with this very --init file"),
         Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
         Flag("skip_broken", action="store_true", help="leave out images that cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),
@@ -53,6 +54,8 @@ class ImageSet(DataSet):
                 setattr(option, flag.name, False if flag.action else flag.default)
         if option.init != "random" and not option.network.startswith("resnet"):
             raise UserError(f"--init is for ResNets; --network {option.network} begins with random weights")
+        if option.init_sha256 and option.init in ("random", "imagenet"):
+            raise UserError("--init_sha256 is of a file that --init names; give both, or none")
 
     @classmethod
     def settings(cls, option):

@@ -10,7 +10,7 @@ frequent, as in the test; no setting is chosen on the test. At one ρ and one ru
 import itertools
 from typing import NamedTuple
 
-from evidence.selection import CRITERION, JUDGED_BY, TIE
+from evidence.selection import CRITERION, JUDGED_BY, first_of_best
 from evidence.settings import in_words
 from methods import METHODS
 
@@ -95,10 +95,7 @@ def pick(runs, method):
     runs: {name of a row: run}. Returns a name, or None as long as one of the list has not been run.
     """
     names = [row.name for row in CANDIDATES[method]]
-    if not all(name in runs for name in names):
-        return None
-    values = {name: judged(runs[name]) for name in names}
-    return next(name for name, value in values.items() if value >= max(values.values()) - TIE)
+    return first_of_best({name: judged(runs[name]) if name in runs else None for name in names})
 
 
 def table(runs):

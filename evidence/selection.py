@@ -140,7 +140,11 @@ def pick(found):
 
     found: {key: logs}. None as long as one of the list has not been run.
     """
-    values = {key: last(logs, CRITERION) for key, logs in found.items()}
+    return first_of_best({key: last(logs, CRITERION) for key, logs in found.items()})
+
+
+def first_of_best(values):
+    """The first key within TIE of the highest value; None where a value is None."""
     if None in values.values():
         return None
     return next(key for key, value in values.items() if value >= max(values.values()) - TIE)

@@ -94,13 +94,13 @@ def to_cpu(value):
     return value
 
 
-def load_weights(path, f, g, h=None):
+def load_weights(path, f, g, h=None, content=None):
     """Loads a weights file, an official one, ours or another (models.layouts), into f, g and, where it has it, h.
 
-    Returns the file's dict, with `net_state_dict` and `step`, where one is known. Raises UserError where names, shapes
-    or values do not fit.
+    content: of the file, where it has been read. Returns it as a dict, with `net_state_dict` and `step`, where one is
+    known. Raises UserError where names, shapes or values do not fit.
     """
-    content = read_torch_file(path)
+    content = read_torch_file(path) if content is None else content
     net = find_net(path, content, f.state_dict() | g.state_dict())
     split_net(net, f, g)
     content = {"step": content["epoch"]} | content if isinstance(content.get("epoch"), int) else content
@@ -113,9 +113,8 @@ def load_weights(path, f, g, h=None):
     return content | {"net_state_dict": net}
 
 
-def check_names(path, data):
-    """Raises UserError where a weights file says that its classes are others than those of `data` (dataset.base)."""
-    content = read_torch_file(path)
+def check_names(path, content, data):
+    """Raises UserError where the content of a weights file says that its classes are others than those of `data`."""
     names = content.get("names") if isinstance(content, dict) else None
     known = names.get("classes") if isinstance(names, dict) else None
     if known is not None and list(known) != list(data.classes):

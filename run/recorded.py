@@ -21,6 +21,7 @@ OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its ow
     "dataset": OF_DATA,
     "bias": OF_DATA,
     "optimizer": ("lr",),
+    "init": ("init_sha256",),
     "data_dir": ("data_seed",),
     "data_seed": ("data_dir",),
     "device": ("cuda",),

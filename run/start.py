@@ -61,6 +61,16 @@ def pin_start(option, method):
     option.checkpoint_sha256 = found
 
 
+def pin_init(option):
+    """Sets --init_sha256 to the SHA-256 of the file that --init names, if any; raises UserError where it is another."""
+    if not (init := getattr(option, "init", None)) or not Path(init).is_file():
+        return
+    found = sha256_of(init)
+    if option.init_sha256 not in (None, found):
+        raise UserError(f"{init} is not the file of --init_sha256; put that one back, or give --init")
+    option.init_sha256 = found
+
+
 def missing(start):
     """What is said of weights to start from that are no file."""
     shipped = weights_of(start.parent.name)

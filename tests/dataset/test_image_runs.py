@@ -1,5 +1,6 @@
 """Image runs as people have them: interrupted, moved, evaluated on other data, with names of every kind."""
 
+import hashlib
 import json
 import os
 import signal
@@ -141,8 +142,23 @@ def test_weights_of_any_layout_and_a_resume_without_their_file(birds, tmp_path, 
     assert train.main(run) == 0
     trained = torch.load(tmp_path / "run" / "final.pth", weights_only=True)["net_state_dict"]
     torch.testing.assert_close(trained["layer3.0.conv1.weight"], state["layer3.0.conv1.weight"])
+    record = json.loads((tmp_path / "run" / "options.json").read_text("utf-8"))
+    assert record["init_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     file.unlink()
     assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", "3"]) == 0
+
+
+def test_a_run_is_repeated_with_the_file_of_init_that_it_had(birds, tmp_path, capsys):
+    file, state = tmp_path / "weights.pth", models.resnet18(num_classes=1000).state_dict()
+    torch.save(state, file)
+    run = flags(tmp_path, birds, *BASELINE, "--network", "resnet18", "--init", str(file), "--max_step", "1")
+    assert train.main(run) == 0
+    again = ["-e", "again", "--save_dir", str(tmp_path), "--from", str(tmp_path / "run")]
+    torch.save(state | {"bn1.bias": state["bn1.bias"] + 1}, file)
+    assert "is not the file of --init_sha256" in refused(capsys, train, *again)
+    assert train.main([*again, "--init", str(tmp_path / ".." / tmp_path.name / "weights.pth")]) == 0  # on purpose
+    again += ["--init", "random", "--init_sha256", "0" * 64]
+    assert "--init_sha256 is of a file that --init names" in refused(capsys, train, *again)
 
 
 def test_weights_that_do_not_fit_are_one_line(birds, tmp_path, capsys):
@@ -184,10 +200,19 @@ def test_a_pretraining_goes_on_with_its_own_seed(birds, tmp_path):
 def test_a_baseline_of_another_length_is_not_taken(birds, tmp_path, capsys):
     seeded = ["--random_seed", "1", "--continue"]
     assert train.main(pretrained(tmp_path, birds, "--pretrain", "2", *seeded)) == 0
+    other = pretrained(tmp_path, birds, "--pretrain", "1", *seeded)
+    assert "is a baseline of 2 epochs, not of --pretrain 1" in refused(capsys, train, *other)
     for path in (tmp_path / "run").iterdir():
         path.unlink()
-    said = refused(capsys, train, *pretrained(tmp_path, birds, "--pretrain", "1", *seeded))
-    assert "is a baseline of 2 epochs, not of --pretrain 1" in said
+    assert "is a baseline of 2 epochs, not of --pretrain 1" in refused(capsys, train, *other)
+
+
+def test_a_run_that_began_with_another_start_takes_no_baseline_later(birds, tmp_path, capsys):
+    line = pretrained(tmp_path, birds, "--continue")
+    assert train.main([*line, "-e", "other", "--method", "baseline"]) == 0
+    assert train.main([*line, "--checkpoint", str(tmp_path / "other" / "final.pth")]) == 0
+    assert "was begun without --pretrain" in refused(capsys, train, *line, "--pretrain", "1", "--max_step", "2")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "run"]
 
 
 def test_a_baseline_is_trained_on_the_data_of_its_method(tmp_path, capsys):
