@@ -32,6 +32,12 @@ class ImageSet(DataSet):
         ),
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
         Flag("split_at", choices=LAYERS, default="layer2", help="f is a ResNet up to this layer, g the rest"),
+        Flag(
+            "bias_predictor",
+            choices=("linear", "conv"),
+            default="linear",
+            help="h of a ResNet: a linear layer, or a convolution with BatchNorm before it",
+        ),
         Flag("init", path, "random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
         Flag("init_sha256", pattern(r"[0-9a-f]{64}", "SHA-256 in lower case"), help="begin with this very --init file"),
         Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
@@ -47,6 +53,8 @@ class ImageSet(DataSet):
     def resolve(cls, option):
         if option.split_at not in (None, "layer2") and not option.network.startswith("resnet"):
             raise UserError(f"--split_at is for ResNets; --network {option.network} has an f of its own")
+        if option.bias_predictor not in (None, "linear") and not option.network.startswith("resnet"):
+            raise UserError(f"--bias_predictor is for ResNets; --network {option.network} has an h of its own")
         if option.data_dir is None:
             raise UserError("--dataset images needs --data_dir DIR, a folder with a metadata.csv or with folders")
         for flag in cls.flags:

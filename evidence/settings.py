@@ -21,6 +21,7 @@ class Setting(NamedTuple):
 
 
 NOTATION = {"lambda_": "λ", "mu": "μ", "lr": "learning rate", "split_at": "f up to", "smoothing": "smoothing"}
+NOTATION["bias_predictor"] = "h"
 NOTATION["from_scratch"] = "from random weights"
 
 

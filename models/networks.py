@@ -8,11 +8,12 @@ from errors import UserError
 from models.bias_predictor import BINS, CHANNELS, BiasPredictor
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
-from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor
+from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor, hidden_layer
 from models.resnet import RESNETS, cut
 from models.simple_conv import SimpleConvClassifier, SimpleConvFeatures, simple_conv_predictor
 
 NETWORKS = ("paper", "simple_conv", *RESNETS)
+PREDICTORS = ("linear", "conv")  # h of a ResNet: one linear layer, or a hidden layer with BatchNorm before it
 COLOR_HEADS = (BINS,) * len(CHANNELS)  # of the paper's h: eight bins for each of three channels
 
 
@@ -24,18 +25,21 @@ class Networks(NamedTuple):
     h: nn.Module
 
 
-def make_networks(network, classes=10, heads=COLOR_HEADS, map_bias=True, split_at="layer2", init="random"):
+def make_networks(
+    network, classes=10, heads=COLOR_HEADS, map_bias=True, split_at="layer2", init="random", bias_predictor="linear"
+):
     """Builds the three, with random weights unless `init` says otherwise.
 
     network: of NETWORKS. classes: number of labels. heads: number of values of every bias.
     map_bias: whether bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the
     image, logits (B, heads, K, 1, 1). split_at: layer after which a ResNet is cut. init: "random"; for ResNets also
-    "imagenet", or the content of a file with weights of the whole network.
+    "imagenet", or the content of a file with weights of the whole network. bias_predictor: of PREDICTORS, for ResNets.
     """
     heads = tuple(heads)
     if network in RESNETS:
         f, g = cut(network, split_at, classes, None if isinstance(init, str) and init == "random" else init)
-        return Networks(f, g, (MapPredictor if map_bias else PooledPredictor)(f.channels, heads))
+        body = hidden_layer(f.channels) if bias_predictor == "conv" else None
+        return Networks(f, g, (MapPredictor if map_bias else PooledPredictor)(f.channels, heads, body))
     if not isinstance(init, str) or init != "random":
         raise UserError(f"--init is for ResNets; --network {network} begins with random weights")
     if network == "paper":

@@ -80,12 +80,19 @@ class PaperPooledPredictor(Heads):
 
 
 class MapPredictor(Heads):
-    """h: one linear layer for each head at every position."""
+    """h: layers of its own if it has any, and one linear layer for each head at every position."""
 
-    def __init__(self, in_channels, values):
+    def __init__(self, in_channels, values, body=None):
+        """As of `PooledPredictor`."""
         super().__init__(values)
+        self.body = nn.Identity() if body is None else body
         self.out = nn.Conv2d(in_channels, self.outputs, 1)
 
     def forward(self, features):
         """features: float (B, C, height, width). Returns logits (B, heads, K, height, width), not below float32."""
-        return self.by_head(self.out(features))
+        return self.by_head(self.out(self.body(features)))
+
+
+def hidden_layer(channels):
+    """conv 3x3 - BatchNorm - ReLU on as many channels, as the paper's h begins. f cannot outgrow what is normalised."""
+    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())

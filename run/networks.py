@@ -14,5 +14,5 @@ def build(option, data, init=None):
         init = read_torch_file(init)
     return make_networks(
         getattr(option, "network", None) or "paper", len(data.classes), data.heads, data.map_bias,
-        getattr(option, "split_at", None) or "layer2", init,
+        getattr(option, "split_at", None) or "layer2", init, getattr(option, "bias_predictor", None) or "linear",
     )  # fmt: skip

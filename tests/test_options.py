@@ -70,6 +70,7 @@ BOUNDS = {
     "optimizer": ("adamw", ""),
     "cudnn_benchmark": ("perhaps", "", "2"),
     "checkpoint_sha256": ("0", "z" * 64, "A" * 64),
+    "bias_predictor": ("", "x"),
     "init_sha256": ("0", "z" * 64, "A" * 64),
     "checkpoint": ("", "a\nb"),
     "data_dir": ("", "a\nb", "no/such/folder", "README.md"),

@@ -121,6 +121,7 @@ def test_the_map_has_the_size_of_the_features(network, split_at):
         (["--rho", "0.9"], "--rho belongs to --dataset biased_mnist"),
         (["--method", "gray"], "--method gray is for --dataset colored_mnist"),
         (["--init", "imagenet"], "--init is for ResNets"),
+        (["--network", "paper", "--bias_predictor", "conv"], "--bias_predictor is for ResNets"),
         (["--network", "vgg"], "vgg"),
         (["--image_size", "4"], "--image_size"),
         (["--pretrain", "2", "--from_scratch"], "--pretrain"),

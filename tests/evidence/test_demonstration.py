@@ -28,7 +28,7 @@ def write_run(folder, name, accuracy, epochs=2):
     metrics = {"accuracy": accuracy, "groups": groups, "mean_group_accuracy": accuracy}
     metrics |= {"worst_group_accuracy": accuracy - 0.1, "aligned_accuracy": 1.0, "conflicting_accuracy": None}
     record = {"seconds": 60.0, "holdout_accuracy": accuracy}
-    record |= {"holdout_bias_accuracy": 0.8} if method != "baseline" else {}
+    record |= {"holdout_bias_accuracy": 0.8, "bias_loss": 0.5} if method != "baseline" else {}
     for file, value in (("options", option), ("metrics", metrics), ("environment", {})):
         (path / f"{file}.json").write_text(json.dumps(value))
     (path / "log.jsonl").write_text("".join(json.dumps(record | {"epoch": i + 1}) + "\n" for i in range(epochs)))
@@ -120,8 +120,23 @@ def test_table(recorded):
         "| bird / sea | 10 | 0.500 ± 0.071 | 0.700 ± 0.141 |",
     ]
     selection = demonstration.selection_table(recorded)
-    assert "| layer2 | 0.01 | 0.1 | 0.001 | 0.700 | 0.800 |" in selection
+    assert "| layer2 | linear | 0.01 | 0.1 | 0.001 | 0.700 | 0.800 | 0.50 |" in selection
+    assert {line.count("|") for line in selection.splitlines()} == {10}
     assert selection.count("not yet run") == len(demonstration.SETTINGS) - 1
+
+
+def test_the_highest_validation_accuracy_is_chosen(tmp_path):
+    names = [name for name, (method, _) in demonstration.SETTINGS.items() if method == "lntl"]
+    for i, name in enumerate(names):
+        assert demonstration.pick(demonstration.read_runs(tmp_path / "runs"), "lntl") is None
+        write_run(tmp_path / "runs", f"{name}_seed1", 0.9 if i in (2, 4) else 0.5)
+    assert demonstration.pick(demonstration.read_runs(tmp_path / "runs"), "lntl") == names[2]
+
+
+@pytest.mark.parametrize("method", demonstration.CHOSEN)
+def test_the_rule_has_chosen(method):
+    picked = demonstration.pick(demonstration.read_runs(ROOT / demonstration.RESULTS), method)
+    assert picked in (None, demonstration.CHOSEN[method])
 
 
 def test_unfinished_runs_are_left_out_and_damaged_ones_named(recorded):

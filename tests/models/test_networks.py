@@ -53,6 +53,20 @@ def test_the_losses_are_never_computed_in_bfloat16(network):
             assert g(features).dtype == h(features).dtype == dtype
 
 
+@pytest.mark.parametrize("map_bias", [True, False])
+def test_h_with_a_hidden_layer_sees_no_scale(map_bias):
+    torch.manual_seed(0)
+    f, _, h = make_networks("resnet18", 2, (4, 2), map_bias, bias_predictor="conv")
+    features = f(torch.randn(8, 3, 32, 32)).detach()
+    logits = h(features)
+    assert logits.shape == ((8, 2, 4, 4, 4) if map_bias else (8, 2, 4, 1, 1))
+    torch.testing.assert_close(h(1000 * features)[:, :, :2], logits[:, :, :2], rtol=1e-3, atol=1e-3)
+    linear = make_networks("resnet18", 2, (4, 2), map_bias).h
+    assert not torch.allclose(linear(1000 * features)[:, :, :2], linear(features)[:, :, :2], rtol=1)
+    parts = h.split_state_dict()
+    assert {"body.0.weight", "body.1.running_mean", "out.weight"} < set(parts["h"])
+
+
 def test_simple_conv_is_the_published_network():
     torch.manual_seed(0)
     f, g, h = make_networks("simple_conv", 10, (10,), map_bias=False)
