@@ -66,7 +66,7 @@ def parser():
         "--epochs",
         type=common.count,
         help="of every cell, the learning rate cut after 0.4 and 0.8 of them "
-        "[100 on a GPU; on a CPU baseline 100, gray 40, the others 20]",
+        "[lntl_plus 40; else 100 on a GPU, and on a CPU baseline 100, gray 40, lntl and blindeye 20]",
     )
     group.add_argument(
         "--schedule",

@@ -112,7 +112,7 @@ def merge(weights, said, given):
 
 def contradictions(said, given):
     """What flags that are given say otherwise than the weights: a list of texts. Of the data, its folder may move."""
-    names = (recorded.names_of_data() | {"network"}) & given.keys() - {"data_dir", "skip_broken", *HERE}
+    names = (recorded.names_of_data() | recorded.OF_NETWORK) & given.keys() - {"data_dir", "skip_broken", *HERE}
     return [f"--{n} {said[n]}, not {given[n]}" for n in sorted(names) if said.get(n, given[n]) != given[n]]
 
 

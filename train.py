@@ -23,6 +23,7 @@ from dataset.mistakes import BUILD
 from errors import Diverged, Stopped, UserError, exits
 from evidence import compare
 from models.checkpoint import check_names, load_weights, read_torch_file
+from models.shipped import sha256_of
 from run import health, recorded
 from run.device import choose_device, settle_threads, stops
 from run.evaluate import report
@@ -40,9 +41,9 @@ def train(option):
     begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
     if not begun:
         settle_threads(option, device)
-    if option.pretrain and begun:
+    if option.pretrain and begun and option.resume:
         check_pretrained(option)
-    elif option.pretrain and (status := pretrain(option)):
+    elif option.pretrain and not begun and (status := pretrain(option)):
         return status
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = prepare(option, run, method)
@@ -83,7 +84,10 @@ def train(option):
 
 
 def pretrained(option):
-    """(folder of the baseline of --pretrain, its options as far as it has begun). Raises UserError: of other length."""
+    """The folder of the baseline of --pretrain, and its options, {} before it begins.
+
+    Raises UserError where it has another length.
+    """
     folder = Path(option.save_dir, f"{option.exp_name}_baseline")
     before = read_options(folder) if RunFolder.holds_a_run(option.save_dir, folder.name) else {}
     if before.get("max_step", option.pretrain) != option.pretrain:
@@ -96,10 +100,13 @@ def pretrained(option):
 
 def check_pretrained(option):
     """Refuses --pretrain where the run that is to go on began otherwise. Raises UserError."""
-    folder, _ = pretrained(option)
     run = Path(option.save_dir, option.exp_name)
-    if Path(read_options(run).get("checkpoint") or "").parent.name != folder.name:
+    began = read_options(run)
+    start = Path(began.get("checkpoint") or "")
+    if began and not start.parent.name.endswith("_baseline"):
         raise UserError(f"{run} was begun without --pretrain; leave it out, or choose another -e")
+    if start.is_file() and sha256_of(start) == began.get("checkpoint_sha256"):  # else it has been trained on since
+        pretrained(option)
 
 
 def pretrain(option):

@@ -57,12 +57,14 @@ if [ "$dataset" = colored_mnist ]; then
 else
   color_var='' number='' default_name=${dataset}_$method
   defaults=(-e "$default_name" --method "$method" --random_seed 1)
+fi
+name=$(value_of "-e --exp_name" "$@") || name=$default_name
+if [ "$dataset" != colored_mnist ] && [ ! -e "${save_dir%/}/$name/last.pt" ]; then # which --continue would go on with
   case $method in lntl | blindeye)
     if ! has_flag "--checkpoint --from_scratch --from --pretrain" "$@"; then defaults+=(--pretrain 100); fi
     ;;
   esac
 fi
-name=$(value_of "-e --exp_name" "$@") || name=$default_name
 baseline=baseline_var$number # a baseline of that variance is the start of the paper's method
 
 start_needed() { # whether it is trained here, as none is shipped

@@ -39,7 +39,7 @@ class ImageSet(DataSet):
             help="h of a ResNet: a linear layer, or a convolution with BatchNorm before it",
         ),
         Flag("init", path, "random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
-        Flag("init_sha256", pattern(r"[0-9a-f]{64}", "SHA-256 in lower case"), help="begin with this very --init file"),
+        Flag("init_sha256", pattern(r"[0-9a-f]{64}", "SHA-256 in lower case"), help="of the file of --init [recorded]"),
         Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
         Flag("skip_broken", action="store_true", help="leave out images that cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),

@@ -4,9 +4,9 @@
     python reproduce.py --dataset biased_mnist --add --report    # keeps the finished records; rebuilds the table
 
 Fixed before the first run: the paper's networks, 10 epochs for every method, the learning rate cut to a tenth after 4
-and 8 of them, each method's own learning rate, λ, μ, α and smoothing as on Colored-MNIST. LNTL and BlindEye start from
-the baseline of the same ρ and run. Run k has --random_seed k and --data_seed k - 1. Beside them, what was chosen on
-held-out images (biased_selection.py).
+and 8 of them, each method's own learning rate, λ, μ, α and smoothing as on Colored-MNIST; LNTL+ counts p(y | b) from
+the labels. LNTL and BlindEye start from the baseline of the same ρ and run. Run k has --random_seed k and
+--data_seed k - 1. Beside them, what was chosen on held-out images (biased_selection.py).
 """
 
 import json

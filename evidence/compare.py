@@ -30,5 +30,5 @@ def lines(option, root=ROOT):
         return elsewhere
     if not shown:
         return elsewhere
-    less = f"; this run had {option.max_step}" if ours and option.max_step < ours["epochs"] else ""
-    return [f"compare with: {', '.join(shown)}{less}"]
+    other = f"; this run had {option.max_step}" if ours and option.max_step != ours["epochs"] else ""
+    return [f"compare with: {', '.join(shown)}{other}"]

@@ -60,7 +60,7 @@ SETTINGS = {  # name of the runs: method, and its flags beside the defaults
     "lntl_plus_conv_mu0.01": ("lntl_plus", "--bias_predictor conv --mu 0.01"),
 }
 DEFAULT = {"lntl": "lntl_default", "lntl_plus": "lntl_plus"}
-CHOSEN = {"lntl": "lntl_lambda1_mu1", "lntl_plus": "lntl_plus_mu0.01"}  # by `pick`
+CHOSEN = {"lntl": "lntl_lambda1_mu1", "lntl_plus": "lntl_plus_mu0.01"}  # by `pick`, of those run
 
 
 @dataclass(frozen=True)

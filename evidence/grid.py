@@ -24,6 +24,7 @@ from files import read_json_lines
 from methods import METHODS, kind
 from models.shipped import cell_name, weights_of
 from run.folder import RESULT_FREE, RunFolder, read_options
+from run.recorded import FROM_BEFORE
 
 PAPER = tuple(PUBLISHED)  # the methods of the paper's table
 SEEDS = {"cpu": [1], "cuda": [1, 2, 3]}
@@ -46,6 +47,7 @@ def differing(recorded, wanted):
 
     Flags come with time: one that only one of them has is left out. float32 and tf32 are one precision here.
     """
+    recorded = FROM_BEFORE | recorded
     alike = {"data_dir": same_path, "precision": lambda a, b: a == b or {a, b} == ALIKE}
     for name in sorted(recorded.keys() & wanted.keys() - FREE):
         same = alike.get(name, operator.eq)

@@ -19,6 +19,7 @@ from errors import UserError
 from files import read_json_lines, replacing
 from methods import METHODS
 from run.folder import RESULT_FREE, read_record
+from run.recorded import FROM_BEFORE
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
@@ -129,7 +130,7 @@ def load_runs(root=ROOT):
 
 def add(save_dir, root=ROOT):
     """Copies the records of every finished run in `save_dir`. Returns the names of those that were new or changed."""
-    names = []
+    finished = []
     for folder in sorted(Path(save_dir).glob("*_var*_seed*")):
         if not NAME.fullmatch(folder.name) or not (folder / "metrics.json").exists():
             continue
@@ -137,19 +138,21 @@ def add(save_dir, root=ROOT):
         if run["options"]["data_dir"] is not None:
             raise UserError(f"{folder} was trained on other data (--data_dir); choose another --save_dir")
         if unusual := not_of_a_cell(run):
-            raise UserError(f"{folder} is named as a cell of the table, and was trained with {unusual}; rename it")
-        if copy_records(folder, root / "results" / "runs" / folder.name):
-            names.append(folder.name)
-    return names
+            raise UserError(
+                f"{folder} is named as a cell of the table, and was trained with {unusual}; move it out of {save_dir}, "
+                "or rename it to METHOD_varV.VVV_SETTING_seedS"
+            )
+        finished.append(folder)
+    return [f.name for f in finished if copy_records(f, root / "results" / "runs" / f.name)]
 
 
 def not_of_a_cell(run):
-    """What the options of a run of a method, without a setting, have otherwise than its cell of the table; or None."""
+    """What a run has otherwise than its cell of the table; None where nothing, or where it is a named setting."""
     option = run["options"]
     if run["method"] != option["method"]:
         return None
     method = METHODS[option["method"]]
-    older = {flag.name: flag.default for flag in method.flags}  # what a record stands for that is older than a flag
+    older = {flag.name: flag.default for flag in method.flags} | FROM_BEFORE  # what a record without a flag means
     usual = older | ColoredSet.settings(None).get(method.name, {}) | USUAL | {"lr": method.lr}
     for name, value in usual.items():
         if (found := option.get(name, older.get(name, value))) != value:
@@ -226,13 +229,14 @@ def start_but_seed(run):
 
 def make_cell(method, runs, everything, key="test_accuracy"):
     """One entry of results.json: the runs of one method at one variance. `everything`: all runs, for the baselines."""
-    option = runs[0]["options"]
+    options = [FROM_BEFORE | run["options"] for run in runs]
+    option = options[0]
     pretrained = {None: 0, AUTHORS_NETWORK: AUTHORS_EPOCHS}
     pretrained |= {name: run["options"]["max_step"] for name, run in everything.items()}
     began = [(start_but_seed(r), pretrained.get(start(r["options"]))) for r in runs]
     free = {"exp_name", "random_seed", "data_seed", "average", "checkpoint", "checkpoint_sha256"}
     free |= RESULT_FREE - {"max_step"}
-    for other, its in zip((r["options"] for r in runs), began, strict=True):
+    for other, its in zip(options, began, strict=True):
         differ = {k for k in option.keys() & other.keys() - free if option[k] != other[k]}  # flags come with time
         if {option["precision"], other["precision"]} == ALIKE:
             differ.discard("precision")

@@ -61,7 +61,7 @@ SECOND = (  # beside the two of the first list that these follow on, which are n
     second("colour", 0.03, 12),
 )
 OF_FIRST = {("bins", "-", "0.03"): SELECTION[4], ("bins", "-", "0.1"): SELECTION[5]}
-CHOSEN = ("colour", 0.03, 6)  # by `pick` of the list; as long as that has not been run, what was tried first
+CHOSEN = ("colour", 0.03, 6)  # by `pick` of the list
 LONGER = tuple(second(*CHOSEN, epochs=epochs, average=5) for epochs in (20, 40, 100))
 
 

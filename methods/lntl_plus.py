@@ -7,7 +7,7 @@ does not tell. Where shape s and bias b are independent given y,
     p(y | s, b)  ~  p(s | y) p(y | b),
 
 so that the logits of g become log p(s | y) up to a constant, whatever the bias is, and reading it gains nothing. f, g,
-h, both updates and the input stay as in LNTL; h and the reversal remove what b is too coarse to tell.
+h, both updates and the input stay as in LNTL; h and the reversal remove what p(y | b) leaves.
 
 This label loss is not ours. It is BiasBal, of Hong and Yang (Unbiased Classification Through Bias-Contrastive and
 Bias-Balanced Learning, NeurIPS 2021): cross-entropy of the logits plus log p(y | b) in training, plain logits in the
@@ -17,9 +17,9 @@ weights 1 / p(y | b) instead of the sum (Do et al. 2024, arXiv 2402.03577), whic
 al. 2021, who show that an additive adjustment loses its effect once the training error is zero.
 
 Ours is what stands around it: p(y | b) from the labels that h is trained on anyway (methods/bias_prior.py), or from the
-colour itself (`--prior colour`); a share of the uniform distribution (`--smoothing`), as two digits whose colours never
-meet would never be told apart while b always rules one of them out; the scale below; and LNTL's two updates, to which
-whatever the prior rewards of the bias again is left.
+colour itself (`--prior colour`, the default of Colored-MNIST); a share of the uniform distribution (`--smoothing`), as
+two digits whose colours never meet would never be told apart while b always rules one of them out; the scale below; and
+LNTL's two updates, to which whatever the prior rewards of the bias again is left.
 """
 
 import math
@@ -49,8 +49,8 @@ class LNTLPlus(LNTL):
         Flag(
             "prior",
             default="bins",
-            help="what is asked what the bias tells: the bias labels of h, or the colour itself, which is the default "
-            "of Colored-MNIST alone",
+            help="what p(y given b) is counted from: the bias labels of h, or the colour itself, the default of "
+            "Colored-MNIST",
             choices=("bins", "colour"),
         ),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),

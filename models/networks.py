@@ -13,7 +13,6 @@ from models.resnet import RESNETS, cut
 from models.simple_conv import SimpleConvClassifier, SimpleConvFeatures, simple_conv_predictor
 
 NETWORKS = ("paper", "simple_conv", *RESNETS)
-PREDICTORS = ("linear", "conv")  # h of a ResNet: one linear layer, or a hidden layer with BatchNorm before it
 COLOR_HEADS = (BINS,) * len(CHANNELS)  # of the paper's h: eight bins for each of three channels
 
 
@@ -33,7 +32,8 @@ def make_networks(
     network: of NETWORKS. classes: number of labels. heads: number of values of every bias.
     map_bias: whether bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the
     image, logits (B, heads, K, 1, 1). split_at: layer after which a ResNet is cut. init: "random"; for ResNets also
-    "imagenet", or the content of a file with weights of the whole network. bias_predictor: of PREDICTORS, for ResNets.
+    "imagenet", or the content of a file with weights of the whole network. bias_predictor: h of a ResNet,
+    "linear", or "conv" with a hidden layer before that.
     """
     heads = tuple(heads)
     if network in RESNETS:

@@ -94,5 +94,5 @@ class MapPredictor(Heads):
 
 
 def hidden_layer(channels):
-    """conv 3x3 - BatchNorm - ReLU on as many channels, as the paper's h begins. f cannot outgrow what is normalised."""
+    """conv 3x3 - BatchNorm - ReLU on as many channels, as the paper's h begins. The features' scale does not matter."""
     return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())

@@ -21,7 +21,8 @@ from models.shipped import sha256_of
 
 RESULT_FREE = {  # options that may differ between the parts of a run
     "exp_name", "save_dir", "resume", "device", "cuda", "threads", "log_step", "save_step", "max_step",
-    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256", "data_sha256", "init_sha256",  # and the files
+    "train_baseline", "use_pretrain", "pretrain", "checkpoint_sha256", "data_sha256",
+    "init_sha256",  # said by `method` and the files
     "workers", "debug", "is_train", "seed", "depth", "n_class", "input_size", "num_workers",  # without effect on it
     "data_split",
 }  # fmt: skip

@@ -10,8 +10,10 @@ from run.folder import environment, read_options, read_record
 
 OR_START = "or start"  # the value of option.resume by --continue: go on with the run, or begin it
 NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `method` too
-OF_DATA = ("lambda_", "mu", "prior")  # whose defaults are other ones for other methods and data
-FROM_BEFORE = {"prior": "bins"}  # flags whose default is another one now than what records without them stand for
+OF_DATA = ("lambda_", "mu", "prior", "prior_width")  # whose defaults are other ones for other methods and data
+OF_NETWORK = {"network", "split_at", "bias_predictor", "init", "init_sha256"}  # that say nothing of the data
+FROM_BEFORE = {"prior": "bins"}  # flags whose default has changed: what a record without them means
+OF_A_FILE = {"checkpoint", "init"}  # given once more, they ask for the file as it is now
 OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
     "from_scratch": ("checkpoint", "checkpoint_sha256"),
@@ -22,6 +24,7 @@ OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its ow
     "bias": OF_DATA,
     "optimizer": ("lr",),
     "init": ("init_sha256",),
+    "prior": ("prior_width",),
     "data_dir": ("data_seed",),
     "data_seed": ("data_dir",),
     "device": ("cuda",),
@@ -51,7 +54,8 @@ def parse(make_parser, arguments=None):
     if given.get("train_baseline") and recorded.get("method") == "baseline":
         del given["train_baseline"]
         given["method"] = "baseline"
-    for flag in [flag for flag in given if flag not in recorded or given[flag] != recorded[flag]]:
+    meant = defaults | FROM_BEFORE | recorded
+    for flag in [flag for flag, value in given.items() if value != meant.get(flag) or flag in OF_A_FILE]:
         for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
@@ -63,7 +67,7 @@ def parse(make_parser, arguments=None):
 def names_of_data():
     """The options that decide which data a run sees."""
     own = {flag.name for data_set in data_sets().values() for flag in data_set.flags}
-    return own | {"dataset", "method", "train_baseline", "deviation"}
+    return (own | {"dataset", "method", "train_baseline", "deviation"}) - OF_NETWORK
 
 
 def check_exists(folder):

@@ -63,7 +63,8 @@ def pin_start(option, method):
 
 def pin_init(option):
     """Sets --init_sha256 to the SHA-256 of the file that --init names, if any; raises UserError where it is another."""
-    if not (init := getattr(option, "init", None)) or not Path(init).is_file():
+    init = getattr(option, "init", None)
+    if init in (None, "random", "imagenet") or not Path(init).is_file():
         return
     found = sha256_of(init)
     if option.init_sha256 not in (None, found):

@@ -156,7 +156,7 @@ def test_a_run_is_repeated_with_the_file_of_init_that_it_had(birds, tmp_path, ca
     again = ["-e", "again", "--save_dir", str(tmp_path), "--from", str(tmp_path / "run")]
     torch.save(state | {"bn1.bias": state["bn1.bias"] + 1}, file)
     assert "is not the file of --init_sha256" in refused(capsys, train, *again)
-    assert train.main([*again, "--init", str(tmp_path / ".." / tmp_path.name / "weights.pth")]) == 0  # on purpose
+    assert train.main([*again, "--init", str(file)]) == 0  # on purpose
     again += ["--init", "random", "--init_sha256", "0" * 64]
     assert "--init_sha256 is of a file that --init names" in refused(capsys, train, *again)
 

@@ -187,6 +187,21 @@ def test_a_run_in_tf32_may_be_of_a_cell_which_says_so(tree):
     assert records.not_of_a_cell(loaded) == "--precision bfloat16"
 
 
+@pytest.mark.parametrize("prior", ["colour", "bins", None])
+def test_a_cell_of_lntl_plus_counts_the_colour(prior):
+    run = {"method": "lntl_plus", "options": {"method": "lntl_plus", "lr": 0.01, "prior": prior}}
+    if prior is None:  # a record from before the flag
+        del run["options"]["prior"]
+    assert records.not_of_a_cell(run) == (None if prior == "colour" else "--prior bins")
+
+
+def test_a_record_has_the_name_of_its_run():
+    """`train.py --from` trains under it, and a run of another cell must not be there."""
+    for name, run in records.load_runs().items():
+        recorded = run["options"]["exp_name"]
+        assert recorded == name or f"{recorded}_seed1" == name
+
+
 @pytest.mark.parametrize("option", [{"lr": 0.01}, {"from_scratch": True}, {"precision": "bfloat16"}])
 def test_seeds_with_other_options_are_refused(tree, option):
     run = another_seed(tree, 2, 8000)

@@ -128,10 +128,9 @@ def test_an_average_is_a_candidate_of_its_own():
 
 
 def test_what_was_chosen_is_what_the_rule_picks():
-    runs = records.load_runs()
-    if picked := selection.pick(selection.second_list(runs)):
-        prior, smoothing, width = selection.CHOSEN
-        assert picked[:3] == (prior, f"{width:g}" if width else "-", f"{smoothing:g}")
+    prior, smoothing, width = selection.CHOSEN
+    picked = selection.pick(selection.second_list(records.load_runs()))
+    assert picked[:3] == (prior, f"{width:g}" if width else "-", f"{smoothing:g}")
 
 
 def test_the_second_list_is_as_it_was_fixed():

@@ -1,8 +1,6 @@
 """The prior of LNTL+ against its definition, what it achieves, and the update that it changes."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,20 +15,18 @@ from dataset.batches import IGNORED, ImageData, on_device
 from dataset.biased_batches import BiasedImageData
 from dataset.colored_set import ColoredSet
 from errors import UserError
+from evidence import records, selection
 from methods import make_method
 from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
-from run import recorded
 from run.networks import build
 from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def method_on(images, labels, **changes):
@@ -237,11 +233,11 @@ def test_the_colour_is_asked_of_colored_mnist_alone_unless_it_is_given():
     assert resolved("--dataset", "images", "--data_dir", ".").prior == "bins"
 
 
-def test_a_run_from_before_the_flag_is_repeated_with_what_it_had():
-    record = ROOT / "results" / "runs" / "lntl_plus_var0.020_bins_seed1" / "options.json"
-    assert "prior" not in json.loads(record.read_text("utf-8"))
-    option = recorded.parse(options.train_parser, ["-e", "x", "--from", str(record)])
-    assert options.resolve_training(option).prior == "bins"
+def test_its_defaults_are_what_the_second_list_picked():
+    prior, width, smoothing, epochs = selection.pick(selection.longer_list(records.load_runs()))
+    option = resolved()
+    assert (option.prior, f"{option.prior_width:g}", f"{option.smoothing:g}") == (prior, width, smoothing)
+    assert LNTLPlus.schedule["cpu"] == LNTLPlus.schedule["cuda"] == (int(epochs), round(0.4 * int(epochs)))
 
 
 def test_held_out_images_are_recolored_like_the_test():

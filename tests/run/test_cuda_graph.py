@@ -102,10 +102,9 @@ def test_tf32_on_the_cpu_is_refused(capsys):
     assert "tf32" in refused(capsys, train, "-e", "x", "--precision", "tf32", "--dry-run")
 
 
-def vectors(method):
-    """The weights of f, g and h, each network's as one vector."""
-    with torch.no_grad():
-        return [torch.cat([p.flatten() for p in n.parameters()]) for n in method.networks().values()]
+def state(method):
+    """[weights and running statistics of f, copied, those of g, those of h]: lists of tensors."""
+    return [[v.double().clone() for v in n.state_dict().values()] for n in method.networks().values()]
 
 
 @needs_gpu
@@ -118,7 +117,7 @@ def test_graph_and_eager_agree_on_a_gpu(monkeypatch, name):
     for graphed in (False, True):
         torch.manual_seed(0)
         method = METHODS[name](options(), "cuda")
-        start = vectors(method)
+        start = state(method)
         method.prepare(data)
         method.start_epoch(0)
         totals = torch.zeros(len(method.metrics), device="cuda").double()
@@ -131,8 +130,10 @@ def test_graph_and_eager_agree_on_a_gpu(monkeypatch, name):
                     iterate(index)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        weights.append(vectors(method))
+        weights.append(state(method))
     # The GPU adds up in no fixed order, so two runs differ in the last bits, and training makes more of them: what is
-    # held against the difference is how far the weights have come.
-    for first, eager, graph in zip(start, *weights, strict=True):
-        assert (graph - eager).norm() <= 0.02 * (eager - first).norm()
+    # held against the difference is how far a tensor has come. A bias before BatchNorm comes nowhere, but for rounding.
+    for networks in zip(start, *weights, strict=True):
+        everything = torch.cat([(eager - first).flatten() for first, eager, _ in zip(*networks, strict=True)]).norm()
+        for first, eager, graph in zip(*networks, strict=True):
+            assert (graph - eager).norm() <= 0.02 * (eager - first).norm() + 1e-3 * everything

@@ -117,7 +117,7 @@ def edited(tmp_path, name, **changes):
 @pytest.mark.parametrize(("flag", "value"), [("mu", 7.0), ("batch_size", 64), ("holdout", 5000), ("lr", 0.1)])
 def test_a_run_with_other_flags_is_no_cell(tmp_path, flag, value):
     edited(tmp_path, "lntl_var0.045_seed1", **{flag: value})
-    with pytest.raises(records.UserError, match=f"was trained with --{flag} {value}; rename it"):
+    with pytest.raises(records.UserError, match=f"was trained with --{flag} {value}; move it"):
         records.add(tmp_path / "checkpoint", tmp_path)
     assert not (tmp_path / "results").exists()
 

@@ -66,6 +66,30 @@ def test_what_tells_of_the_bias_is_that_of_method_and_data(tmp_path, more, chang
     assert options.resolve_training(recorded_option(tmp_path, *more, **changes)).prior == expected
 
 
+def test_another_prior_has_a_width_of_its_own(tmp_path):
+    wide = {"method": "lntl_plus", "prior": "colour", "prior_width": 3.0}
+    assert options.resolve_training(recorded_option(tmp_path, **wide)).prior_width == 3
+    assert options.resolve_training(recorded_option(tmp_path, "--prior", "bins", **wide)).prior == "bins"
+
+
+@pytest.mark.parametrize("more", [[], ["--dataset", "colored_mnist"], ["--method", "lntl_plus"]])
+def test_an_older_record_means_the_bins(tmp_path, more):
+    record = ROOT / "results" / "runs" / "lntl_plus_var0.020_bins_seed1"
+    assert "prior" not in json.loads((record / "options.json").read_text("utf-8"))
+    (tmp_path / record.name).mkdir()
+    shutil.copy(record / "options.json", tmp_path / record.name)
+    for source in (["--from", str(record)], ["-e", record.name, "--resume"]):
+        option = recorded.parse(train_parser, [*source, "--save_dir", str(tmp_path), *more])
+        assert (options.resolve_training(option).prior, option.exp_name) == ("bins", record.name)
+
+
+@pytest.mark.parametrize("flag", ["--bias_predictor", "--split_at", "--init"])
+def test_another_network_sees_the_same_data(tmp_path, flag):
+    data = {"dataset": "images", "data_dir": str(tmp_path), "network": "resnet18", "data_sha256": "0" * 64}
+    value = {"--bias_predictor": "conv", "--split_at": "layer3", "--init": "imagenet"}[flag]
+    assert recorded_option(tmp_path, flag, value, **data).data_sha256 == "0" * 64
+
+
 @pytest.mark.parametrize(
     ("there", "threads", "device"),
     [
