@@ -11,7 +11,7 @@ from evidence import figures, records, selection, studies
 from evidence.grid import make_grid
 from evidence.settings import COLOR_VAR, EPOCHS
 from methods import DEVIATIONS
-from tests.evidence.test_report import change, made_of
+from tests.evidence.edited import change, made_of
 from tests.test_options import refused
 
 
