@@ -47,7 +47,7 @@ def differing(recorded, wanted):
 
     Flags come with time: one that only one of them has is left out. float32 and tf32 are one precision here.
     """
-    recorded = FROM_BEFORE | recorded
+    recorded = recorded and FROM_BEFORE | recorded
     alike = {"data_dir": same_path, "precision": lambda a, b: a == b or {a, b} == ALIKE}
     for name in sorted(recorded.keys() & wanted.keys() - FREE):
         same = alike.get(name, operator.eq)
@@ -78,7 +78,7 @@ class Cell:
         if (self.path / "diverged.json").exists():
             return Progress(DIVERGED, len(log), seconds)
         if name := differing(recorded, vars(self.option)):
-            was, value = recorded[name], getattr(self.option, name)
+            was, value = (FROM_BEFORE | recorded)[name], getattr(self.option, name)
             return Progress(f"was begun with --{name} {was}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
             return Progress("finished", len(log), seconds)

@@ -113,7 +113,7 @@ def from_record(make_parser, record, path):
     """The options of a record, checked as if they had been given as flags."""
     flags = []
     actions = {action.dest: action for action in make_parser()._actions}
-    for name, value in (FROM_BEFORE | record).items():
+    for name, value in (record and FROM_BEFORE | record).items():
         if name in NOT_REPEATED or value is None:
             continue
         action = actions.get(name)

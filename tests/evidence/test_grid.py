@@ -1,5 +1,6 @@
 """What the grid consists of: its cells, their starts and schedules, and flags that cannot be."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 import option as options
 import reproduce
 from errors import UserError
-from evidence import grid
+from evidence import grid, records
 from files import write_json
 from models.shipped import weights_of
 from tests.test_options import refused
@@ -186,3 +187,11 @@ def test_no_gpu_is_one_line(capsys, tmp_path):
 def test_slurm_without_submitit_is_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert "requirements/slurm.txt" in refused(capsys, reproduce, "--save_dir", tmp_path, "--slurm", "gpu")
+
+
+def test_an_older_run_of_lntl_plus_is_no_cell_of_today_and_a_new_one_is_to_do(tmp_path):
+    line = ["--methods", "lntl_plus", "--color_vars", "0.02", "--seeds", "1", "--device", "cpu"]
+    (cell,) = grid.make_grid(reproduce.parser().parse_args([*line, "--save_dir", str(tmp_path)]))
+    assert cell.progress().state == "to do"
+    shutil.copytree(records.ROOT / "results" / "runs" / "lntl_plus_var0.020_bins_seed1", tmp_path / cell.name)
+    assert cell.progress().state.startswith("was begun with --")
