@@ -1,14 +1,9 @@
 """Writing files so that nothing is ever half-written: a temporary name first, then a rename."""
 
 import contextlib
-import importlib
 import json
 import os
-import pkgutil
-import sys
 from pathlib import Path
-
-from errors import UserError
 
 
 @contextlib.contextmanager
@@ -44,15 +39,3 @@ def read_json_lines(path):
             if line.endswith("\n"):
                 records.append(json.loads(line))
     return records
-
-
-def classes_in(package):
-    """The classes that the modules of an imported package define, in the order of the modules' names."""
-    found = []
-    for module in sorted(m.name for m in pkgutil.iter_modules(sys.modules[package].__path__)):
-        try:
-            content = vars(importlib.import_module(f"{package}.{module}"))
-        except (SyntaxError, ImportError, NameError) as error:
-            raise UserError(f"{package}/{module}.py cannot be loaded ({type(error).__name__}: {error})") from error
-        found += [c for c in content.values() if isinstance(c, type) and c.__module__ == f"{package}.{module}"]
-    return found

@@ -91,12 +91,8 @@ def add_nothing_left(parser, *, is_training):
         group.add_argument("--data_split", choices=DATA_SPLITS)
 
 
-def train_parser():
-    """The parser of train.py."""
-    parser = Parser(prog="train.py", usage=TRAIN_USAGE, description=f"Trains one method on one data set. {IN_HELP}")
-    add_common(parser)
-    add_owned(parser.add_argument_group("method"), owners())
-
+def add_optimisation(parser):
+    """Flags of the schedule and the optimiser."""
     group = parser.add_argument_group("optimisation")
     group.add_argument("--max_step", type=count, default=100, metavar="N", help="epochs (official) [100]")
     group.add_argument("--batch_size", type=number(int, 2, 60000), default=128, help="images a batch (official) [128]")
@@ -129,6 +125,9 @@ def train_parser():
         help="of the arithmetic; tf32: float32 whose products a GPU rounds to 10 bits [float32]",
     )
 
+
+def add_start_and_stop(parser):
+    """Flags that say what a run begins with, and whether it goes on."""
     group = parser.add_argument_group("start and stop")
     group.add_argument(
         "--checkpoint",
@@ -162,6 +161,9 @@ def train_parser():
     add_from(group)
     group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
 
+
+def add_records(parser):
+    """Flags that say what is measured and kept beside the training."""
     group = parser.add_argument_group("records")
     group.add_argument(
         "--holdout",
@@ -183,6 +185,16 @@ def train_parser():
     group.add_argument(
         "--log_step", type=count, default=50, metavar="N", help="iterations between two reports (official) [50]"
     )
+
+
+def train_parser():
+    """The parser of train.py."""
+    parser = Parser(prog="train.py", usage=TRAIN_USAGE, description=f"Trains one method on one data set. {IN_HELP}")
+    add_common(parser)
+    add_owned(parser.add_argument_group("method"), owners())
+    add_optimisation(parser)
+    add_start_and_stop(parser)
+    add_records(parser)
     add_machine(parser)
     add_nothing_left(parser, is_training=True)
     return parser

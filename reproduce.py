@@ -28,7 +28,8 @@ from errors import Busy, UserError, advice, exits, one_line
 from evidence import biased, records, report, slurm, studies
 from evidence.grid import DIVERGED, PAPER, make_grid, overview, print_plan
 from methods import METHODS
-from run.device import choose_device, endings
+from run.device import choose_device
+from run.signals import endings
 from train import train
 
 WAIT = 5  # seconds between two looks at cells that other workers have
@@ -158,7 +159,7 @@ def work(cells):
                         reason = one_line(f"{type(error).__name__}: {error}")
                     status, failed[cell.name] = 0, reason
                     print(f"{cell.name} failed: {reason}", flush=True)
-                gc.collect()  # the run folder's lock goes with the trainer
+                gc.collect()  # a trainer is held by its own CUDA graph; the next cell needs the GPU's memory
                 if status := take_back() or status:
                     print("stopped; to go on, give the same command again", flush=True)
                     return status if status > 128 else 128 + status
@@ -175,20 +176,9 @@ def work(cells):
     return 1 if failed else 0
 
 
-@exits
-def main(arguments=None):
-    option = parser().parse_args(arguments)
+def refuse(option):
+    """Refuses flags of a grid that cannot go together. Raises UserError."""
     is_biased = option.dataset == "biased_mnist"
-    if option.dry_run and (option.add or option.report):
-        raise UserError("--dry-run shows what there is to train; --add and --report train nothing, leave it out")
-    if option.add:
-        names = biased.add(option.save_dir, records.ROOT) if is_biased else records.add(option.save_dir)
-        print("kept the records of:", *names or ["no run, as none has finished since"])
-    if option.report:
-        report.rebuild()
-        print("written: results/, checkpoints/README.md, README.md, docs/")
-    if option.add or option.report:
-        return 0
     table = (*option.methods, *option.color_vars) != (*PAPER, *COLOR_VARS) or option.epochs or option.schedule
     if is_biased and (table or option.data_dir):
         raise UserError(
@@ -218,6 +208,23 @@ def main(arguments=None):
         )
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
+
+
+@exits
+def main(arguments=None):
+    option = parser().parse_args(arguments)
+    is_biased = option.dataset == "biased_mnist"
+    if option.dry_run and (option.add or option.report):
+        raise UserError("--dry-run shows what there is to train; --add and --report train nothing, leave it out")
+    if option.add:
+        names = biased.add(option.save_dir, records.ROOT) if is_biased else records.add(option.save_dir)
+        print("kept the records of:", *names or ["no run, as none has finished since"])
+    if option.report:
+        report.rebuild()
+        print("written: results/, checkpoints/README.md, README.md, docs/")
+    if option.add or option.report:
+        return 0
+    refuse(option)
     cells = biased.make_grid(option) if is_biased else make_grid(option)
     if option.dry_run:
         print_plan(cells)

@@ -28,7 +28,7 @@ from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of
 from run import recorded
 from run.device import choose_device
-from run.evaluate import report
+from run.evaluate import evaluate_all, report
 from run.folder import read_options
 from run.networks import build
 from run.predict import predict
@@ -214,7 +214,8 @@ def main(arguments=None):
     own = is_test and not (against or other_data) and same_path(weights, run / "final.pth")
     own = own and not unfinished(content, run)
     name = "metrics" if own else file_name(option, data, weights)
-    report(option, run, f, g, data, weights, name=name, tests=data.test if is_test else {"train": data.train})
+    evaluated = evaluate_all(f, g, data.test if is_test else {"train": data.train})
+    report(option, run, evaluated, data, weights, name=name)
     return 0
 
 

@@ -21,13 +21,13 @@ from common.commands import again, evaluation, resume
 from dataset import data_sets
 from dataset.mistakes import BUILD
 from errors import Diverged, Stopped, UserError, exits
-from evidence import compare
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of
-from run import health, recorded
-from run.device import choose_device, settle_threads, stops
-from run.evaluate import report
+from run import compare, health, recorded
+from run.device import choose_device, settle_threads
+from run.evaluate import evaluate_all, report
 from run.folder import RunFolder, read_options
+from run.signals import stops
 from run.start import pin_data, pin_init, pin_start, remarks, starting_weights
 from trainer import Trainer
 
@@ -135,8 +135,9 @@ def fit_and_report(trainer):
     try:
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
-                say = say_of_figures(run) if option.dry_run else run.say
-                report(option, run.path, method.f, method.g, trainer.data, run / "final.pth", say)
+                evaluated = evaluate_all(method.f, method.g, trainer.test)
+            say = say_of_figures(run) if option.dry_run else run.say
+            report(option, run.path, evaluated, trainer.data, run / "final.pth", say)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Diverged:

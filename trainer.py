@@ -98,8 +98,9 @@ class Trainer:
         means = (self.totals / len(self.train)).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
+        averaged = bool(self.average) and self.average.update(self.epoch)
         with self.interruptible():
-            record |= self.evaluations()
+            record |= self.evaluations(averaged)
         if not self.option.dry_run:  # after one iteration nobody is well
             earlier, classes = read_json_lines(self.run / "log.jsonl"), len(self.data.classes)
             for warning in health.warnings(record, earlier, self.method, classes):
@@ -110,8 +111,11 @@ class Trainer:
         record["seconds"], self.seconds = round(self.seconds, 3), 0.0
         return record
 
-    def evaluations(self):
-        """{name: accuracy} of f and g on the test sets; with held-out images, on those (and by group) too, and of h."""
+    def evaluations(self, averaged):
+        """{name: accuracy} of f and g on the test sets; with held-out images, on those (and by group) too, and of h.
+
+        averaged: whether the mean of the weights is one of enough epochs to be evaluated beside them.
+        """
         f, g, h = self.method.networks().values()
         found = {}
         if self.held_out:
@@ -123,7 +127,7 @@ class Trainer:
                 found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
-        if self.average and self.average.update(self.epoch):
+        if averaged:
             for name, data in self.test.items():
                 found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
             for name, data in (("holdout_accuracy", self.held_out), ("holdout_recolored_accuracy", self.recolored)):

@@ -24,27 +24,6 @@ SETTINGS = {  # name: environment
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 BUSY = "while True: pass"
-WORKER = """
-import sys, time
-import torch
-from bench.speed import Ours
-from bench.tables import BATCH
-from dataset.batches import FactoredData
-from dataset.colored_mnist import build
-from run.device import keep_memory
-keep_memory()
-data, cpu = build(0.02).train, torch.device("cpu")
-trainer = Ours("lntl", "float32", FactoredData(data.mask, data.color, data.label, cpu), cpu).trainer
-order = torch.randperm(len(trainer.train))
-for line in sys.stdin:
-    batches = order[: (int(line) + 2) * BATCH].split(BATCH)
-    for index in batches[:2]:
-        trainer.iterate(index)
-    start = time.perf_counter()
-    for index in batches[2:]:
-        trainer.iterate(index)
-    print((time.perf_counter() - start) / int(line), flush=True)
-"""
 
 
 class Worker:
@@ -53,7 +32,7 @@ class Worker:
     def __init__(self, setting):
         own = {name: value for name, value in os.environ.items() if name not in (*OF_THE_USER, "OMP_NUM_THREADS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], cwd=Path(__file__).parents[1], env=own | setting,
+            [sys.executable, "-m", "bench.worker"], cwd=Path(__file__).parents[1], env=own | setting,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -134,38 +134,12 @@ def measure(device, rounds, iterations):
     return figures
 
 
-# Runs train.py as it is; says when the first iteration is over, and stops after an evaluation behind the twentieth.
-FIRST = """
-import json, resource, signal, sys, time
-import torch
-import train, trainer
-from run import progress
-from run.evaluate import evaluate
-trainers, done = [], []
-class Watched(trainer.Trainer):
-    def __init__(self, *arguments, **how):
-        super().__init__(*arguments, **how)
-        trainers.append(self)
-def watch(self, epoch, iteration, names, measured):
-    if measured[0].is_cuda:
-        torch.cuda.synchronize()
-    done.append(time.time())
-    if len(done) == 20:
-        evaluate(trainers[0].method.f, trainers[0].method.g, trainers[0].test["test_accuracy"])
-        trainers[0].stop = signal.SIGTERM
-train.Trainer, progress.Progress.iteration = Watched, watch
-train.main()
-megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform == "linux" else 1e6)
-print(json.dumps({"first": done[0], "megabytes": megabytes}))
-"""
-
-
 def start_up(device):
     """{"start_seconds": from the command to the end of the first LNTL iteration, "peak_memory_mb"}."""
     with tempfile.TemporaryDirectory() as folder:
         flags = f"-e bench --color_var {COLOR_VAR} --random_seed 1 --device {device.type} --from_scratch --save_dir"
         start = time.time()
-        line = [sys.executable, "-c", FIRST, *flags.split(), folder]
+        line = [sys.executable, "-m", "bench.first_iteration", *flags.split(), folder]
         child = subprocess.run(line, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True)
     if child.returncode != 0:
         raise UserError(f"train.py does not run here: {child.stderr.strip().splitlines()[-1]}")

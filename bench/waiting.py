@@ -51,10 +51,9 @@ def one_epoch(table, device, memory):
 
     memory: bytes that the images may take.
     """
-    flags = f"-e bench --dataset images --data_dir {table.source} --network resnet18 --method baseline --random_seed 1"
-    parsed = options.train_parser().parse_args([*flags.split(), "--batch_size", str(BATCH)])
-    parsed.data_dir = str(Path(table.source).parent)
-    option = options.resolve_training(parsed)
+    flags = f"-e bench --dataset images --network resnet18 --method baseline --random_seed 1 --batch_size {BATCH}"
+    given = [*flags.split(), f"--data_dir={Path(table.source).parent}"]
+    option = options.resolve_training(options.train_parser().parse_args(given))
     start = time.perf_counter()
     parts, _ = load(table, SIZE, device, memory=memory, show=False)
     before = time.perf_counter() - start

@@ -18,7 +18,10 @@ MEANT = {  # what people type who know other programs
 
 
 class Flag(NamedTuple):
-    """One flag of a method, a data set or a network; `--NAME`, recorded as NAME. Two owners may share one."""
+    """One flag of a method, a data set or a network; `--NAME`, recorded as NAME.
+
+    Two owners may share one, each with a default and a help of its own, where it takes the same values.
+    """
 
     name: str
     type: Callable = str
@@ -30,8 +33,20 @@ class Flag(NamedTuple):
     action: str | None = None  # "store_true" for a switch
 
     def add_to(self, group, owners):
-        """Adds the flag to an argparse group; `owners`: whose it is, for the help. Unset it is None: see `option`."""
-        shown = f"{self.help} ({', '.join(owners)}) [{'none' if self.default is None else self.default}]"
+        """Adds the flag to an argparse group. owners: {name: Flag} of all that have it. Unset it is None: see `option`.
+
+        Raises UserError where one of them takes other values.
+        """
+        for owner, other in owners.items():
+            if other._replace(default=self.default, help=self.help, metavar=self.metavar) != self:
+                first = next(iter(owners))
+                raise UserError(
+                    f"--{self.name} of {owner} takes other values than that of {first}; give it another name"
+                )
+        defaults = {o: "none" if flag.default is None else flag.default for o, flag in owners.items()}
+        alike = len(set(defaults.values())) == 1
+        default = defaults[next(iter(owners))] if alike else ", ".join(f"{o} {v}" for o, v in defaults.items())
+        shown = f"{self.help} ({', '.join(owners)}) [{default}]"
         if self.action:
             group.add_argument(f"--{self.name}", action=self.action, default=None, help=shown)
             return

@@ -44,10 +44,13 @@ def subplots(rows, columns, figsize, **how):
 
 
 @plain
-def save(figure, path):
-    """Writes a figure as PNG, whole or not at all, without the date and version that would change its bytes."""
+def save(figure, path, dpi=150, title=None):
+    """Writes a figure as PNG, whole or not at all, without the date and version that would change its bytes.
+
+    title: kept in the file, not shown.
+    """
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None, "Title": title})
 
 
 @plain

@@ -1,12 +1,17 @@
 """What the value of a flag may be: types for argparse that take a value as it is meant, or say what it should be."""
 
 import argparse
+import functools
 import math
 import os
 import re
 from pathlib import Path
 
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")  # of --network
+LAYERS = ("layer1", "layer2", "layer3", "layer4")  # of --split_at
 
+
+@functools.cache  # the same bounds are the same type: flags that two owners share are compared
 def number(kind, low, high, *, open_low=False):
     """An argparse type: a finite number of `kind` within [low, high], or (low, high] with `open_low`."""
 
@@ -24,6 +29,7 @@ def number(kind, low, high, *, open_low=False):
     return parse
 
 
+@functools.cache
 def pattern(regex, what):
     """An argparse type: a text that matches; `what`, in an error, is what it should have been."""
 

@@ -10,11 +10,11 @@ import common.before_torch  # noqa: F401
 
 @functools.cache
 def data_sets():
-    """{name: class} of every data set that train.py takes: the subclasses of `DataSet` in the files of this folder."""
+    """{name: class} of every data set that train.py takes: the subclasses of `DataSet` in this folder's `*_set.py`."""
+    from common.plugins import classes_in
     from dataset.base import DataSet  # late, so that `python -m dataset.colored_mnist` does not find itself imported
-    from files import classes_in
 
-    found = [c for c in classes_in(__name__) if issubclass(c, DataSet) and c.name]
+    found = [c for c in classes_in(__name__, "_set") if issubclass(c, DataSet) and c.name]
     return {c.name: c for c in sorted(found, key=lambda c: c.name != "colored_mnist")}
 
 

@@ -4,6 +4,7 @@ There is no data loader: the whole data set is small enough to live on the devic
 there from a list of indices in a few vectorised steps.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -89,10 +90,9 @@ class FactoredData(OnDevice):
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
-        part = object.__new__(FactoredData)
+        part = copy.copy(self)
         index = index.to(self.label.device)
         part.padded, part.color, part.label = self.padded[index], self.color[index], self.label[index]
-        part.palette, part.mask_dtype = self.palette, self.mask_dtype
         return part
 
 
@@ -116,10 +116,10 @@ class ImageData(OnDevice):
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
-        index = index.numpy()
-        device = self.label.device
-        images, label = self.images.cpu().numpy()[index], self.label.cpu().numpy()[index]
-        return ImageData(images, label, device, self.palette.dtype)
+        part = copy.copy(self)
+        index = index.to(self.label.device)
+        part.images, part.label = self.images[index], self.label[index]
+        return part
 
 
 def factorise(images):

@@ -5,6 +5,8 @@ give the same images: `BiasedData` in the factored form that the paper's f compu
 for any other network.
 """
 
+import copy
+
 import torch
 from torch.nn import functional as F
 
@@ -50,8 +52,7 @@ class BiasedImageData(OnDevice):
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
-        part = object.__new__(type(self))
-        vars(part).update(vars(self))
+        part = copy.copy(self)
         index = index.to(self.label.device)
         part.mask, part.bias, part.label = self.mask[index], self.bias[index], self.label[index]
         return part

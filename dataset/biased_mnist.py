@@ -93,7 +93,7 @@ def build(rho, data_seed=DATA_SEED, mnist=None):
     """Builds the data of one rho; the same arguments give the same bytes on every machine.
 
     rho: in [0, 1]. data_seed: 0..2**32-1, independent of the seed of a training run.
-    mnist: what `load_mnist()` returned, where several are built in a row.
+    mnist: what `load_mnist()` returned, where several are built in a row. Raises ValueError for another rho.
     """
     if not 0 <= rho <= 1:
         raise ValueError(f"rho is {rho}; it lies in 0 to 1")

@@ -69,9 +69,12 @@ def jitter(means, color_var, rng):
 def build(color_var, data_seed=DATA_SEED, mnist=None, draw=jitter):
     """Builds the data of one variance; the same arguments give the same bytes on every machine.
 
-    color_var: sigma^2 in (0, 1). data_seed: 0..2**32-1, independent of the seed of a training run.
+    color_var: sigma^2 in (0, 1]. data_seed: 0..2**32-1, independent of the seed of a training run.
     mnist: what `load_mnist()` returned, where several variances are built in a row. draw: of the colours around means.
+    Raises ValueError for another color_var.
     """
+    if not 0 < color_var <= 1:
+        raise ValueError(f"color_var is {color_var}; it lies above 0, and at most at 1")
     mnist = mnist or load_mnist()
     # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
     rng = np.random.RandomState([data_seed, round(color_var * 1_000_000)])

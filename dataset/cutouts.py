@@ -17,7 +17,6 @@ One's own: --stamps DIR and --backgrounds DIR, each with a folder of images for 
 with a transparent ground. The first class, in alphabetical order, goes with the first kind, and so on.
 """
 
-import argparse
 import hashlib
 import re
 import shlex
@@ -26,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common import location, number, seed
-from dataset.dogs_and_cats import check_folders, write_metadata
+from common import Parser, location, number, seed
+from dataset.metadata import check_out, write_metadata
 from dataset.pictures import extensions, to_rgb
 from errors import UserError, exits
 
@@ -218,9 +217,9 @@ def make(out, stamps, photographs, counts, bias, seed):
 
 
 @exits
-def main(arguments=None, parser=None):
+def main(arguments=None):
     """Pastes animals and food on photographs of plants and of water: a set with a known bias."""
-    parser = parser or argparse.ArgumentParser(prog="python -m dataset.cutouts", description=main.__doc__)
+    parser = Parser(prog="-m dataset.cutouts", description=main.__doc__)
     parser.add_argument("--out", type=location, required=True, help="folder for images/ and metadata.csv")
     parser.add_argument(
         "--stamps", type=location, help="a folder of cut-outs for every class [Tux Paint's animals and food]"
@@ -236,10 +235,9 @@ def main(arguments=None, parser=None):
     )  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="of the splits and of every image [0]")
     option = parser.parse_args(arguments)
-    check_folders(Path(), option.out)
-    for there in (option.out / "metadata.csv", option.out / "images"):
-        if there.exists():
-            raise UserError(f"{there} is there already; give another --out, or remove it")
+    check_out(option.out)
+    if (images := option.out / "images").exists():
+        raise UserError(f"{images} is there already; give another --out, or remove it")
     stamps = own(option.stamps) if option.stamps else debian_stamps()
     photographs = own(option.backgrounds) if option.backgrounds else debian_photographs()
     advice = {

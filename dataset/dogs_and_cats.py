@@ -10,16 +10,13 @@ repository (dataset/dogs_and_cats), lines such as `cat.10007.jpg`. Images in nei
 Not run on the real images, which are Kaggle's to give: tested on small files of the same form.
 """
 
-import csv
-import os
 import re
 import shlex
 from collections import Counter
 
 from common import Parser, location
-from dataset.csv_tables import Finder
+from dataset.metadata import check_images, check_out, write_metadata
 from errors import UserError, exits, one_line
-from files import replacing
 
 OFFICIAL = {("bright", "cat"): 3086, ("bright", "dog"): 5299, ("dark", "cat"): 4748, ("dark", "dog"): 3652}
 TB1 = {("dog", "bright"), ("cat", "dark")}  # the rest is TB2
@@ -57,44 +54,10 @@ def rows_of(bright, dark, train):
     return rows
 
 
-def write_metadata(out, images, header, rows):
-    """Writes `out`/metadata.csv; the first cell of each row is the name of a file in `images`.
-
-    Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
-    """
-    finder, missing, lines = Finder(images), [], []
-    for name, *cells in rows:
-        path = os.path.abspath(finder(name))
-        if not os.path.exists(path):
-            missing.append(name)
-        inside = os.path.relpath(path, os.path.abspath(out))
-        lines.append([path if inside.startswith(os.pardir) else inside.replace(os.sep, "/"), *cells])
-    if missing:
-        names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise UserError(
-            f"{images} lacks {len(missing)} of the {len(rows)} images: {names}; give the folder that has all"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "metadata.csv"
-    if path.exists():
-        raise UserError(f"{path} is there already; give another --out, or remove it")
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *lines])
-    return path
-
-
-def check_folders(images, out):
-    """Raises UserError unless `images` is a folder, and `out` one or nothing."""
-    if not images.is_dir():
-        raise UserError(f"--images {images} is not a folder; give the one with the images")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; give a folder")
-
-
 @exits
-def main(arguments=None, parser=None):
+def main(arguments=None):
     """Writes the metadata.csv of the paper's dogs and cats: bright dogs and dark cats, or the other way round."""
-    parser = parser or Parser(prog="-m dataset.dogs_and_cats", description=main.__doc__)
+    parser = Parser(prog="-m dataset.dogs_and_cats", description=main.__doc__)
     parser.add_argument("--images", type=location, required=True, help="folder of Kaggle's training images")
     parser.add_argument("--bright", type=location, required=True, help="list_bright.txt of the official repository")
     parser.add_argument("--dark", type=location, required=True, help="list_dark.txt of the official repository")
@@ -103,7 +66,8 @@ def main(arguments=None, parser=None):
         "--train", choices=("TB1", "TB2"), default="TB1", help="what is trained on [TB1]; tested on the other"
     )
     option = parser.parse_args(arguments)
-    check_folders(option.images, option.out)
+    check_images(option.images)
+    check_out(option.out)
     rows = rows_of(read_list(option.bright), read_list(option.dark), option.train)
     path = write_metadata(option.out, option.images, ("filename", "label", "bias", "split"), rows)
     found = Counter((coat, animal) for _, animal, coat, _ in rows)

@@ -55,13 +55,13 @@ def folders_in(folder):
         return sorted(e.name for e in entries if not is_system(e.name) and is_folder(e))
 
 
-def pictures_below(folder, skipped, kinds=None):
+def pictures_below(folder, skipped):
     """The images in a folder and below, sorted: list of the folders and the name of each, as a tuple.
 
     skipped: Counter, to which what is left out is added. Links are followed, but not into a folder they come from.
-    kinds: the endings of images [those Pillow reads]. Raises UserError for a folder that cannot be read.
+    Raises UserError for a folder that cannot be read.
     """
-    kinds = kinds or extensions()
+    kinds = extensions()
     found = []
 
     def walk(path, parts, above):

@@ -9,6 +9,7 @@ What an image looks like in an epoch depends on the seed, the epoch and the imag
 the order or the size of the batches, nor on where a resumed run begins.
 """
 
+import copy
 import dataclasses
 import math
 import os
@@ -23,7 +24,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from dataset.batches import bias_labels
+from dataset.batches import OnDevice, bias_labels
 from dataset.pictures import BLACK, each_picture, read_picture, read_pictures, usable_cores
 from errors import UserError
 
@@ -116,27 +117,20 @@ class Photographs:
 
     def _part(self, index):
         """A copy of this object with the images of `index` alone, but for the images themselves."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
+        part = copy.copy(self)
         index = index.to(self.device)
         part.label, part.bias, part.identity = self.label[index], self.bias[index], self.identity[index]
         part.epoch = self.epoch.clone()
         return part
 
 
-class InMemory(Photographs):
+class InMemory(Photographs, OnDevice):
     """Images that fit on the device, decoded once and kept as bytes."""
-
-    waited = 0.0  # seconds in which the program had nothing but reading to do
 
     def __init__(self, images, label, bias, **how):
         """images: uint8 (N, S, S, 3), a NumPy array; the rest as in Photographs."""
         super().__init__(label, bias, images.shape[1], **how)
         self.images = torch.from_numpy(images).to(self.device)
-
-    def stream(self, indices):
-        """A handle for each of `indices` (int64 (B,), on the device): itself."""
-        yield from indices
 
     def batch(self, handle):
         """handle: int64 (B,) on the device. Returns x, y, b.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from common import Flag, number, path, pattern, seed
+from common.values import LAYERS, RESNETS
 from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
@@ -11,8 +12,6 @@ from dataset.tables import COLOUR, read_table
 from errors import UserError
 
 DRY_RUN = 64  # images of each split
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
 class ImageSet(DataSet):
@@ -24,7 +23,7 @@ class ImageSet(DataSet):
     name = "images"
     help = "your own: a folder with a metadata.csv, or of folders"
     flags = (
-        Flag("data_dir", help="folder of the data: the released files (unset, it is built), or your images"),
+        Flag("data_dir", path, help="folder of the data: the released files (unset, it is built), or your images"),
         Flag("target", help="column of the label; else y, label or target", metavar="COLUMN"),
         Flag(
             "bias", nargs="+", metavar="COLUMN",

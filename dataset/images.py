@@ -7,7 +7,6 @@ Nothing is changed. The text is also the head of a training run (`overview`).
 """
 
 import dataclasses
-import io
 import os
 import sys
 import unicodedata
@@ -15,13 +14,12 @@ import unicodedata
 import numpy as np
 from PIL import Image
 
-from common import Parser, location
+from common import Parser, location, number, seed
 from dataset.batches import IGNORED
 from dataset.folder_trees import SPLITS
 from dataset.pictures import each_picture
 from dataset.tables import read_table
 from errors import UserError, exits, one_line
-from files import replacing
 
 NAMED = 10  # files that are named of each kind of trouble
 WIDEST = 12  # columns of a table of counts; a bias with more values is listed value by value
@@ -124,9 +122,9 @@ def columns(rows):
     return lines
 
 
-def some(names, most=NAMED):
+def some(names):
     """The first of some names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def troubles(table, bad=None, alike=()):
@@ -181,7 +179,7 @@ def same_bytes(table, positions=None):
     return alike
 
 
-def examine(table, size, samples=(), show=True):
+def examine(table, size, samples=()):
     """Decodes every image: ({position: reason} of those unreadable, pairs of the same bytes, {sample: uint8 image})."""
     kept, wanted, content = {}, set(samples), np.zeros(len(table), np.uint32)
 
@@ -189,7 +187,7 @@ def examine(table, size, samples=(), show=True):
         if position in wanted:
             kept[position] = image
 
-    bad = each_picture(table.paths, size, look, show=show, content=content)
+    bad = each_picture(table.paths, size, look, content=content)
     good = np.setdiff1d(np.arange(len(table)), list(bad))
     read = dataclasses.replace(table, content=content)
     return bad, same_bytes(read, good.tolist()), kept
@@ -211,7 +209,7 @@ def sample_groups(table):
 
 
 def is_sheet(path):
-    """Whether a file is a sheet that `draw_sheet` wrote."""
+    """Whether a file is a sheet of samples that was drawn here."""
     try:
         with Image.open(path) as image:
             return image.info.get("Title") == SHEET
@@ -219,54 +217,23 @@ def is_sheet(path):
         return False
 
 
-def draw_sheet(path, groups, images):
-    """Writes a PNG with a row of samples for each group. groups: of `sample_groups`; images: {position: uint8 image}.
-
-    No setting of the user matters: neither the backend nor the style that a notebook or a matplotlibrc asks for.
-    """
-    import warnings
-
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        warnings.filterwarnings("ignore", message="Glyph")  # of a name in a script that the font lacks
-        figure = Figure(figsize=(2 + PER_GROUP, 0.4 + 1.05 * len(groups)), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(len(groups), PER_GROUP, squeeze=False)
-        for row, (title, positions) in zip(axes, groups, strict=True):
-            for axis in row:
-                axis.set_axis_off()
-            for axis, position in zip(row, [p for p in positions if p in images], strict=False):
-                axis.imshow(images[position], interpolation="nearest")
-            text = row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
-            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
-        figure.suptitle(SHEET, fontsize=10)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None, "Title": SHEET})
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-
-
 @exits
-def main(arguments=None, parser=None):
+def main(arguments=None):
     """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
-    parser = parser or Parser(prog="-m dataset.images", description=main.__doc__)
+    parser = Parser(prog="-m dataset.images", description=main.__doc__)
     parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
     parser.add_argument("--target", metavar="COLUMN", help="column of the label [y, label or target]")
     parser.add_argument(
         "--bias", metavar="COLUMN", nargs="+", default=(),
         help="columns of the bias labels [bias, b, a, place, spurious or attribute]; colour: of the pixels",
     )  # fmt: skip
-    parser.add_argument("--image_size", type=int, default=224, help="side of the images in pixels [224]")
+    parser.add_argument(
+        "--image_size", type=number(int, 8, 1024), default=224, help="side of the images in pixels [224]"
+    )
     parser.add_argument("--skip_broken", action="store_true", help="count without the missing and unreadable images")
-    parser.add_argument("--data_seed", type=int, default=0, help="of the split where the data has none [0]")
+    parser.add_argument("--data_seed", type=seed, default=0, help="of the split where the data has none [0]")
     parser.add_argument("--out", type=location, default="samples.png", help="the sheet of samples [samples.png]")
     option = parser.parse_args(arguments)
-    if not 8 <= option.image_size <= 1024:
-        raise UserError(f"--image_size {option.image_size} is not from 8 to 1024")
     if option.out.suffix.lower() != ".png" or option.out.is_dir() or not option.out.parent.is_dir():
         raise UserError(f"--out {option.out} must be a .png in a folder that exists")
     if option.out.exists() and not is_sheet(option.out):
@@ -283,9 +250,11 @@ def main(arguments=None, parser=None):
     print(overview(table))
     print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
     try:
-        draw_sheet(option.out, groups, kept)
+        from dataset.sample_sheet import draw_groups  # matplotlib is slow to import, and training draws no sheet
+
+        draw_groups(option.out, SHEET, groups, kept, PER_GROUP)
         print(f"samples: {option.out}")
-    except (ImportError, ValueError, RuntimeError) as error:  # what was found out is printed above
+    except (UserError, ValueError, RuntimeError) as error:  # what was found out is printed above
         print(f"warning: no sheet of samples ({one_line(error)})", file=sys.stderr)
     if bad and not option.skip_broken:
         print("to train, mend these images or give --skip_broken")

@@ -20,7 +20,7 @@ from collections import Counter
 import numpy as np
 
 from common import Parser, location
-from dataset.dogs_and_cats import check_folders, write_metadata
+from dataset.metadata import check_images, check_out, write_metadata
 from errors import UserError, exits
 
 BINS = (0, *range(20, 71, 5), 120)  # the ages at which a bin begins, and the end
@@ -120,9 +120,9 @@ def rows_of(lists, of, train, test):
 
 
 @exits
-def main(arguments=None, parser=None):
+def main(arguments=None):
     """Writes the metadata.csv of the paper's IMDB faces: trained on young women and old men, or the other way round."""
-    parser = parser or Parser(prog="-m dataset.imdb_faces", description=main.__doc__)
+    parser = Parser(prog="-m dataset.imdb_faces", description=main.__doc__)
     parser.add_argument("--images", type=location, help="folder of the images (imdb_crop)")
     parser.add_argument("--split", type=location, help="imdb_split.npz: train_list and test_list, names of images")
     parser.add_argument("--age_gender", type=location, help="imdb_age_gender.npz: name, age and gender of all images")
@@ -142,7 +142,8 @@ def main(arguments=None, parser=None):
     for name in ("images", "split", "age_gender", "out"):
         if getattr(option, name) is None:
             raise UserError(f"--{name} is missing (see `python -m dataset.imdb_faces --help`)")
-    check_folders(option.images, option.out)
+    check_images(option.images)
+    check_out(option.out)
     lists = read_arrays(option.split, ("train_list", "test_list"))
     rows = rows_of(lists, people(option.age_gender), option.train, option.test)
     for split in ("train", "test"):

@@ -22,9 +22,9 @@ from strangers.pickle_interpreter import (
     OrderedDict,
     Refused,
     StandIn,
+    ordered_dict,
     read_pickle,
     read_whole,
-    set_items,
 )
 
 MAX_BYTES = 320 << 20  # Python 2 writes 173 MB; as text (protocol 2 on Python 3) it takes up to 260 MB
@@ -241,13 +241,6 @@ def _encode(text, encoding):
     return text.encode("latin1")
 
 
-def _ordered_dict(pairs=()):  # Python 2 pickled the pairs as an argument, Python 3 sets them one by one
-    result = OrderedDict()
-    for pair in pairs:
-        set_items(result, pair)
-    return result
-
-
 class _ArrayClass:
     name = "numpy.ndarray or numpy.memmap"  # in the message where something calls it
 
@@ -258,7 +251,7 @@ _NAMES = {
     ("numpy", "memmap"): _NDARRAY,  # pickled as an array that lies in memory
     ("numpy.core.memmap", "memmap"): _NDARRAY,
     ("numpy._core.memmap", "memmap"): _NDARRAY,
-    ("collections", "OrderedDict"): Callee(_ordered_dict),
+    ("collections", "OrderedDict"): Callee(ordered_dict),
     ("numpy", "dtype"): Callee(_DataType),
     ("_codecs", "encode"): Callee(_encode),
 }

@@ -47,16 +47,17 @@ NAMED = {row.name: row for row in (*ROWS, *THEIRS, *selection.LIST)}
 STUDIES = ("selection", "published")
 NAME = re.compile(r"([\w.]+)_rho([\d.]+)_seed(\d+)")
 ENDED = ("metrics.json", "diverged.json")  # one of them is in the folder of a run that has ended
-PUBLISHED = {  # unbiased accuracy of SimpleConvNet: title, by whom, and the figures at RHOS
-    "Vanilla": ("Bahng et al. 2020", (".104", ".334", ".721", ".891")),
-    "Vanilla ": ("Hong & Yang 2021", (".118 ± .007", ".625 ± .029", ".795 ± .001", ".908 ± .003")),
-    "LNL": ("Hong & Yang 2021", (".182 ± .012", ".572 ± .022", ".725 ± .009", ".860 ± .002")),
-    "ReBias": ("Bahng et al. 2020", (".227", ".642", ".760", ".881")),
-    "EnD": ("Tartaglione et al. 2021", (".523 ± .024", ".837 ± .010", ".939 ± .004", ".960 ± .001")),
-    "BiasBal": ("Hong & Yang 2021", (".768 ± .016", ".912 ± .002", ".939 ± .001", ".963 ± .002")),
-    "FairKL": ("Barbano et al. 2023", (".896 ± .014", ".941 ± .001", ".970 ± .001", ".979 ± .001")),
-    "BiasCon+BiasBal": ("Hong & Yang 2021", (".940", ".973", ".977", ".981")),
-}
+LNL = ("LNL", "Hong & Yang 2021", (".182 ± .012", ".572 ± .022", ".725 ± .009", ".860 ± .002"))
+PUBLISHED = (  # unbiased accuracy of SimpleConvNet: method, by whom, and the figures at RHOS
+    ("Vanilla", "Bahng et al. 2020", (".104", ".334", ".721", ".891")),
+    ("Vanilla", "Hong & Yang 2021", (".118 ± .007", ".625 ± .029", ".795 ± .001", ".908 ± .003")),
+    LNL,
+    ("ReBias", "Bahng et al. 2020", (".227", ".642", ".760", ".881")),
+    ("EnD", "Tartaglione et al. 2021", (".523 ± .024", ".837 ± .010", ".939 ± .004", ".960 ± .001")),
+    ("BiasBal", "Hong & Yang 2021", (".768 ± .016", ".912 ± .002", ".939 ± .001", ".963 ± .002")),
+    ("FairKL", "Barbano et al. 2023", (".896 ± .014", ".941 ± .001", ".970 ± .001", ".979 ± .001")),
+    ("BiasCon+BiasBal", "Hong & Yang 2021", (".940", ".973", ".977", ".981")),
+)
 FIGURES = {  # of metrics.json
     "unbiased": "accuracy",
     "mean over the 100 groups": "mean_group_accuracy",
@@ -66,7 +67,7 @@ FIGURES = {  # of metrics.json
 
 def cell_name(row, rho, run):
     """The name of a run: ROW_rhoR_seedK, where the row of a method alone has its name."""
-    return f"{row}_rho{rho:g}_seed{run}"
+    return f"{row}_rho{float(rho)!r}_seed{run}"
 
 
 def make_grid(option):
@@ -159,7 +160,7 @@ def points(runs):
     """{title: [(ρ, values of its runs)]} of the unbiased accuracy, as far as it was run; and the published LNL."""
     found = {row.title: [(rho, figures(runs, row.name, rho, "accuracy")) for rho in RHOS] for row in ROWS}
     found = {title: kept for title, line in found.items() if (kept := [(rho, some) for rho, some in line if some])}
-    published = [(rho, [float(v.split()[0])]) for rho, v in zip(RHOS, PUBLISHED["LNL"][1], strict=True)]
+    published = [(rho, [float(v.split()[0])]) for rho, v in zip(RHOS, LNL[-1], strict=True)]
     return found | {"LNL, published, another network": published}
 
 
@@ -186,8 +187,8 @@ def table(runs):
     for row in THEIRS:
         values = [shown(cell(runs, row.name, r), "accuracy") for r in RHOS]
         rows.append(f"| {row.title} | unbiased, SimpleConvNet, 80 epochs | " + " | ".join(values) + " |")
-    for name, (by, values) in PUBLISHED.items():
-        rows.append(f"| {name.strip()}, {by} | unbiased, SimpleConvNet | " + " | ".join(values) + " |")
+    for name, by, values in PUBLISHED:
+        rows.append(f"| {name}, {by} | unbiased, SimpleConvNet | " + " | ".join(values) + " |")
     ended = [run for row in ROWS for rho in RHOS for run in cell(runs, row.name, rho)]
     total = len(ROWS) * len(RHOS) * len(RUNS)
     cost = (f"{name}: {mean:.1f}" for name, mean in minutes([r for r in ended if not r["diverged"]]).items())

@@ -10,7 +10,6 @@ five that begin with the baseline's weights after its fifth. `--add` copies the 
 results/demonstration/; `python reproduce.py --report` makes the tables of docs/IMAGES.md and the figure of them.
 """
 
-import argparse
 import json
 import shlex
 import statistics
@@ -19,13 +18,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import number
+from common import Parser, location, number
 from errors import UserError, exits
 from evidence.records import ROOT, copy_records
 from evidence.settings import in_words
 from files import read_json_lines
 from methods import METHODS as KINDS
-from run.folder import RunFolder
 
 RESULTS = Path("results", "demonstration")
 SEEDS = (1, 2, 3)
@@ -114,7 +112,7 @@ def flags_of(row, seed, option):
     """The flags of train.py of a row's run, a list. option.data_dir, save_dir, threads, device."""
     folder = f"{Path(option.data_dir)}{FAIR * row.fair}"
     flags = ["-e", run_name(row, seed), "--method", row.method, *COMMON.split(), f"--data_dir={folder}"]
-    flags += [f"--save_dir={option.save_dir}", "--random_seed", str(seed), *row.flags.split()]
+    flags += [f"--save_dir={option.save_dir}", "--random_seed", str(seed), *row.flags.split(), "--continue"]
     if row.method == "lntl":
         start = Path(option.save_dir, run_name("baseline", seed), f"checkpoint_step_{START:04d}.pth")
         flags += ["--max_step", str(EPOCHS - START), f"--checkpoint={start}"]
@@ -229,29 +227,16 @@ def pick(found, method):
     return max(runs, key=lambda name: runs[name]["last"]["holdout_accuracy"])
 
 
-def draw(folder, path):
-    """Draws the mean over groups and the worst group of every method: bars, one std, and a dot a seed."""
-    from common.picture import save, subplots  # matplotlib is slow to import
-    from evidence.figures import COLORS, tidy
+def bars(folder):
+    """What the figure shows, from the records in a folder: [(title, method, is chosen, {column: values})], a row each.
 
-    shown = [(row, records) for row, records in rows_of(read_runs(folder)) if records]
-    figure, axis = subplots(1, 1, (6, 3.4))
-    wide = 0.8 / max(1, len(shown))
-    for i, (row, records) in enumerate(shown):
-        places = [place + (i - (len(shown) - 1) / 2) * wide for place in range(len(SHOWN))]
-        figures = [values(records, column) for column in SHOWN]
-        means = [statistics.fmean(some) for some in figures]
-        stds = [statistics.stdev(some) if len(some) > 1 else 0 for some in figures]
-        style = {"color": COLORS[row.method], "alpha": 1 if row.name == CHOSEN.get(row.method, row.method) else 0.5}
-        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=row.title, **style)
-        for place, some in zip(places, figures, strict=True):
-            axis.plot([place] * len(some), some, "o", color="black", ms=3)
-    axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")
-    axis.set(ylabel="test accuracy, last epoch", ylim=(0, 1))
-    axis.set_xticks(range(len(SHOWN)), SHOWN)
-    tidy(axis)
-    figure.legend(loc="outside right upper", frameon=False)
-    save(figure, path)
+    Of SHOWN alone, and of the rows that have been run.
+    """
+    return [
+        (row.title, row.method, row.name == CHOSEN.get(row.method, row.method), {c: values(records, c) for c in SHOWN})
+        for row, records in rows_of(read_runs(folder))
+        if records
+    ]
 
 
 def tables(folder):
@@ -266,12 +251,14 @@ def add(save_dir, root=ROOT):
 
 
 @exits
-def main(arguments=None, parser=None):
+def main(arguments=None):
     """Trains the methods on cut-outs, one run after another; what is finished or begun is not repeated."""
-    parser = parser or argparse.ArgumentParser(prog="python -m evidence.demonstration", description=main.__doc__)
-    parser.add_argument("--data_dir", default="checkpoint/cutouts", help="of dataset.cutouts [checkpoint/cutouts]")
+    parser = Parser(prog="-m evidence.demonstration", description=main.__doc__)
     parser.add_argument(
-        "--save_dir", default="checkpoint/demonstration", help="folder of the runs [checkpoint/demonstration]"
+        "--data_dir", type=location, default="checkpoint/cutouts", help="of dataset.cutouts [checkpoint/cutouts]"
+    )
+    parser.add_argument(
+        "--save_dir", type=location, default="checkpoint/demonstration", help="of the runs [checkpoint/demonstration]"
     )
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=METHODS, help="[all]; LNTL needs its baselines"
@@ -298,7 +285,6 @@ def main(arguments=None, parser=None):
             share = " --share 0.5" * fair
             raise UserError(f"{folder} is not there; make it with python -m dataset.cutouts --out {folder}{share}")
     for flags in commands:
-        flags += ["--resume"] if RunFolder.holds_a_run(option.save_dir, flags[1]) else []
         status = subprocess.run([sys.executable, ROOT / "train.py", *flags], check=False).returncode
         if status:
             sys.exit(status)

@@ -209,6 +209,31 @@ def draw_biased(path, rhos, lines):
     save(figure, path)
 
 
+@plain
+def draw_demonstration(path, bars):
+    """Draws the figures of the demonstration on images: bars, one std, and a dot a seed.
+
+    bars: [(title, method, is chosen, {what: values of its seeds})], a row each; those not chosen are pale.
+    """
+    figure, axis = subplots(1, 1, (6, 3.4))
+    wide = 0.8 / max(1, len(bars))
+    for i, (title, method, is_chosen, figures) in enumerate(bars):
+        places = [place + (i - (len(bars) - 1) / 2) * wide for place in range(len(figures))]
+        means = [np.mean(values) for values in figures.values()]
+        stds = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in figures.values()]
+        style = {"color": COLORS[method], "alpha": 1 if is_chosen else 0.5}
+        axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=title, **style)
+        for place, values in zip(places, figures.values(), strict=True):
+            axis.plot([place] * len(values), values, "o", color="black", ms=3)
+    axis.axhline(0.5, color="black", ls=":", lw=1, label="guessing")
+    axis.set(ylabel="test accuracy, last epoch", ylim=(0, 1))
+    columns = [*bars[0][-1]] if bars else []
+    axis.set_xticks(range(len(columns)), columns)
+    tidy(axis)
+    figure.legend(loc="outside right upper", frameon=False)
+    save(figure, path)
+
+
 def legend(figure, axis, columns, **how):
     """Below the panels, one entry for all seeds of what is drawn in `axis`; read row by row."""
     handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))

@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 import option as options
 from common import same_path
-from errors import Busy, UserError
+from errors import UserError
 from evidence import studies
-from evidence.records import ALIKE, PUBLISHED
+from evidence.records import ALIKE
 from evidence.settings import STARTS, baseline
 from files import read_json_lines
 from methods import METHODS, kind
 from models.shipped import cell_name, weights_of
+from run.compare import PUBLISHED
 from run.folder import RESULT_FREE, RunFolder, read_options
 from run.recorded import FROM_BEFORE
 
@@ -89,13 +90,7 @@ class Cell:
 
     def busy(self):
         """Whether a process has the cell at this moment."""
-        if not self.path.exists():
-            return False
-        try:
-            RunFolder(self.option.save_dir, self.name).lock.close()
-        except Busy:
-            return True
-        return False
+        return RunFolder.is_busy(self.option.save_dir, self.name)
 
     def run(self, train):
         """Trains it by `train(option)`, or goes on with it. Returns the exit status; raises Busy, or UserError."""
@@ -103,8 +98,10 @@ class Cell:
         if progress.state.startswith("was begun with"):
             raise UserError(f"{self.path} {progress.state}; choose another --save_dir, or delete it")
         option = copy.copy(self.option)
-        if any((self.path / name).exists() for name in ("last.pt", "previous.pt")):
-            option.checkpoint = read_options(self.path).get("checkpoint")
+        if RunFolder.holds_a_run(option.save_dir, self.name):
+            recorded = read_options(self.path)
+            option.checkpoint = recorded.get("checkpoint")
+            option.threads = option.threads or recorded.get("threads")
         elif self.start:
             own, shipped = Path(option.save_dir, self.start, "final.pth"), weights_of(self.start)
             option.checkpoint = os.path.relpath(shipped) if shipped.exists() and not own.exists() else str(own)

@@ -13,23 +13,16 @@ import statistics
 from pathlib import Path
 from types import SimpleNamespace
 
-from dataset.colored_mnist import COLOR_VARS
 from dataset.colored_set import ColoredSet
 from errors import UserError
 from files import read_json_lines, replacing
 from methods import METHODS
+from run.compare import PUBLISHED
 from run.folder import RESULT_FREE, read_record
 from run.recorded import FROM_BEFORE
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ("options.json", "environment.json", "log.jsonl", "metrics.json")
-PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the paper
-    "baseline": (0.4055, 0.4813, 0.5996, 0.6626, 0.7333, 0.7973, 0.8450),
-    "blindeye": (0.6741, 0.7123, 0.7883, 0.8203, 0.8638, 0.8927, 0.9159),
-    "gray": (0.8374, 0.8751, 0.8996, 0.9166, 0.9325, 0.9472, 0.9596),
-    "lntl": (0.8185, 0.8854, 0.9137, 0.9306, 0.9406, 0.9555, 0.9618),
-}
-PUBLISHED = {method: dict(zip(COLOR_VARS, row, strict=True)) for method, row in PUBLISHED.items()}
 LUMA = "gray_luma"  # the other reading of Gray: the same runs, tested on the luma of the coloured test images
 AVERAGED = "averaged"  # the same runs as those of "lntl", the weights of their last epochs averaged
 ONE_DRAW = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too

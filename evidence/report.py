@@ -10,12 +10,12 @@ import re
 from bench import tables
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
 from errors import UserError
-from evidence import biased, biased_selection, comparison, demonstration, selection, spread, studies
-from evidence.records import BESIDE, PUBLISHED, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
+from evidence import biased, biased_selection, comparison, demonstration, health_runs, selection, spread, studies
+from evidence.records import BESIDE, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
 from files import replacing
 from methods import METHODS
 from models.shipped import cell_name
-from run import health
+from run.compare import PUBLISHED
 
 # ------------------------------------------------------------------------------------------------- tables
 
@@ -229,7 +229,9 @@ def texts(root=ROOT):
             {"biased mnist": biased.table(on_biased), "biased selection": biased_selection.table(listed)},
         ),
         docs / "IMAGES.md": fill(docs / "IMAGES.md", demonstration.tables(root / demonstration.RESULTS)),
-        docs / "RELIABILITY.md": fill(docs / "RELIABILITY.md", {"health": health.table(root / "results" / "health")}),
+        docs / "RELIABILITY.md": fill(
+            docs / "RELIABILITY.md", {"health": health_runs.table(root / "results" / "health")}
+        ),
         docs / "REPRODUCTION.md": fill(
             docs / "REPRODUCTION.md",
             {
@@ -283,7 +285,7 @@ def draw(folder, root=ROOT):
     }
     figures.draw_selection(folder / "selection.png", logs, selection.JUDGED_BY)
     figures.draw_biased(folder / "biased_mnist.png", biased.RHOS, biased.points(biased.load_runs(root)))
-    demonstration.draw(root / demonstration.RESULTS, folder / "demonstration.png")
+    figures.draw_demonstration(folder / "demonstration.png", demonstration.bars(root / demonstration.RESULTS))
     if second := selection.curves(runs):
         figures.draw_selection(folder / "selection2.png", second, selection.JUDGED_BY)
 

@@ -9,7 +9,8 @@ import statistics
 from typing import NamedTuple
 
 from dataset.colored_mnist import COLOR_VARS
-from evidence.records import AUTHORS_NETWORK, ONE_DRAW, PUBLISHED, start, title
+from evidence.records import AUTHORS_NETWORK, ONE_DRAW, start, title
+from run.compare import PUBLISHED
 
 NOT_YET = "not yet"
 CROSSED = ("lntl", f"lntl_{ONE_DRAW}", "lntl_baseline1", "lntl_baseline2", "lntl_official")  # one draw, several starts

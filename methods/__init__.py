@@ -3,9 +3,9 @@
 import torch
 
 from common import Flag
+from common.plugins import classes_in
 from dataset.mistakes import BUILD
 from errors import UserError
-from files import classes_in
 from methods.baseline import Baseline
 from methods.lntl import LNTL
 

@@ -27,7 +27,7 @@ class Baseline:
     averages = 0  # in the grid: epochs whose mean weights are evaluated beside the last ones
     trains_h = False
     grey = False  # whether it sees the luma of the images
-    metrics = ("cls_loss", "accuracy")  # what `update` returns
+    metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
 
     def __init__(self, option, device="cpu", dtype=torch.float32, networks=None):
         """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's own flags;
@@ -93,7 +93,11 @@ class Baseline:
             scheduler.step()
 
     def update(self, x, y, b):
-        """One iteration on one batch. Returns the means over the batch named in `metrics`, 0-dimensional tensors."""
+        """One iteration on one batch. Returns the means over the batch named in `metrics`, 0-dimensional tensors.
+
+        x: of `train.batch` (dataset.batches): ColoredMasks, or float (B, 3, H, W). y: int64 (B,). b: int64
+        (B, heads, h, w), as of a map, or (B, heads, 1, 1), one an image; IGNORED where there is none.
+        """
         with self.autocast():
             logits = self.g(self.f(x))
             loss = F.cross_entropy(logits, y)

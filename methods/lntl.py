@@ -159,11 +159,14 @@ class LNTL(Baseline):
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 
     def label_loss(self, logits, x, y, b):
-        """The first term of A; a named setting adds to the logits."""
+        """The first term of A. logits: float (B, classes) of g, not below float32. x, y, b: as of `update`."""
         return F.cross_entropy(logits, y)
 
     def neg_entropy(self, logits, b):
-        """The second term of A, before its weight; a deviation leaves out the background."""
+        """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`.
+
+        A deviation leaves out the background.
+        """
         return negative_entropy(logits)
 
     def start_epoch(self, epoch):

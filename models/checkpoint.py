@@ -94,8 +94,8 @@ def to_cpu(value):
     return value
 
 
-def load_weights(path, f, g, h=None, content=None):
-    """Loads a weights file, an official one, ours or another (models.layouts), into f, g and, where it has it, h.
+def load_weights(path, f, g, content=None):
+    """Loads a weights file, an official one, ours or another (models.layouts), into f and g.
 
     content: of the file, where it has been read. Returns it as a dict, with `net_state_dict` and `step`, where one is
     known. Raises UserError where names, shapes or values do not fit.
@@ -104,12 +104,6 @@ def load_weights(path, f, g, h=None, content=None):
     net = find_net(path, content, f.state_dict() | g.state_dict())
     split_net(net, f, g)
     content = {"step": content["epoch"]} | content if isinstance(content.get("epoch"), int) else content
-    if h is not None and "pred_state_dict" in content:
-        try:
-            h.load_split_state_dict(content["pred_state_dict"])
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise UserError(f"{path} does not hold the weights of h ({reason[:120]}); give another file") from None
     return content | {"net_state_dict": net}
 
 

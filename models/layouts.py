@@ -23,16 +23,16 @@ def find_net(path, content, expected, beside=()):
     """
     if not isinstance(content, dict):
         raise UserError(f"{path} does not hold the weights of f and g (it is no dictionary); save a state_dict instead")
-    fitting, closest = {}, ("", {}, [*expected])
+    fitting, closest = {}, ("", [*expected])
     for place, state in dictionaries(content):
         named = plain_names(state, {*expected, *beside})
         missing = [k for k in expected if k not in named and "num_batches" not in k]
         if not missing:
             fitting[place] = named
-        if len(missing) < len(closest[2]):
-            closest = place, named, missing
+        if len(missing) < len(closest[1]):
+            closest = place, missing
     if not fitting:
-        place, _, missing = closest
+        place, missing = closest
         where = f", although {place or 'its top'} has others of them" if len(missing) < len(expected) else ""
         raise UserError(
             f"{path} does not hold the weights of f and g: {missing[0]} is missing{where}; "

@@ -8,15 +8,11 @@ from collections import OrderedDict
 
 from torch import nn
 
+from common.values import LAYERS, RESNETS
 from errors import UserError
 from models.label_classifier import not_below_float32
 from models.layouts import find_net
 
-RESNETS = (
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
-)  # fmt: skip
-LAYERS = ("layer1", "layer2", "layer3", "layer4")  # where one may be cut
 STEM = ("conv1", "bn1", "relu", "maxpool")
 
 

@@ -1,18 +1,16 @@
-"""Where the arithmetic is done, and the signals that end it."""
+"""Where the arithmetic is done, and by how many threads."""
 
 import contextlib
 import ctypes
 import os
-import signal
 import time
 from pathlib import Path
 
 import torch
 
-from errors import Stopped, UserError, one_line
+from errors import UserError, one_line
 
-ALWAYS = ("SIGINT", "SIGTERM")
-UNLESS_IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a closed window, a scheduler's warning; nohup: ignored
+USUAL_THREADS = torch.get_num_threads()  # PyTorch's own choice, before a run of this process set another
 EMULATED = 4  # times slower than float32, and a processor has no hardware for bfloat16
 
 
@@ -48,12 +46,12 @@ def settle_threads(option, device):
     """
     if option.threads or device.type != "cpu" or (idle := idle_processors()) is None:
         return
-    usual = torch.get_num_threads()
-    option.threads = max(1, min(usual, round(idle)))
+    option.threads = max(1, min(USUAL_THREADS, round(idle)))
     torch.set_num_threads(option.threads)
-    if option.threads < usual:
+    if option.threads < USUAL_THREADS:
         print(
-            f"note: other work is going on here, so {option.threads} of {usual} threads are used; --threads N chooses"
+            f"note: other work is going on here, so {option.threads} of {USUAL_THREADS} threads are used; "
+            "--threads N chooses"
         )
 
 
@@ -117,26 +115,3 @@ def keep_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-
-
-def endings():
-    """The numbers of the signals that ask a program to save and leave."""
-    found = {name: getattr(signal, name) for name in (*ALWAYS, *UNLESS_IGNORED) if hasattr(signal, name)}
-    return [n for name, n in found.items() if name in ALWAYS or signal.getsignal(n) != signal.SIG_IGN]
-
-
-@contextlib.contextmanager
-def stops(trainer):
-    """Such a signal stops the trainer after the iteration; an evaluation it ends at once, by Stopped."""
-
-    def stop(number, _):
-        trainer.stop = number
-        if trainer.evaluating:
-            raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in endings()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,5 +1,6 @@
 """Evaluation: accuracy, loss, confusion matrix and groups of f and g, accuracy of h."""
 
+import contextlib
 import hashlib
 import math
 from pathlib import Path
@@ -43,19 +44,30 @@ def batches(data):
             data.augment = kept
 
 
-@torch.no_grad()
+@contextlib.contextmanager
+def running_statistics(*networks):
+    """Inside, BatchNorm has its running statistics, and there are no gradients; the modes are put back."""
+    modes = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
+
+
 def evaluate(f, g, data):
-    """Classifies every image of `data` (dataset.batches) with the running statistics; the modes are put back."""
-    was_training = f.training
-    f.eval(), g.eval()
+    """Classifies every image of `data` (dataset.batches). f, g: in any mode, which stays as it is."""
     loss = torch.zeros((), dtype=torch.float64, device=data.label.device)
     predicted, classes = [], 0
-    for x, y, _ in batches(data):
-        logits = g(f(x)).float()
-        loss += F.cross_entropy(logits, y, reduction="sum")
-        predicted.append(logits.argmax(1))
-        classes = logits.shape[1]
-    f.train(was_training), g.train(was_training)
+    with running_statistics(f, g):
+        for x, y, _ in batches(data):
+            logits = g(f(x)).float()
+            loss += F.cross_entropy(logits, y, reduction="sum")
+            predicted.append(logits.argmax(1))
+            classes = logits.shape[1]
     predicted = torch.cat(predicted)
     confusion = torch.bincount(data.label * classes + predicted, minlength=classes**2).view(classes, classes)
     correct = int(confusion.trace())
@@ -64,16 +76,13 @@ def evaluate(f, g, data):
     )
 
 
-@torch.no_grad()
 def bias_accuracy(f, h, data):
-    """Share of the bias labels of `data` that h predicts right, 0..1."""
-    was_training = f.training
-    f.eval(), h.eval()
+    """Share of the bias labels of `data` that h predicts right, 0..1; NaN where there are none."""
     correct = labelled = 0
-    for x, _, b in batches(data):
-        correct += (h(f(x)).argmax(2) == b).sum()
-        labelled += (b != IGNORED).sum()
-    f.train(was_training), h.train(was_training)
+    with running_statistics(f, h):
+        for x, _, b in batches(data):
+            correct += (h(f(x)).argmax(2) == b).sum()
+            labelled += (b != IGNORED).sum()
     return float(correct / labelled) if labelled else math.nan
 
 
@@ -87,15 +96,20 @@ def group_figures_of(evaluation, tested, data):
     return groups.group_figures(label, bias, correct, train, data.classes, data.values)
 
 
-def report(option, folder, f, g, data, weights, say=print, name="metrics", tests=None):
-    """Evaluates f and g on every test of `data` (dataset.base.DataSet), prints the results, writes them into `folder`.
+def evaluate_all(f, g, tests):
+    """{title: (images, Evaluation of f and g on them)} for `tests`, {title: images}."""
+    return {title: (images, evaluate(f, g, images)) for title, images in tests.items()}
+
+
+def report(option, folder, evaluated, data, weights, say=print, name="metrics"):
+    """Prints what `evaluate_all` found on tests of `data` (dataset.base.DataSet), and writes it into `folder`.
 
     NAME.json holds accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the
     names, the options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
     """
-    tests = tests or data.test
-    (_, first), *others = [(title, evaluate(f, g, images)) for title, images in tests.items()]
-    by_group = group_figures_of(first, next(iter(tests.values())), data)
+    (images, first), *_ = evaluated.values()
+    others = [(title, other) for title, (_, other) in evaluated.items()][1:]
+    by_group = group_figures_of(first, images, data)
     metrics = {k: v for k, v in first._asdict().items() if k != "predicted"}
     metrics |= {title: other.accuracy for title, other in others} | by_group
     metrics |= data.names()

@@ -34,9 +34,9 @@ class RunFolder:
     options.json      every option, as resolved        log.jsonl   one record an epoch
     environment.json  versions and hardware            log.txt     what was printed
     last.pt           everything needed to resume      previous.pt the one before it
-    checkpoint_step_0010.pth ... and final.pth         weights
-    metrics.json      the evaluation at the end        confusion_matrix.png
-    diverged.json     in place of the last two: the epoch in which the losses became NaN
+    checkpoint_step_0010.pth ... and final.pth         weights; averaged.pth with --average
+    metrics.json      the evaluation at the end        confusion_matrix.png, and groups.png of image-level biases
+    diverged.json     in place of these: the epoch in which the losses became NaN
     """
 
     def __init__(self, save_dir, name):
@@ -70,15 +70,37 @@ class RunFolder:
         try:
             import fcntl
 
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for patience in (0.1, 0.2, 0.3, 0):  # one that only looks (`is_busy`) is gone at once
+                try:
+                    fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise
+                    time.sleep(patience)
         except ModuleNotFoundError:
             pass  # Windows has no flock; there the user takes care
         except BlockingIOError:
+            self.lock.close()
             raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
         except OSError as error:
             raise UserError(f"{self.path} cannot be locked ({error.strerror}); choose another --save_dir") from None
         for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
+
+    @staticmethod
+    def is_busy(save_dir, name):
+        """Whether a process works on SAVE_DIR/NAME at this moment; makes nothing, and removes nothing."""
+        try:
+            import fcntl
+
+            with open(Path(save_dir, name, ".lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (ModuleNotFoundError, OSError):  # no locks here, or none was ever taken
+            pass
+        return False
 
     @staticmethod
     def holds_a_run(save_dir, name):
@@ -224,7 +246,7 @@ def read_record(path):
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise UserError(f"{path} is damaged; restore it from a copy, or choose another -e")
+        raise UserError(f"{path} is damaged, or no record of a run; restore it from a copy, or give another")
     return record
 
 

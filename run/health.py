@@ -3,12 +3,10 @@
 Nothing here costs anything within an epoch. docs/RELIABILITY.md has the runs by which the limits were set.
 """
 
-import json
 import math
 
 import torch
 
-from files import read_json_lines
 from run.evaluate import evaluate
 
 CLOSE = 0.1  # of the label accuracy, to 1 / K, that of a guess among K classes
@@ -26,10 +24,12 @@ def warnings(record, earlier, method, classes=10):
     """
     chance = 1 / classes + CLOSE
     known = getattr(method, "start_accuracy", None)  # None: of random weights, or after a resume in the first epoch
-    before = [r["accuracy"] for r in earlier if r["accuracy"] is not None] + ([] if known is None else [known])
-    accuracy, best = record["accuracy"], max(before, default=0.0)
+    before = [known, *(r.get("accuracy") for r in earlier)]
+    accuracy, best = record.get("accuracy"), max((a for a in before if a is not None), default=0.0)
     found = []
-    if accuracy < chance and (earlier or best >= chance):
+    if accuracy is None:  # a method of one's own that measures something else
+        pass
+    elif accuracy < chance and (earlier or best >= chance):
         found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
     elif accuracy < best - FALL:
         found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
@@ -71,19 +71,3 @@ def gradient_norms(method):
     if not norms.get("f"):
         norms.pop("f", None)
     return norms
-
-
-def table(folder):
-    """The runs by which the limits were set, in Markdown; of each, `folder` has options.json, log.jsonl and log.txt."""
-    rows = ["| flags | label accuracy on the training batches, by epoch | loss of h | warnings |", "|---|---|---|---|"]
-    for run in sorted(folder.iterdir()):
-        option, log = json.loads((run / "options.json").read_text("utf-8")), read_json_lines(run / "log.jsonl")
-        defaults = {"lambda_": 0.01, "mu": 0.1, "lr": 0.001, "detach_h": 0}
-        flags = " ".join(f"--{k} {option[k]:g}" for k, v in defaults.items() if option[k] != v)
-        said = [line.partition("WARNING: ")[2] for line in (run / "log.txt").read_text("utf-8").splitlines()]
-        said = "; ".join(": ".join(line.split(": ")[:2]) for line in said if line)
-        if len(log) < option["max_step"]:
-            said += f"stopped in epoch {len(log) + 1}: not finite"
-        accuracy, loss = (" ".join(f"{r[k]:.3f}" for r in log) for k in ("accuracy", "bias_loss"))
-        rows.append(f"| {f'`{flags}`' if flags else 'none'} | {accuracy} | {loss} | {said} |")
-    return "\n".join(rows)

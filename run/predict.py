@@ -14,6 +14,7 @@ from dataset.image_batches import InMemory
 from dataset.pictures import extensions, read_pictures
 from errors import UserError, one_line
 from files import replacing
+from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
 AT_ONCE = 512  # images that are in memory together
@@ -57,11 +58,10 @@ def may_be_replaced(out):
         return True
 
 
-@torch.no_grad()
 def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print):
     """Writes the CSV `out`: file, class, probability (of that class, by the softmax of g) of every image of `source`.
 
-    f, g: in any mode, which is put back. size: in pixels, as in the training. classes: the names.
+    f, g: in any mode, which stays as it is. size: in pixels, as in the training. classes: the names.
     Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
     """
     found, notes = find_images(source)
@@ -69,8 +69,6 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
         raise UserError(f"--out {out}: give a file in a folder that exists")
     if not may_be_replaced(out):
         raise UserError(f"--out {out} is there and holds no predictions; give another file, or remove it")
-    was_training = f.training
-    f.eval(), g.eval()
     rows, left_out = [], []
     for start in range(0, len(found), AT_ONCE):
         part = found[start : start + AT_ONCE]
@@ -80,11 +78,12 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
         left_out += [part[position][0] for position in bad]
         none = np.zeros(len(part), np.int64)
         data = InMemory(images, none, none[:, None], device=device)
-        p = torch.cat([g(f(data.batch(i)[0])).float().softmax(1) for i in torch.arange(len(part)).to(device).split(64)])
+        some = torch.arange(len(part)).to(device).split(64)
+        with running_statistics(f, g):
+            p = torch.cat([g(f(data.batch(index)[0])).float().softmax(1) for index in some])
         for position, (share, label) in enumerate(zip(*p.max(1), strict=True)):
             if position not in bad:
                 rows.append((part[position][0], classes[int(label)], f"{share.item():.4f}"))
-    f.train(was_training), g.train(was_training)
     with (
         replacing(out) as temporary,
         open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,

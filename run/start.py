@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from errors import UserError
+from errors import UserError, one_line
 from models.shipped import cell_name, sha256_of, weights_of, weights_with
 
 
@@ -40,6 +40,8 @@ def remarks(option, before):
             "the weights that this run starts from saw colours that were drawn here, not those of --data_dir; "
             "--pretrain N trains a start on these, --checkpoint takes one"
         )
+    elif theirs and not mine:
+        yield f"the weights that this run starts from saw the colours of the files in {one_line(theirs)}"
     elif not same_draw:
         yield f"the weights that this run starts from saw the colours of --data_seed {before.get('data_seed')}"
 

@@ -242,6 +242,14 @@ def _extend(target, values):
         raise TypeError
 
 
+def ordered_dict(pairs=()):
+    """What stands in for collections.OrderedDict: Python 2 pickled the pairs as an argument, Python 3 sets each."""
+    result = OrderedDict()
+    for pair in pairs:
+        set_items(result, pair)
+    return result
+
+
 def set_items(target, values, lenient=False):
     """Puts `values` (key, value, key, value, ...) into a dict of the interpreter; `lenient`: as of `read_pickle`."""
     if type(target) not in (dict, OrderedDict, Unknown) or len(values) % 2:

@@ -22,9 +22,9 @@ from strangers.pickle_interpreter import (
     OrderedDict,
     Refused,
     Unknown,
+    ordered_dict,
     read_pickle,
     read_whole,
-    set_items,
 )
 
 MAX_BYTES = 1 << 30  # three times a ResNet-152, as its last.pt is with --average
@@ -140,13 +140,6 @@ def _rebuild_parameter(tensor, requires_grad, hooks):
     return tensor
 
 
-def _ordered_dict(pairs=()):  # Python 2 pickled the pairs as an argument, Python 3 sets them one by one
-    result = OrderedDict()
-    for pair in pairs:
-        set_items(result, pair)
-    return result
-
-
 def _torch_size(size):
     if type(size) is not tuple:
         raise TypeError
@@ -155,7 +148,7 @@ def _torch_size(size):
 
 
 NAMES = {
-    ("collections", "OrderedDict"): Callee(_ordered_dict),
+    ("collections", "OrderedDict"): Callee(ordered_dict),
     ("torch._utils", "_rebuild_tensor"): Callee(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): Callee(_rebuild_tensor_v2),
     ("torch._utils", "_rebuild_parameter"): Callee(_rebuild_parameter),

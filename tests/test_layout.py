@@ -78,6 +78,17 @@ def test_an_import_upwards_is_seen(tmp_path):
     assert wrong(tmp_path / "lntl.py", "methods") == ["lntl.py:3 imports evidence"]
 
 
+def test_a_start_loads_no_matplotlib_and_nothing_of_evidence():
+    """It is slow to import, and may be broken: a picture is no result. To train, no report is needed."""
+    import subprocess
+
+    loaded = "import sys, train, test, option; option.train_parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = {name.split(".")[0] for name in done.stdout.split()}
+    assert {"torch", "dataset"} <= names
+    assert not {"matplotlib", "evidence"} & names
+
+
 def test_the_contract_of_import_linter_holds():
     pytest.importorskip("importlinter")
     import subprocess

@@ -138,3 +138,7 @@ def test_what_lacks_is_said_in_a_line(tmp_path, capsys, folders, monkeypatch):
     out[1] = tmp_path / "other"
     assert "2 stamps of the kind hat were found, at least three are needed" in said(*folders)
     assert f"add some to {tmp_path / 'stamps'}" in said(*folders)
+
+
+def test_a_shortened_flag_is_one_line(tmp_path, capsys):
+    assert "unknown: --sta" in refused(capsys, cutouts.main, ["--out", tmp_path / "set", "--sta", tmp_path])

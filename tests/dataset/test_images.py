@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from dataset import images
 from dataset.tables import read_table
 from tests.dataset.sets import BIRDS, birds, random_pictures, table, tree
+from tests.processes import ROOT
 
 
 def look(capsys, *flags):
@@ -124,7 +127,6 @@ def test_the_sheet_needs_no_setting_of_the_user(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 90)
-    monkeypatch.setenv("MPLBACKEND", "module://nowhere")
     said = look(capsys, tmp_path / "set", "--out", tmp_path / "s.png", "--image_size", 16)
     assert "猫" in said
     with Image.open(tmp_path / "s.png") as sheet:
@@ -136,7 +138,8 @@ def test_wrong_flags(tmp_path, capsys):
     rows = birds(tmp_path)
     out = ("--out", tmp_path / "s.png")
     assert "has no column zzz (--target)" in refused(capsys, tmp_path, "--target", "zzz", *out)
-    assert "--image_size 4 is not from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
+    assert "'4' is not a whole number from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
+    assert "--data_seed" in refused(capsys, tmp_path, "--data_seed", -1, *out)
     for bad in (tmp_path, tmp_path / "s.jpg", tmp_path / "nowhere/s.png"):
         assert "must be a .png in a folder that exists" in refused(capsys, tmp_path, "--out", bad)
     assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
@@ -152,3 +155,13 @@ def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
     for _ in range(2):
         images.main([str(tmp_path / "data"), "--out", str(tmp_path / "sheet.png")])
     assert images.is_sheet(tmp_path / "sheet.png")
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://nowhere"])
+def test_a_backend_of_the_user_costs_no_sheet(tmp_path, backend):
+    birds(tmp_path / "data")
+    line = [sys.executable, "-m", "dataset.images", tmp_path / "data", "--out", tmp_path / "s.png"]
+    own = os.environ | {"MPLBACKEND": backend}
+    done = subprocess.run([*map(str, line)], cwd=ROOT, env=own, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert images.is_sheet(tmp_path / "s.png")

@@ -176,3 +176,10 @@ def test_records_of_tf32_may_be_of_a_cell_and_those_of_bfloat16_not(tmp_path):
 def test_committed_records_are_whole():
     for run in biased.load_runs(ROOT).values():
         assert run["options"]["rho"] in RHOS
+
+
+def test_every_rho_has_a_name_of_its_own():
+    names = [biased.cell_name("lntl", rho, 1) for rho in (0.99, 0.9900001, 0.995, 1)]
+    assert names[0] == "lntl_rho0.99_seed1"
+    assert len({*names}) == 4
+    assert all(biased.NAME.fullmatch(name) for name in names)

@@ -5,9 +5,9 @@ import pytest
 
 from dataset.colored_mnist import COLOR_VARS
 from evidence import comparison
-from evidence.records import PUBLISHED
 from evidence.studies import STUDIES
 from models.shipped import cell_name
+from run.compare import PUBLISHED
 
 
 def cell(method, color_var, difference, std=None):

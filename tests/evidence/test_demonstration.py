@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib import rc_context
 from PIL import Image
 
 import option as options
 from errors import UserError
 from evidence import demonstration, report
+from evidence.figures import draw_demonstration
 from evidence.records import RECORDS, ROOT
-from run.folder import RunFolder
 from tests.dataset.sets import birds
 from tests.dataset.test_converters import refused
 
@@ -90,14 +91,13 @@ def test_main_trains_what_is_not_finished(tmp_path, monkeypatch, capsys, recorde
         return argparse.Namespace(returncode=len(begun) // 2)
 
     monkeypatch.setattr(demonstration.subprocess, "run", run)
-    monkeypatch.setattr(RunFolder, "holds_a_run", lambda save_dir, name: name == "baseline_seed2")
     Path(f"{tmp_path}_fair").mkdir()
     flags = ["--data_dir", tmp_path, "--save_dir", recorded]
     with pytest.raises(SystemExit) as error:
         demonstration.main([str(flag) for flag in flags])
     assert error.value.code == 1  # that of the second run, after which nothing is begun
     assert [Path(command[1]).name for command in begun] == ["train.py", "train.py"]
-    assert [command[-1] == "--resume" for command in begun] == [False, True]
+    assert all("--continue" in command for command in begun)  # what is begun goes on, what is finished stays
     assert "python -m dataset.cutouts --out" in refused(capsys, demonstration.main, ["--data_dir", tmp_path / "x"])
     Path(f"{tmp_path}_fair").rmdir()
     assert "_fair --share 0.5" in refused(capsys, demonstration.main, ["--data_dir", tmp_path])
@@ -162,11 +162,12 @@ def test_finished_records_are_added(tmp_path, recorded):
 
 def test_the_figure_is_the_same_byte_for_byte(tmp_path, recorded):
     for name in "ab":
-        demonstration.draw(recorded, tmp_path / f"{name}.png")
+        with rc_context({"axes.facecolor": "yellow", "font.size": 20} if name == "b" else {}):
+            draw_demonstration(tmp_path / f"{name}.png", demonstration.bars(recorded))
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (900, 510)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    demonstration.draw(tmp_path / "nothing", tmp_path / "empty.png")  # no run yet
+    draw_demonstration(tmp_path / "empty.png", demonstration.bars(tmp_path / "nothing"))  # no run yet
     assert demonstration.groups_table(tmp_path / "nothing").endswith("not yet run.")
 
 

@@ -47,6 +47,18 @@ def test_a_cell_of_another_draw_is_refused(tmp_path):
         cell.run(None)
 
 
+def test_a_cell_goes_on_with_the_threads_it_began_with(tmp_path):
+    flags = f"--methods baseline --color_vars 0.02 --seeds 1 --device cpu --save_dir {tmp_path}".split()
+    (cell,), given = (
+        grid.make_grid(reproduce.parser().parse_args([*flags, *more])) for more in ([], ["--threads", "3"])
+    )
+    cell.path.mkdir()
+    write_json(cell.path / "options.json", vars(cell.option) | {"threads": 2})
+    (cell.path / "last.pt").touch()
+    assert cell.run(lambda option: option.threads) == 2
+    assert given[0].run(lambda option: option.threads) == 3
+
+
 def test_every_seed_starts_from_its_own_baseline(tmp_path):
     """Which is trained where it is asked for or not shipped."""
 

@@ -13,6 +13,7 @@ import test as evaluation
 from dataset.colored_mnist import COLOR_VARS
 from errors import UserError
 from evidence import records, report
+from run.compare import PUBLISHED
 from tests.evidence.edited import SOME, another_seed, change, made_of
 
 
@@ -70,17 +71,17 @@ def test_cells_that_were_not_run_are_named_as_such(tree):
     rows = [line.split("|") for line in made_of(tree)["results/table.md"].splitlines() if line.startswith("|")][2:]
     shown = {(r[1].strip(), r[2].strip()): r for r in rows}
     assert len(shown) == len(rows) >= 28
-    for method in records.PUBLISHED:
+    for method in PUBLISHED:
         for color_var in COLOR_VARS:
             row = shown[records.title(method), str(color_var)]
             assert ("not yet run" in row[4]) == ((method, color_var) not in done)
-            assert f"{records.PUBLISHED[method][color_var]:.4f}" in row[3]
+            assert f"{PUBLISHED[method][color_var]:.4f}" in row[3]
 
 
 def test_summary_counts():
     def summary(**differences):
         cells = [
-            {"method": m, "color_var": v, "mean": records.PUBLISHED[m][v] + d}
+            {"method": m, "color_var": v, "mean": PUBLISHED[m][v] + d}
             for m, row in differences.items()
             for v, d in zip(COLOR_VARS, row, strict=False)
         ]

@@ -19,6 +19,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "checkpoint", "MNIST", "t
 REPORT = """
 import json, pathlib
 from evidence import figures, records, report
+from run.compare import PUBLISHED
 drawn = {}
 
 def save(figure, path):
@@ -26,7 +27,7 @@ def save(figure, path):
 
 figures.save = save
 runs, root = records.load_runs(), pathlib.Path(".")
-figures.draw_accuracy(root / "accuracy", records.PUBLISHED, records.make_cells(runs), records.title)
+figures.draw_accuracy(root / "accuracy", PUBLISHED, records.make_cells(runs), records.title)
 figures.draw_curves(root / "curves", figures.by_method([*runs.values()], records.title, 0.02), "")
 texts = report.texts()
 root = records.ROOT
@@ -129,3 +130,20 @@ def test_a_method_with_a_mistake_is_named(copy, text, why):
         (copy / "methods/other.py").unlink()
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith(f"errors.UserError: {why}")
+
+
+def test_a_flag_that_two_methods_read_differently_is_refused(copy):
+    path = copy / "methods/mine.py"
+    text = path.read_text("utf-8")
+    assert "number(float, 0, 1000), 0.1" in text
+    try:
+        path.write_text(text.replace("number(float, 0, 1000), 0.1", "number(float, 0, 1000), 0.3"), "utf-8")
+        shown = run(copy, "train.py", "--help")
+        assert "[blindeye 0.1, mine 0.3]" in " ".join(shown.stdout.split())
+        path.write_text(text.replace("number(float, 0, 1000), 0.1", "number(float, 0, 5), 0.1"), "utf-8")
+        refused = run(copy, "train.py", "-e", "x", "--alpha", "900")
+    finally:
+        path.write_text(text, "utf-8")
+    assert refused.returncode == 2
+    assert "--alpha of mine takes other values than that of blindeye" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ from torch.optim import swa_utils
 
 from dataset.base import DataSet
 from dataset.batches import on_device
+from errors import Stopped
 from models.checkpoint import join_net
 from run.evaluate import evaluate
 from tests import processes
@@ -69,6 +70,25 @@ def test_an_epoch_counts_once():
     assert trainer.average.update(EPOCHS - 1)
     after = trainer.average.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_signal_in_the_middle_of_it_stops_the_evaluation_alone(monkeypatch):
+    trainer, _ = trained(LAST)
+    expected = copy.deepcopy(trainer.average.model.state_dict())
+    trainer.average.model.n_averaged -= 1
+    update = trainer.average.model.update_parameters
+
+    def interrupted(model):
+        assert not trainer.evaluating  # a handler raises Stopped in an evaluation, and here notes the signal
+        trainer.stop = signal.SIGTERM
+        update(model)
+
+    monkeypatch.setattr(trainer.average.model, "update_parameters", interrupted)
+    trainer.epoch = EPOCHS - 1
+    with pytest.raises(Stopped):
+        trainer.end_epoch()
+    assert trainer.average.whole(LAST)
+    assert trainer.average.model.state_dict().keys() == expected.keys()
 
 
 def test_no_mean_where_a_run_was_extended_within_it():

@@ -2,14 +2,40 @@
 
 import errno
 import os
+import threading
 
 import pytest
 import torch
 
 import files
-from errors import UserError, exits, one_line
+from errors import Busy, UserError, exits, one_line
 from models.checkpoint import save_torch_file
 from run.folder import RunFolder
+
+
+def test_to_look_whether_a_run_is_busy_takes_nothing_and_removes_nothing(tmp_path):
+    assert not RunFolder.is_busy(tmp_path, "run")
+    assert not (tmp_path / "run").exists()
+    with RunFolder(tmp_path, "run"):
+        (tmp_path / "run" / ".last.pt.1.tmp").write_text("being written")
+        assert RunFolder.is_busy(tmp_path, "run")
+    assert not RunFolder.is_busy(tmp_path, "run")
+    assert (tmp_path / "run" / ".last.pt.1.tmp").exists()
+
+
+def test_a_run_waits_for_one_that_only_looks(tmp_path):
+    fcntl = pytest.importorskip("fcntl", reason="there are no locks here")
+    RunFolder(tmp_path, "run").lock.close()
+    looking = open(tmp_path / "run" / ".lock")  # noqa: SIM115 (the timer closes it)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.15, looking.close).start()
+    with RunFolder(tmp_path, "run"):
+        assert looking.closed
+
+
+def test_a_run_that_is_worked_on_is_refused(tmp_path):
+    with RunFolder(tmp_path, "run"), pytest.raises(Busy, match="another process works on"):
+        RunFolder(tmp_path, "run")
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

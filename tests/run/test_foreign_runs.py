@@ -168,6 +168,11 @@ def test_a_start_that_has_seen_the_held_out_images_is_told(tmp_path, capsys):
             "drawn here, not those of --data_dir",
         ),
         ({"data_dir": "files", "data_seed": 0}, {"data_dir": "moved", "data_seed": 0}, ""),
+        (
+            {"data_dir": None, "data_seed": 0},
+            {"data_dir": "files", "data_seed": 0},
+            "saw the colours of the files in files",
+        ),
         ({"data_dir": "files", "data_seed": 0}, None, ""),  # the authors' own checkpoint
     ],
 )

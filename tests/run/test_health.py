@@ -17,7 +17,7 @@ from dataset.released import ReleasedFile, released_name, write_released
 from files import read_json_lines
 from methods import METHODS
 from run import health
-from run.evaluate import bias_accuracy, report
+from run.evaluate import bias_accuracy, evaluate_all, report
 from run.folder import RunFolder
 from tests.test_trainer import digits
 
@@ -57,6 +57,13 @@ def test_each_condition(change, best, gradient, what):
     assert bool(lines) == bool(what)
     assert all(part in "\n".join(lines) for part in what)
     assert all(line.startswith("epoch 3: ") and "--detach_h" in line for line in lines)
+
+
+def test_a_method_that_measures_no_accuracy_has_the_other_warnings():
+    """Of one's own, methods may measure what they like."""
+    record = {"epoch": 2, "energy": 1.0, "bias_loss": 9.0}
+    (line,) = health.warnings(record, [{"epoch": 1, "energy": 2.0}], method())
+    assert "h does not keep up" in line
 
 
 def test_no_gradients_right_after_a_resume():
@@ -142,5 +149,6 @@ def test_json_has_no_nan(tmp_path):
     torch.nn.init.constant_(g.fc.bias, float("inf"))
     (tmp_path / "w").write_bytes(b"")
     option = SimpleNamespace(method="lntl", color_var=0.02)
-    report(option, tmp_path, f, g, ColoredSet.of(black, {"test_accuracy": black}), tmp_path / "w")
+    tests = {"test_accuracy": black}
+    report(option, tmp_path, evaluate_all(f, g, tests), ColoredSet.of(black, tests), tmp_path / "w")
     assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["loss"] is None

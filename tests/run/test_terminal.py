@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from errors import Shown
-from run.device import endings
+from run.signals import endings
 from tests.processes import PATIENT, ROOT, assert_same, flags, run, start, wait_for
 
 SAVING = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU]

@@ -14,9 +14,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
+def two_threads(monkeypatch):
     usual = torch.get_num_threads()
     torch.set_num_threads(2)
+    monkeypatch.setattr(device, "USUAL_THREADS", 2)
     yield
     torch.set_num_threads(usual)
 
@@ -32,6 +33,14 @@ def test_busy_processors_are_left_to_others(monkeypatch, capsys, idle, expected,
     assert option.threads == expected
     assert torch.get_num_threads() == (expected or 2)
     assert ("other work is going on" in capsys.readouterr().out) == is_said
+
+
+def test_one_busy_moment_does_not_slow_the_runs_that_follow(monkeypatch):
+    for idle, expected in ((1.0, 1), (2.0, 2)):  # two runs of one process, as of reproduce.py
+        monkeypatch.setattr(device, "idle_processors", lambda idle=idle: idle)
+        option = SimpleNamespace(threads=None)
+        device.settle_threads(option, CPU)
+        assert option.threads == torch.get_num_threads() == expected
 
 
 def test_what_is_given_stays(monkeypatch):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evidence.compare import lines
+from run.compare import lines
 
 
 def option(**changes):
