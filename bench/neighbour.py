@@ -24,6 +24,7 @@ SETTINGS = {  # name: environment
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 BUSY = "while True: pass"
+WORKER = (sys.executable, "-m", "bench.worker")
 
 
 class Worker:
@@ -32,7 +33,7 @@ class Worker:
     def __init__(self, setting):
         own = {name: value for name, value in os.environ.items() if name not in (*OF_THE_USER, "OMP_NUM_THREADS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker"], cwd=Path(__file__).parents[1], env=own | setting,
+            WORKER, cwd=Path(__file__).parents[1], env=own | setting,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ that are not counted. The matrix product is this machine's own yardstick: the be
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from run.device import choose_device, emulates_bfloat16, matrix_rate
 from run.folder import environment
 from trainer import Trainer
 
+ROOT = Path(__file__).resolve().parents[1]
 COLOR_VAR = 0.02
 UNCOUNTED = 10  # iterations at the start of a round: in the first ones, loader queues and caches fill
 
@@ -139,8 +141,9 @@ def start_up(device):
     with tempfile.TemporaryDirectory() as folder:
         flags = f"-e bench --color_var {COLOR_VAR} --random_seed 1 --device {device.type} --from_scratch --save_dir"
         start = time.time()
-        line = [sys.executable, "-m", "bench.first_iteration", *flags.split(), folder]
-        child = subprocess.run(line, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True)
+        line = [sys.executable, "scripts/first_iteration.py", *flags.split(), folder]
+        own = os.environ | {"PYTHONPATH": str(ROOT)}
+        child = subprocess.run(line, cwd=ROOT, env=own, capture_output=True, text=True)
     if child.returncode != 0:
         raise UserError(f"train.py does not run here: {child.stderr.strip().splitlines()[-1]}")
     last = json.loads(child.stdout.splitlines()[-1])

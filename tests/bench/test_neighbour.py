@@ -1,6 +1,7 @@
 """The benchmark of a busy neighbour: its turns, its table and its record."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ QUICK = "import sys\nfor line in sys.stdin: print(0.002 * int(line), flush=True)
 
 
 def test_every_setting_is_measured_alone_and_beside(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(neighbour, "WORKER", QUICK)
+    monkeypatch.setattr(neighbour, "WORKER", (sys.executable, "-c", QUICK))
     assert speed.main(["--neighbour", "--quick", "--json", str(tmp_path / "x.json")]) == 0
     figures = json.loads((tmp_path / "x.json").read_text())
     assert list(figures["settings"]) == list(neighbour.SETTINGS)
@@ -24,9 +25,18 @@ def test_every_setting_is_measured_alone_and_beside(monkeypatch, tmp_path, capsy
 
 
 def test_a_worker_that_fails_is_one_line(monkeypatch):
-    monkeypatch.setattr(neighbour, "WORKER", "raise ValueError('no data')")
+    monkeypatch.setattr(neighbour, "WORKER", (sys.executable, "-c", "raise ValueError('no data')"))
     with pytest.raises(UserError, match="ValueError: no data"):
         neighbour.measure(1, 1)
+
+
+def test_the_worker_says_seconds_for_each_number_of_iterations():
+    worker = neighbour.Worker({"OMP_NUM_THREADS": "1"})
+    try:
+        assert 0 < worker.seconds(1) < 60
+    finally:
+        worker.process.kill()
+        worker.process.communicate()
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)

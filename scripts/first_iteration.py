@@ -1,6 +1,6 @@
 """Runs train.py as it is; says when the first iteration was over, and how much memory was taken at most.
 
-    python -m bench.first_iteration FLAGS OF train.py
+    PYTHONPATH=. python scripts/first_iteration.py FLAGS OF train.py
 
 The last line is JSON, {"first": seconds since 1970, "megabytes"}. It stops after 20 iterations and one evaluation.
 """
