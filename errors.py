@@ -42,6 +42,11 @@ def one_line(text):
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split(" ")))
 
 
+def counted(n, what):
+    """`1 epoch`, `20 epochs`."""
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
 def spelt_out(error):
     """A codec's error handler: `sigma^2` where σ² cannot be shown, an escape for anything else."""
     return "".join(PLAIN.get(c, ascii(c)[1:-1]) for c in error.object[error.start : error.end]), error.end

@@ -321,10 +321,11 @@ def default_of(owned, method):
     return owned[method].default if method in owned else next(iter(owned.values())).default
 
 
-def defaults(method="lntl"):
-    """{option: value} where nothing is given but the method: what a record that is older than a flag stands for."""
-    found = vars(train_parser().parse_args([]))
-    found["network"] = data_sets()[found["dataset"]].networks[0]
+def defaults(method="lntl", dataset="colored_mnist"):
+    """{option: value} where nothing else is given: what a record that is older than a flag stands for."""
+    data_set = data_sets()[dataset]
+    found = vars(train_parser().parse_args([])) | {"dataset": dataset, "network": data_set.networks[0]}
+    found |= {flag.name: False if flag.action else flag.default for flag in data_set.flags}
     return found | {flag: default_of(owned, method) for flag, owned in owners().items()}
 
 

@@ -22,6 +22,7 @@ import option as options
 from common import same_path
 from dataset import data_sets
 from dataset.base import DataSet
+from dataset.pictures import rgb
 from errors import UserError, exits
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
@@ -161,7 +162,8 @@ def predict_new(weights, content, said, given):
     load_weights(weights, f, g, content=content)
     f.to(device), g.to(device)
     print(f"weights {weights}: {option.method}, {option.network}, {option.image_size} pixels")
-    predict(f, g, source, out, option.image_size, names["classes"], device, bool(option.skip_broken), print)
+    how = {"skip_broken": bool(option.skip_broken), "background": rgb(option.background or "black")}
+    predict(f, g, source, out, option.image_size, names["classes"], device, **how)
     return 0
 
 

@@ -20,7 +20,7 @@ import option as options
 from common.commands import again, evaluation, resume
 from dataset import data_sets
 from dataset.mistakes import BUILD
-from errors import Diverged, Stopped, UserError, exits
+from errors import Diverged, Stopped, UserError, counted, exits
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of
 from run import compare, health, recorded
@@ -50,7 +50,7 @@ def train(option):
         data = data_sets()[option.dataset](option, device, grey=method.grey)
         pin_data(option, data, run.path)
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
-            run.say(f"{run.path} is finished ({state['epoch']} epochs); see {run / 'metrics.json'}")
+            run.say(f"{run.path} is finished ({counted(state['epoch'], 'epoch')}); see {run / 'metrics.json'}")
             return 0
         if not state:
             (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
@@ -76,7 +76,7 @@ def train(option):
 
         with stops(trainer):
             run.say(
-                f"{method.title} at {data.setting(option)} on {device}, {option.max_step} epochs, "
+                f"{method.title} at {data.setting(option)} on {device}, {counted(option.max_step, 'epoch')}, "
                 f"lr {option.lr:g}, seed {option.random_seed}"
                 + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
@@ -92,7 +92,7 @@ def pretrained(option):
     before = read_options(folder) if RunFolder.holds_a_run(option.save_dir, folder.name) else {}
     if before.get("max_step", option.pretrain) != option.pretrain:
         raise UserError(
-            f"{folder} is a baseline of {before['max_step']} epochs, not of --pretrain "
+            f"{folder} is a baseline of {counted(before['max_step'], 'epoch')}, not of --pretrain "
             f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
         )
     return folder, before
@@ -176,7 +176,7 @@ def go_on(trainer, state):
 def prepare(option, run, method):
     """Checks the folder against --resume. Returns the checkpoint to go on from, or None for a new run."""
     if option.resume and run.begun():
-        run.check_options(option, options.defaults(option.method))
+        run.check_options(option, options.defaults(option.method, option.dataset))
         state = run.load()
         if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
             raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")

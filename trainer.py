@@ -13,7 +13,7 @@ from models.checkpoint import save_weights
 from run import health
 from run.averaging import Average
 from run.cuda_graph import GraphedIteration
-from run.evaluate import bias_accuracy, evaluate, group_figures_of
+from run.evaluate import bias_accuracy, bias_guess, evaluate, group_figures_of
 from run.networks import build
 from run.progress import Progress
 
@@ -98,6 +98,8 @@ class Trainer:
         means = (self.totals / len(self.train)).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
+        if self.method.trains_h and not self.data.map_bias:
+            record["bias_guess"] = bias_guess(self.train)
         averaged = bool(self.average) and self.average.update(self.epoch)
         with self.interruptible():
             record |= self.evaluations(averaged)
@@ -127,6 +129,8 @@ class Trainer:
                 found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
+                if not self.data.map_bias:
+                    found["holdout_bias_guess"] = bias_guess(self.held_out)
         if averaged:
             for name, data in self.test.items():
                 found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy

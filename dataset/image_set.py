@@ -7,7 +7,7 @@ from common.values import LAYERS, RESNETS
 from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
-from dataset.pictures import usable_cores
+from dataset.pictures import color, rgb, usable_cores
 from dataset.tables import COLOUR, read_table
 from errors import UserError
 
@@ -39,6 +39,7 @@ class ImageSet(DataSet):
         ),
         Flag("init", path, "random", help="weights of a ResNet: imagenet (downloaded), a file, or random"),
         Flag("init_sha256", pattern(r"[0-9a-f]{64}", "SHA-256 in lower case"), help="of the file of --init [recorded]"),
+        Flag("background", color, "black", "what transparent places show: a colour's name, #RRGGBB or R,G,B"),
         Flag("augment", choices=AUGMENT, default="none", help="of training images: mirrored, or random crops as well"),
         Flag("skip_broken", action="store_true", help="leave out images that cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),
@@ -82,7 +83,7 @@ class ImageSet(DataSet):
         workers = option.workers if option.workers is not None else max(1, min(8, usable_cores() - 1))
         parts, self.table = load(
             table, size, device, option.augment, option.skip_broken, map_size(option.network, option.split_at, size),
-            seed=option.random_seed or 0, workers=workers,
+            seed=option.random_seed or 0, workers=workers, background=rgb(option.background),
         )  # fmt: skip
         self.classes = self.table.classes
         self.map_bias = self.table.colour

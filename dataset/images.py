@@ -17,7 +17,7 @@ from PIL import Image
 from common import Parser, location, number, seed
 from dataset.batches import IGNORED
 from dataset.folder_trees import SPLITS
-from dataset.pictures import each_picture
+from dataset.pictures import BLACK, color, each_picture, rgb
 from dataset.tables import read_table
 from errors import UserError, exits, one_line
 
@@ -179,7 +179,7 @@ def same_bytes(table, positions=None):
     return alike
 
 
-def examine(table, size, samples=()):
+def examine(table, size, samples=(), background=BLACK):
     """Decodes every image: ({position: reason} of those unreadable, pairs of the same bytes, {sample: uint8 image})."""
     kept, wanted, content = {}, set(samples), np.zeros(len(table), np.uint32)
 
@@ -187,7 +187,7 @@ def examine(table, size, samples=()):
         if position in wanted:
             kept[position] = image
 
-    bad = each_picture(table.paths, size, look, content=content)
+    bad = each_picture(table.paths, size, look, background, content=content)
     good = np.setdiff1d(np.arange(len(table)), list(bad))
     read = dataclasses.replace(table, content=content)
     return bad, same_bytes(read, good.tolist()), kept
@@ -230,6 +230,7 @@ def main(arguments=None):
     parser.add_argument(
         "--image_size", type=number(int, 8, 1024), default=224, help="side of the images in pixels [224]"
     )
+    parser.add_argument("--background", type=color, default="black", help="what transparent places show [black]")
     parser.add_argument("--skip_broken", action="store_true", help="count without the missing and unreadable images")
     parser.add_argument("--data_seed", type=seed, default=0, help="of the split where the data has none [0]")
     parser.add_argument("--out", type=location, default="samples.png", help="the sheet of samples [samples.png]")
@@ -240,7 +241,8 @@ def main(arguments=None):
         raise UserError(f"{option.out} is there and is no sheet of samples; give another file with --out")
     table = read_table(option.dir, option.target, option.bias, option.data_seed)
     groups = sample_groups(table)
-    bad, alike, kept = examine(table, option.image_size, [p for _, some in groups for p in some])
+    shown = [position for _, some in groups for position in some]
+    bad, alike, kept = examine(table, option.image_size, shown, rgb(option.background))
     lines = troubles(table, bad, alike)
     if bad and len(bad) == len(table):
         raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(bad.values()))}")

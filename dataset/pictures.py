@@ -4,6 +4,7 @@ Pillow's own `convert("RGB")` clips 16-bit grey to white, makes floating point i
 lie under transparent places. `to_rgb` does what is meant.
 """
 
+import argparse
 import os
 import re
 import warnings
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageColor, ImageOps
 from tqdm import tqdm
 
 from errors import UserError
@@ -33,6 +34,25 @@ def extensions():
     """The endings of the formats that Pillow reads by itself, in lower case with the dot."""
     Image.init()
     return {e for e, form in Image.EXTENSION.items() if form in Image.OPEN and form not in NOT_PICTURES}
+
+
+def color(text):
+    """An argparse type: a colour as a name, #RRGGBB or R,G,B."""
+    try:
+        rgb(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no colour; give a name, #RRGGBB, or R,G,B of 0 to 255") from None
+    return text
+
+
+def rgb(text):
+    """(R, G, B), 0..255 each, of a text that `color` takes. Raises ValueError for another one."""
+    if not re.fullmatch(r"\d+,\d+,\d+", text):
+        return ImageColor.getrgb(text)[:3]
+    values = tuple(map(int, text.split(",")))
+    if max(values) > 255:
+        raise ValueError(text)
+    return values
 
 
 def read_picture(path, size, background=BLACK):

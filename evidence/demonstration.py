@@ -169,7 +169,9 @@ def spread(figures):
     """mean ± std of a sample, in Markdown; a dash where there is none."""
     if not figures:
         return "-"
-    return f"{statistics.fmean(figures):.3f}" + (f" ± {statistics.stdev(figures):.3f}" if len(figures) > 1 else "")
+    mean = round(statistics.fmean(figures), 9)  # .5725 as .573, whichever way its last bit was rounded
+    std = round(statistics.stdev(figures), 9) if len(figures) > 1 else None
+    return f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else "")
 
 
 def table(folder):
@@ -182,6 +184,17 @@ def table(folder):
         cells = [spread(values(records, column)) for column in COLUMNS]
         rows.append(f"| {row.title} | {' | '.join(cells)} | {len(records)} |")
     return "\n".join(rows)
+
+
+def sentence(folder):
+    """The mean over groups of the settings that were chosen, for the README; from the records in a folder."""
+    chosen = ("baseline", *CHOSEN.values(), "fair")
+    found = {row.name: (row, spread(values(records, SHOWN[0]))) for row, records in rows_of(read_runs(folder))}
+    parts = (
+        f"{KINDS[row.method].title} {figure.replace(' ', '')}" + ", trained without the bias" * row.fair
+        for row, figure in (found[name] for name in chosen)
+    )
+    return f"Mean over groups there: {'; '.join(parts)}."
 
 
 def groups_table(folder):

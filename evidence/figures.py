@@ -14,6 +14,7 @@ COLORS = {"baseline": "#d55e00", "blindeye": "#0072b2", "gray": "#7f7f7f", "lntl
 SPARE = ("#56b4e9", "#8c564b", "#5b3fa0", "#999900", "#000000")  # for other methods
 OTHER = "black"
 LINES = ("-", "--", "-.", ":")
+HATCHES = ("", "///", "...", "xxx")
 PANELS = {  # of the training curves: the record's name and the sign it is drawn with
     "accuracy on the test images": ("test_accuracy", 1),
     "classification loss in training": ("cls_loss", 1),
@@ -174,14 +175,20 @@ def draw_selection(path, logs, columns):
 
     logs: {label: [log of each seed]}; columns: {title: the record's name}.
     """
-    figure, axes = subplots(1, len(columns), (11, 5))
     logs = {label: seeds for label, seeds in logs.items() if seeds}
+    figure, axes = subplots(1, len(columns), (11, 4 + 0.15 * len(logs)))
+    colors = colormaps["turbo"](np.linspace(0.05, 0.95, len(logs)))
+    longest = max((len(log) for seeds in logs.values() for log in seeds), default=1)
     for axis, (title, key) in zip(axes, columns.items(), strict=True):
         for i, (label, seeds) in enumerate(logs.items()):
-            style = {"color": f"C{i % 10}", "ls": LINES[i % len(LINES)], "marker": "os^Dv"[i % 5], "ms": 4, "lw": 1.5}
+            style = {"color": colors[i], "ls": LINES[i % len(LINES)], "marker": "os^DvPX"[i % 7], "ms": 4, "lw": 1.5}
+            style["markevery"] = 0.1  # of the length of the axis: a hundred epochs are no row of dots
             for log in seeds:
                 axis.plot([r["epoch"] for r in log], [r[key] for r in log], label=label, **style)
         axis.set(title=title, xlabel="epoch", ylabel="accuracy")
+        if longest > 20:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
         tidy(axis)
     legend(figure, axes[0], 2, fontsize=9)
     save(figure, path)
@@ -213,7 +220,8 @@ def draw_biased(path, rhos, lines):
 def draw_demonstration(path, bars):
     """Draws the figures of the demonstration on images: bars, one std, and a dot a seed.
 
-    bars: [(title, method, is chosen, {what: values of its seeds})], a row each; those not chosen are pale.
+    bars: [(title, method, is chosen, {what: values of its seeds})], a row each; those not chosen are pale, and
+    hatched each in another way.
     """
     figure, axis = subplots(1, 1, (6, 3.4))
     wide = 0.8 / max(1, len(bars))
@@ -221,7 +229,9 @@ def draw_demonstration(path, bars):
         places = [place + (i - (len(bars) - 1) / 2) * wide for place in range(len(figures))]
         means = [np.mean(values) for values in figures.values()]
         stds = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in figures.values()]
+        pale = sum(m == method and not chosen for _, m, chosen, _ in bars[:i])
         style = {"color": COLORS[method], "alpha": 1 if is_chosen else 0.5}
+        style |= {"hatch": "" if is_chosen else HATCHES[pale % len(HATCHES)], "edgecolor": "white"}
         axis.bar(places, means, 0.9 * wide, yerr=stds, capsize=4, label=title, **style)
         for place, values in zip(places, figures.values(), strict=True):
             axis.plot([place] * len(values), values, "o", color="black", ms=3)

@@ -43,13 +43,13 @@ class Progress(NamedTuple):
     seconds: float | None  # of training an epoch, the mean; None before the first
 
 
-def differing(recorded, wanted):
+def differing(recorded, wanted, precisions=ALIKE):
     """The first option of which a run's result depends, and that is another in two dictionaries; None without one.
 
-    Flags come with time: one that only one of them has is left out. float32 and tf32 are one precision here.
+    Flags come with time: one that only one of them has is left out. precisions: that stand for each other.
     """
     recorded = recorded and FROM_BEFORE | recorded
-    alike = {"data_dir": same_path, "precision": lambda a, b: a == b or {a, b} == ALIKE}
+    alike = {"data_dir": same_path, "precision": lambda a, b: a == b or {a, b} <= precisions}
     for name in sorted(recorded.keys() & wanted.keys() - FREE):
         same = alike.get(name, operator.eq)
         if not same(recorded[name], wanted[name]):
@@ -60,12 +60,13 @@ def differing(recorded, wanted):
 class Cell:
     """One run of the grid."""
 
-    def __init__(self, option, start, baseline):
+    def __init__(self, option, start, baseline, precisions=ALIKE):
         """option: as train.py resolved it. start: the run whose weights it begins with, or None for random ones.
 
-        baseline: the cell of that run where it belongs to the grid; else its weights are shipped.
+        baseline: the cell of that run where it belongs to the grid; else its weights are shipped. precisions: as of
+        `differing`.
         """
-        self.option, self.start, self.baseline = option, start, baseline
+        self.option, self.start, self.baseline, self.precisions = option, start, baseline, precisions
         self.name, self.path = option.exp_name, Path(option.save_dir, option.exp_name)
 
     def progress(self):
@@ -78,7 +79,7 @@ class Cell:
             return Progress("damaged", 0, None)
         if (self.path / "diverged.json").exists():
             return Progress(DIVERGED, len(log), seconds)
-        if name := differing(recorded, vars(self.option)):
+        if name := differing(recorded, vars(self.option), self.precisions):
             was, value = (FROM_BEFORE | recorded)[name], getattr(self.option, name)
             return Progress(f"was begun with --{name} {was}, not {value}", len(log), seconds)
         if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
@@ -149,7 +150,7 @@ def make_grid(option):
                 own = Path(option.save_dir, start, "final.pth")
                 if start in cells or own.exists() or not weights_of(start).exists():
                     first_cell = add(first.method, color_var, own_seed, first if first.name else None)
-            cells[name] = Cell(resolved, start, first_cell)
+            cells[name] = Cell(resolved, start, first_cell, setting.precisions if setting else ALIKE)
         return cells[name]
 
     for setting in (s for name in option.studies or [] for s in studies.STUDIES[name]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from dataset.colored_set import ColoredSet
-from errors import UserError
+from errors import UserError, counted
 from files import read_json_lines, replacing
 from methods import METHODS
 from run.compare import PUBLISHED
@@ -172,7 +172,9 @@ def copy_records(folder, target, names=RECORDS):
             "first to have the others in their place"
         )
     if kept > own:
-        raise UserError(f"{folder} has {own} epochs, and the records in {target} have {kept}; remove those first")
+        raise UserError(
+            f"{folder} has {counted(own, 'epoch')}, and the records in {target} have {kept}; remove those first"
+        )
     target.mkdir(parents=True, exist_ok=True)
     there = [name for name in names if (folder / name).exists()]
     for name in set(names) - {*there}:  # of an earlier try, which ended otherwise
@@ -251,7 +253,9 @@ def make_cell(method, runs, everything, key="test_accuracy"):
         "epochs": option["max_step"],
         "starts": [start(r["options"]) for r in runs],
         "pretrain_epochs": began[0][1],
-        "minutes": minutes(runs),
+        "hardware": "; ".join(minutes(runs)),
+        "minutes": round(statistics.fmean(sum(r["seconds"] for r in run["log"]) / 60 for run in runs), 1),
+        "minutes_on": minutes(runs),
         "precision": ", ".join(sorted({r["options"]["precision"] for r in runs})),
     }
 

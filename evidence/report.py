@@ -52,7 +52,7 @@ def full_table(cells, runs):
         others = cell["starts"][1:] if cell["starts"][0] != cell["starts"][-1] else []
         seeds = "".join(f", {name.split('_', 2)[2]}" for name in others)
         began = f"{cell['starts'][0]}{seeds}, {cell['pretrain_epochs']} epochs" if cell["starts"][0] else "random"
-        cost = "; ".join(f"{name}: {minutes:.0f}" for name, minutes in cell["minutes"].items())
+        cost = "; ".join(f"{name}: {minutes:.0f}" for name, minutes in cell["minutes_on"].items())
         rows.append(
             f"{head} **{measured(cell)}** | {difference} | {fits} | {cell['n']} | {cell['epochs']} | {option['lr']:g}, "
             f"{option['lr_decay_period']} epochs | {began} | {cost} |"
@@ -78,8 +78,9 @@ def summary(cells):
         for rival in PUBLISHED
         if (run := set(means["lntl"]) & set(means[rival])) and rival != "lntl"
     )
+    run_yet = "" if len(table) == 28 else f"{len(table)} of the 28 cells have been run. "
     return (
-        f"{len(table)} of the 28 cells have been run. LNTL is at or above the published figure in "
+        f"{run_yet}LNTL is at or above the published figure in "
         f"{sum(d >= 0 for d in lntl)} of {len(lntl)}; the other methods are within .02 of theirs in "
         f"{sum(abs(d) <= 0.02 for d in others)} of {len(others)}. Of the variances, LNTL is above {', '.join(beaten)}."
     )
@@ -103,7 +104,11 @@ def matrix(cells):
             rows.append(f"|{title(method)}, published|" + "|".join(map(number, PUBLISHED[method].values())) + "|")
         rows.append(f"|**{title(method)}**|" + "|".join(found.get((method, v), "-") for v in COLOR_VARS) + "|")
     seeds = sorted({c["n"] for c in cells if c["n"] > 1 and c["method"] in methods})
-    legend = f"Bold: ours; ±: std of {' or '.join(map(str, seeds))} seeds, else one seed." if seeds else "Bold: ours."
+    legend = (
+        f"Bold: ours; ±: std of {' or '.join(map(str, seeds))} runs (seed and colours drawn anew), else one run."
+        if seeds
+        else "Bold: ours."
+    )
     return "\n".join([*rows, "", f"{legend} {summary(cells)}"])
 
 
@@ -216,7 +221,14 @@ def texts(root=ROOT):
     return {
         root / "results" / "results.json": f'{{"cells": [\n{lines}\n]}}\n',
         root / "results" / "table.md": f"{table}\n\n{summary(main)}\n",
-        root / "README.md": fill(root / "README.md", {"results": matrix(main), "speed": in_a_line}),
+        root / "README.md": fill(
+            root / "README.md",
+            {
+                "results": matrix(main),
+                "speed": in_a_line,
+                "photographs": demonstration.sentence(root / demonstration.RESULTS),
+            },
+        ),
         docs / "SPEED.md": fill(
             docs / "SPEED.md",
             {"comparison": side_by_side, "speed": one_by_one, "neighbour": neighbours(root), "waiting": waiting(root)},
@@ -238,6 +250,7 @@ def texts(root=ROOT):
                 "results": f"{table}\n\n{summary(main)}",
                 "authors' network": authors_network(root),
                 "comparison": f"{comparison.table(cells)}\n\n{comparison.sentences(cells)}",
+                "goal": comparison.goal(cells),
                 "last epochs": last_epochs(runs),
                 "spread": spread.page(runs),
                 "deviations": studies.deviations_table(runs),
@@ -269,14 +282,15 @@ def draw(folder, root=ROOT):
     at = "at σ² = 0.02"
     everything = [*runs.values()]
     groups = figures.by_method(everything, title, 0.02)
-    figures.draw_curves(folder / "curves.png", groups, f"the methods {at}, a line a seed", log_loss=True)
+    figures.draw_curves(folder / "curves.png", groups, f"the methods {at}, a line a run", log_loss=True)
     groups = figures.by_variance(everything)
-    figures.draw_curves(folder / "curves_variances.png", groups, "LNTL at every variance, a line a seed")
-    lntl = [
-        r for r in everything if in_table([r]) and (r["options"]["method"], r["options"]["color_var"]) == ("lntl", 0.02)
-    ]
+    figures.draw_curves(folder / "curves_variances.png", groups, "LNTL at every variance, a line a run")
+    asked = {"method": "lntl", "color_var": 0.02, "data_seed": 0}
+    lntl = [r for r in everything if in_table([r]) and asked.items() <= r["options"].items()]
     groups = figures.by_start([(start_in_words(r), r["log"]) for r in lntl])
-    figures.draw_curves(folder / "curves_starts.png", groups, f"LNTL {at}, by the network that it starts from")
+    figures.draw_curves(
+        folder / "curves_starts.png", groups, f"LNTL {at} on draw 0, by the network that it starts from"
+    )
 
     figures.draw_sensitivity(folder / "sensitivity.png", studies.LAMBDAS, studies.MUS, studies.sensitivity(runs))
     logs = {

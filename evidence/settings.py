@@ -18,6 +18,7 @@ class Setting(NamedTuple):
     start: str | None = None  # of STARTS: whose weights it starts from, instead of the baseline of its own run
     title: str = ""
     seed: int | None = 1  # where --seeds asks for no other; of a start, None: that of the run that starts from it
+    precisions: frozenset = frozenset({"float32", "tf32"})  # that may stand for each other in its record
 
 
 NOTATION = {"lambda_": "λ", "mu": "μ", "lr": "learning rate", "split_at": "f up to", "smoothing": "smoothing"}

@@ -16,8 +16,8 @@ REFERENCE = "lntl"  # the run of the paper's table: in its first epochs it is th
 LAST = 3  # epochs whose mean is shown beside the last one
 
 
-# bfloat16 is nearly twice as fast where a processor has it, and its reference is the same run in it: BFLOAT16. A record
-# says in which of the two it was made, and the heat map's table says it of each row.
+# bfloat16 is nearly twice as fast where a processor has it, and its reference is the same run in it: BFLOAT16. A cell
+# of the heat map may be in float32 as well, as where a processor has no bfloat16; the table says it of each row.
 IN_BFLOAT16 = "--precision bfloat16"
 BFLOAT16 = Setting("bfloat16", IN_BFLOAT16, title="bfloat16 instead of float32")
 
@@ -26,7 +26,8 @@ def of_lambda_and_mu(lambda_, mu):
     """The setting of one cell of the heat map; None: the paper's, which is that of the table's run."""
     if (lambda_, mu) == (0.01, 0.1):
         return None
-    return Setting(f"lambda{lambda_:g}_mu{mu:g}", f"--lambda_ {lambda_:g} --mu {mu:g} {IN_BFLOAT16}")
+    flags = f"--lambda_ {lambda_:g} --mu {mu:g} {IN_BFLOAT16}"
+    return Setting(f"lambda{lambda_:g}_mu{mu:g}", flags, precisions=frozenset({"float32", "bfloat16"}))
 
 
 def deviation(name, title, start=None):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from dataset.colored_mnist import COLOR_VARS
+from errors import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the paper
@@ -34,11 +35,11 @@ def lines(option, root=ROOT):
             shown.append(f"published {published:.4f}")
         if ours:
             spread = "" if ours["std"] is None else f" ± {ours['std']:.4f}"
-            seeds = f"{ours['n']} seed{'s' if ours['n'] > 1 else ''}"
-            shown.append(f"this repository {ours['mean']:.4f}{spread} ({seeds}, {ours['epochs']} epochs)")
+            runs = f"{counted(ours['n'], 'run')}, {counted(ours['epochs'], 'epoch')}"
+            shown.append(f"this repository {ours['mean']:.4f}{spread} ({runs})")
     except (OSError, ValueError, KeyError, TypeError):
         return elsewhere
     if not shown:
         return elsewhere
-    other = f"; this run had {option.max_step}" if ours and option.max_step != ours["epochs"] else ""
+    other = f"; this one had {counted(option.max_step, 'epoch')}" if ours and option.max_step != ours["epochs"] else ""
     return [f"compare with: {', '.join(shown)}{other}"]

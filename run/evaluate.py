@@ -86,6 +86,16 @@ def bias_accuracy(f, h, data):
     return float(correct / labelled) if labelled else math.nan
 
 
+def bias_guess(data):
+    """The accuracy of h, 0..1, did it always name the most frequent value of each bias; NaN where there are no labels.
+
+    data: with image-level labels, `bias` int64 (N, heads) or (N,).
+    """
+    counts = [torch.bincount(head[head != IGNORED]) for head in data.bias.view(len(data), -1).T]
+    labelled = sum(int(count.sum()) for count in counts)
+    return sum(int(count.max()) for count in counts if len(count)) / labelled if labelled else math.nan
+
+
 def group_figures_of(evaluation, tested, data):
     """The figures by group (run/groups.py) of an evaluation of the images `tested` of the data set `data`."""
     if data.map_bias:

@@ -11,8 +11,8 @@ import torch
 from dataset.csv_tables import PREDICTIONS, RECOGNISED, Finder, column_recognised, listed, read_lines
 from dataset.folder_trees import pictures_below
 from dataset.image_batches import InMemory
-from dataset.pictures import extensions, read_pictures
-from errors import UserError, one_line
+from dataset.pictures import BLACK, extensions, read_pictures
+from errors import UserError, counted, one_line
 from files import replacing
 from run.evaluate import running_statistics
 
@@ -58,10 +58,11 @@ def may_be_replaced(out):
         return True
 
 
-def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print):
+def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print, background=BLACK):
     """Writes the CSV `out`: file, class, probability (of that class, by the softmax of g) of every image of `source`.
 
-    f, g: in any mode, which stays as it is. size: in pixels, as in the training. classes: the names.
+    f, g: in any mode, which stays as it is. size: in pixels, and background: (R, G, B) under what is transparent, as in
+    the training. classes: the names.
     Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
     """
     found, notes = find_images(source)
@@ -72,7 +73,7 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
     rows, left_out = [], []
     for start in range(0, len(found), AT_ONCE):
         part = found[start : start + AT_ONCE]
-        images, bad = read_pictures([path for _, path in part], size, show=len(found) > AT_ONCE)
+        images, bad = read_pictures([path for _, path in part], size, background, show=len(found) > AT_ONCE)
         if bad and not skip_broken:
             raise UserError(f"{next(iter(bad.values()))}, or give --skip_broken")
         left_out += [part[position][0] for position in bad]
@@ -92,5 +93,5 @@ def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, s
     for note in notes:
         say(one_line(note))
     if left_out:
-        say(f"left out: {len(left_out)} images that cannot be read, {one_line(', '.join(left_out[:10]))}")
-    say(f"written: {out}, {len(rows)} predictions")
+        say(f"left out: {counted(len(left_out), 'image')} that cannot be read, {one_line(', '.join(left_out[:10]))}")
+    say(f"written: {out}, {counted(len(rows), 'prediction')}")

@@ -80,6 +80,7 @@ BOUNDS = {
     "target": ("",),
     "bias": ("",),
     "image_size": ("7", "1025", "x"),
+    "background": ("", "no colour", "1,2", "0,0,256"),
     "split_at": ("layer5", ""),
     "init": ("",),
     "augment": ("rotate", ""),

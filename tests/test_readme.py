@@ -35,7 +35,8 @@ def anchors(path):
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1200
+    seen = re.sub("<!--.*?-->", "", (ROOT / "README.md").read_text("utf-8"))
+    assert len(seen.split()) <= 1200
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)

@@ -145,6 +145,13 @@ def test_cells_in_tf32_are_those_of_float32(tmp_path):
         assert cell.progress().state == state
 
 
+def test_every_recorded_cell_of_the_heat_map_counts_as_finished():
+    """Those of a processor without bfloat16 are in float32."""
+    flags = ["--studies", "sensitivity", "--device", "cpu", "--save_dir", str(ROOT / "results/runs")]
+    states = {cell.progress().state for cell in grid.make_grid(reproduce.parser().parse_args(flags))}
+    assert states == {"finished"}
+
+
 @pytest.mark.parametrize(
     ("flags", "why"),
     [

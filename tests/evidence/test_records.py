@@ -89,8 +89,10 @@ def test_a_run_in_tf32_may_be_of_a_cell_which_says_so(tree):
     change(tree, run, "environment.json", lambda e: e.update(gpu="NVIDIA X"))
     cell = next(c for c in cells_of(tree) if c["method"] == "lntl")
     assert (cell["n"], cell["precision"]) == (2, "float32, tf32")
-    assert len(cell["minutes"]) == 2
-    assert "NVIDIA X, tf32" in cell["minutes"]
+    assert len(cell["minutes_on"]) == 2
+    assert "NVIDIA X, tf32" in cell["minutes_on"]
+    assert cell["hardware"].endswith("; NVIDIA X, tf32")
+    assert cell["minutes"] == pytest.approx(np.mean([*cell["minutes_on"].values()]), abs=0.1)
     assert "; NVIDIA X, tf32: " in made_of(tree)["results/table.md"]
     loaded = records.load_runs(tree)[run]
     assert records.not_of_a_cell(loaded) is None

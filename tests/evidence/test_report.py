@@ -120,7 +120,8 @@ def test_shipped_weights_have_the_recorded_accuracy(path, tmp_path):
 
 
 def test_the_command_rebuilds_and_leaves_the_committed_texts(capsys, monkeypatch, tree):
-    shutil.copytree(records.ROOT / "results/runs", tree / "results/runs", dirs_exist_ok=True)
+    for folder in ("results/runs", "results/demonstration"):
+        shutil.copytree(records.ROOT / folder, tree / folder, dirs_exist_ok=True)
     before = {path: path.read_bytes() for path in tree.glob("*.md")}
     monkeypatch.setattr(report.rebuild, "__defaults__", (tree,))
     assert reproduce.main(["--report"]) == 0

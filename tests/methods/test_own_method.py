@@ -66,7 +66,7 @@ def train(root, data, name):
 def test_a_copy_of_a_method_trains(copy, data):
     done = train(copy, data, "mine")
     assert done.returncode == 0, done.stderr
-    assert "Mine at σ² = 0.02 on cpu, 1 epochs, lr 0.001, seed 1" in done.stdout + done.stderr
+    assert "Mine at σ² = 0.02 on cpu, 1 epoch, lr 0.001, seed 1" in done.stdout + done.stderr
     metrics = json.loads((copy / "checkpoint/mine_var0.020_seed1/metrics.json").read_text("utf-8"))
     assert metrics["n"] == 64
     (record,) = (copy / "checkpoint/mine_var0.020_seed1/log.jsonl").read_text("utf-8").splitlines()

@@ -23,9 +23,9 @@ def root(tmp_path):
 
 def test_both_figures(root):
     assert lines(option(), root) == [
-        "compare with: published 0.8185, this repository 0.8000 ± 0.0300 (3 seeds, 20 epochs)"
+        "compare with: published 0.8185, this repository 0.8000 ± 0.0300 (3 runs, 20 epochs)"
     ]
-    assert lines(option(max_step=2), root)[0].endswith("; this run had 2")
+    assert lines(option(max_step=2), root)[0].endswith("; this one had 2 epochs")
     assert lines(option(color_var=0.03), root) == ["compare with: published 0.9137"]
 
 

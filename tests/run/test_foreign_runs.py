@@ -128,7 +128,7 @@ def test_a_shorter_run_replaces_no_longer_one(tmp_path):
     assert records.copy_records(folder, target)
     lines = (folder / "log.jsonl").read_text().splitlines(keepends=True)
     (folder / "log.jsonl").write_text(lines[0])
-    with pytest.raises(records.UserError, match=r"has 1 epochs, and the records in .* have 20"):
+    with pytest.raises(records.UserError, match=r"has 1 epoch, and the records in .* have 20"):
         records.copy_records(folder, target)
 
 

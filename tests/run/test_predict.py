@@ -65,7 +65,7 @@ def test_a_broken_image_is_named_or_left_out(tmp_path, capsys):
     assert not (tmp_path / "out.csv").exists()
     run(tmp_path / "new", tmp_path / "out.csv", skip_broken=True)
     assert [r[0] for r in rows(tmp_path / "out.csv")[1:]] == ["good.png"]
-    assert "left out: 1 images that cannot be read, bad.png" in capsys.readouterr().out
+    assert "left out: 1 image that cannot be read, bad.png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

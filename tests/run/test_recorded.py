@@ -306,3 +306,9 @@ def test_resume_needs_a_run(tmp_path, small_data, capsys):
     assert "did you mean -e run?" in error
     assert "--continue" in error
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_reliability_says_how_many():
+    tests = (test_damaged_record_is_one_line, test_record_that_is_none_is_one_line)
+    number = sum(len(test.pytestmark[0].args[1]) for test in tests)
+    assert f"| {number} damaged records |" in (ROOT / "docs/RELIABILITY.md").read_text("utf-8")
