@@ -10,12 +10,16 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 from torchvision import models
 
+import option as options
 import test as evaluation
 import train
 from dataset.base import hold_out
 from dataset.image_batches import InMemory
+from dataset.image_set import ImageSet
+from dataset.tables import read_table
 from run.evaluate import SMALL, batches
 from tests.dataset import sets
 from tests.dataset.test_image_set import flags
@@ -258,3 +262,40 @@ def test_a_finished_run_leaves_its_readers_quietly(birds, tmp_path):
         [sys.executable, "-c", STREAMING, *line], cwd=ROOT, env=PATIENT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_transparent_places_show_the_chosen_colour_from_training_to_predictions(tmp_path):
+    sets.tree(tmp_path / "data", classes=("dark", "bright"), biases=("a", "b"), n=4)
+    clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    for path in (tmp_path / "data").rglob("*.png"):
+        clear.save(path)
+    given = flags(tmp_path, tmp_path / "data", *BASELINE, "--background", "10,200,30")
+    option = options.resolve_training(options.train_parser().parse_args(given))
+    data = ImageSet(option, "cpu")
+    assert (data.train.images == torch.tensor([10, 200, 30], dtype=torch.uint8)).all()
+    assert train.main(given) == 0
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "predict", lambda *arguments, **how: seen.append(how["background"]))
+        line = ["-e", "run", "--save_dir", str(tmp_path), "--images", str(tmp_path / "data")]
+        assert evaluation.main(line) == 0
+    assert seen == [(10, 200, 30)]
+
+
+def test_a_run_from_before_a_flag_goes_on(birds, tmp_path):
+    assert train.main(flags(tmp_path, birds, *BASELINE)) == 0
+    path = tmp_path / "run" / "options.json"
+    option = json.loads(path.read_text("utf-8"))
+    for name in ("background", "bias_predictor"):
+        del option[name]
+    path.write_text(json.dumps(option), "utf-8")
+    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", "3"]) == 0
+
+
+def test_h_is_compared_with_a_guess_in_every_epoch(birds, tmp_path):
+    assert train.main(flags(tmp_path, birds, "--method", "lntl", "--from_scratch")) == 0
+    for record in map(json.loads, (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()):
+        assert 0.5 <= record["bias_guess"] <= 1
+    table = read_table(birds)
+    counts = torch.bincount(torch.from_numpy(table.bias[table.where(0)][:, 0]))
+    assert record["bias_guess"] == float(counts.max() / counts.sum())

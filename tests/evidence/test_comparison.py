@@ -40,6 +40,17 @@ def test_the_count_and_the_mean():
     assert lines[ours + 3].endswith("| 0.8393 | 0.8956 | 0.9197 | 0.9324 | 0.9388 | 0.9469 | 0.9512 |")
 
 
+def test_the_goal_is_printed_beside_what_was_reached():
+    cells = [
+        {"method": "lntl_plus", "color_var": v, "mean": mean, "std": None, "n": 1}
+        for v, mean in ((0.02, 0.9589), (0.025, 0.925), (0.05, 0.99))
+    ]
+    lines = comparison.goal(cells).splitlines()
+    assert lines[2].startswith("| goal | 0.959 | 0.925 |")
+    assert lines[4] == "| reached | no | yes | no | no | no | no | yes |"
+    assert lines[-1] == "Reached at 2 of the 7 variances."
+
+
 @pytest.mark.parametrize(("n", "percent"), [(2, 65), (3, 77), (5, 86), (1000, 95)])
 def test_what_would_be_expected_of_one_distribution(n, percent):
     """By drawing n runs and one more from a normal distribution, again and again."""

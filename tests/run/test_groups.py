@@ -1,10 +1,13 @@
 """Accuracy by group, against counts by hand."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
 
 from dataset.batches import IGNORED
-from run import groups
+from run import evaluate, groups
 
 CLASSES, VALUES = ("cat", "dog"), (("day", "night"),)
 TRAIN = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1])  # cat: mostly day; dog: night
@@ -27,6 +30,24 @@ def test_every_group_and_average():
     assert (found["worst_group"], found["worst_group_accuracy"]) == ("cat / night", 0.0)
     assert found["aligned_accuracy"] == pytest.approx(3 / 5)  # cat by day, dog by night
     assert found["conflicting_accuracy"] == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [
+        ([[0], [0], [1]], 2 / 3),
+        ([[0, 1], [0, 1], [1, IGNORED]], 4 / 5),  # of two biases, with one label missing
+        ([0, 1, 1, 1], 3 / 4),  # as Biased-MNIST has them
+        ([[IGNORED]], math.nan),
+    ],
+)
+def test_what_h_would_have_if_it_guessed(bias, expected):
+    class Data:
+        def __len__(self):
+            return len(bias)
+
+    Data.bias = torch.tensor(bias)
+    assert evaluate.bias_guess(Data()) == pytest.approx(expected, nan_ok=True)
 
 
 def test_images_without_a_bias_are_in_no_group():
