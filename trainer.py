@@ -189,6 +189,7 @@ class Trainer:
                 "average": self.average.model.state_dict() if self.average else None,
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
+                "start_accuracy": method.start_accuracy,
                 "option": vars(self.option),
                 "names": self.data.names(),
             }
@@ -206,6 +207,7 @@ class Trainer:
             optimizer.load_state_dict(saved)
         for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(saved)
+        method.start_accuracy = state.get("start_accuracy")  # younger than some checkpoints
         self.order.set_state(state["order"])
         torch.set_rng_state(state["torch_rng"])
         self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]

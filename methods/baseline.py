@@ -26,6 +26,7 @@ class Baseline:
     schedule = {"cpu": (100, 40), "cuda": (100, 40)}  # noqa: RUF012  in the grid: epochs, epochs between two cuts of lr
     averages = 0  # in the grid: epochs whose mean weights are evaluated beside the last ones
     trains_h = False
+    start_accuracy = None  # of the trained weights that it began with, by run.health.measure_start
     grey = False  # whether it sees the luma of the images
     metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
 

@@ -23,8 +23,7 @@ def warnings(record, earlier, method, classes=10):
     iteration (of f: of the last update that reached it). There are none right after a resume. classes: their number.
     """
     chance = 1 / classes + CLOSE
-    known = getattr(method, "start_accuracy", None)  # None: of random weights, or after a resume in the first epoch
-    before = [known, *(r.get("accuracy") for r in earlier)]
+    before = [method.start_accuracy, *(r.get("accuracy") for r in earlier)]
     accuracy, best = record.get("accuracy"), max((a for a in before if a is not None), default=0.0)
     found = []
     if accuracy is None:  # a method of one's own that measures something else
@@ -51,7 +50,7 @@ def loss_of_a_guess(h):
 def measure_start(method, train):
     """The label accuracy on SOME of the training images of the weights that a run starts from.
 
-    It is kept as `method.start_accuracy`: what the first epoch is compared with.
+    It is kept as `method.start_accuracy`: what the first epochs are compared with.
     """
     some = torch.linspace(0, len(train) - 1, min(len(train), SOME), dtype=torch.float64).long().unique()
     method.start_accuracy = evaluate(method.f, method.g, train.subset(some)).accuracy

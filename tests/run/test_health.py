@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from run import health
 from run.evaluate import bias_accuracy, evaluate_all, report
 from run.folder import RunFolder
 from tests.test_trainer import digits
+from trainer import Trainer
 
 RUNS = sorted((Path(__file__).resolve().parents[2] / "results" / "runs").iterdir())
 HEALTHY = {"epoch": 3, "accuracy": 0.99, "bias_loss": 1.2}
@@ -115,6 +117,22 @@ def test_the_log_warns_as_it_happens(few_images, tmp_path, capsys, flags, warnin
         assert "WARNING" in out
     else:
         assert lines == []
+
+
+def test_the_start_is_known_after_an_interruption_of_the_first_epoch(few_images, tmp_path, monkeypatch):
+    fixed = "-e x --color_var 0.02 --batch_size 16 --max_step 1 --random_seed 1 --threads 1 --device cpu --lr 0.03"
+    line = [*fixed.split(), "--data_dir", str(few_images), "--save_dir", str(tmp_path)]
+    iterate = Trainer.iterate
+
+    def interrupted(self, handle):
+        signal.raise_signal(signal.SIGTERM)
+        return iterate(self, handle)
+
+    monkeypatch.setattr(Trainer, "iterate", interrupted)
+    assert train.main(line) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    assert train.main(["-e", "x", "--save_dir", str(tmp_path), "--resume"]) == 0
+    assert "WARNING: epoch 1: training is collapsing" in (tmp_path / "x" / "log.txt").read_text("utf-8")
 
 
 def test_the_first_epoch_is_compared_with_the_start_as_measured():
