@@ -5,6 +5,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import sys
 
 OUT_OF_MEMORY = (
@@ -16,9 +17,12 @@ OUT_OF_MEMORY = (
     "without setting an exception",
 )
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TEMPORARY = re.compile(r"(?<![^/\\])\.([^/\\]+)\.\d+\.tmp$")  # of files.replacing: the name of what is written
 TORN = "operator torchvision::"  # its library could not be loaded, which torchvision finds out one step later
 OF_THE_GPU = ("CUDA error", "CUDNN", "cuDNN", "CUBLAS", "NVIDIA")  # in the errors of PyTorch
-PLAIN = {"σ": "sigma", "²": "^2", "λ": "lambda", "μ": "mu", "α": "alpha", "×": "x", "±": "+-", "█": "#"}
+PLAIN = {
+    "σ": "sigma", "²": "^2", "λ": "lambda", "μ": "mu", "α": "alpha", "ρ": "rho", "×": "x", "±": "+-", "█": "#",
+}  # fmt: skip
 
 
 class UserError(Exception):
@@ -140,7 +144,8 @@ def advice(error):
     if isinstance(error, UserError):
         return one_line(error)
     if isinstance(error, OSError):
-        message = one_line((error.strerror or text) + (f" ({error.filename})" if error.filename else ""))
+        where = TEMPORARY.sub(r"\1", str(error.filename)) if error.filename else ""
+        message = one_line((error.strerror or text) + (f" ({where})" if where else ""))
         if error.errno in FULL:
             message += "; nothing complete is lost: make room and give the command again (training: with --resume)"
         return message

@@ -34,26 +34,11 @@ if names := shadowed():
 if str(FOLDER) not in sys.path[1:]:  # torch.hub takes its own entry, the first, away again
     sys.path.append(str(FOLDER))  # last: for the worker processes of a DataLoader, which import the data set's class
 
-import torch  # noqa: E402  after the check
-
-from dataset.batches import MEAN, STD  # noqa: E402
-from dataset.torch_datasets import BiasedMNIST, ColoredMNIST  # noqa: E402
+from dataset.torch_datasets import BiasedMNIST, ColoredMNIST  # noqa: E402  after the check
 from models import FeatureExtractor, LabelClassifier  # noqa: E402
 from models.checkpoint import load_weights  # noqa: E402
+from models.classifier import Network  # noqa: E402
 from models.shipped import cell_name, weights_of  # noqa: E402
-
-
-class Network(torch.nn.Sequential):
-    """f and g: normalised images, float (B, 3, 28, 28), to logits (B, 10). `transform` makes a (3, 28, 28) of a PIL
-    image."""
-
-    def __init__(self, f, g):
-        from torchvision.transforms import Compose, Normalize, ToTensor  # slow to import, and the data needs none of it
-
-        super().__init__()
-        self.add_module("f", f)
-        self.add_module("g", g)
-        self.transform = Compose([ToTensor(), Normalize(MEAN, STD)])
 
 
 def colored_mnist(**how):

@@ -13,9 +13,11 @@ the others out of a cell, and a worker that is killed leaves a cell that the nex
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 import traceback
 
@@ -32,6 +34,7 @@ from run.device import choose_device
 from run.signals import endings
 from train import train
 
+MINUTES = 1440  # of a SLURM job
 WAIT = 5  # seconds between two looks at cells that other workers have
 
 
@@ -85,9 +88,11 @@ def parser():
     group.add_argument("--threads", type=common.number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     group = parser.add_argument_group("instead of running it here")
     group.add_argument("--dry-run", action="store_true", help="print the plan and the time left; train nothing")
-    group.add_argument("--slurm", metavar="PARTITION", help="submit workers to SLURM (needs submitit)")
+    group.add_argument(
+        "--slurm", type=common.given, metavar="PARTITION", help="submit workers to SLURM (needs submitit)"
+    )
     group.add_argument("--workers", type=common.count, default=1, help="number of SLURM jobs [1]")
-    group.add_argument("--minutes", type=common.count, default=1440, help="time limit of a SLURM job [1440]")
+    group.add_argument("--minutes", type=common.count, default=MINUTES, help=f"time limit of a SLURM job [{MINUTES}]")
     group = parser.add_argument_group("the report")
     group.add_argument("--add", action="store_true", help="copy the records of finished cells into results/runs")
     group.add_argument("--report", action="store_true", help="rebuild results/ and the tables of the documents")
@@ -176,6 +181,15 @@ def work(cells):
     return 1 if failed else 0
 
 
+def check_writable(folder):
+    """Makes the folder of the runs. Raises UserError where that, or writing into it, cannot be."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"cannot write to --save_dir {folder} ({error.strerror}); choose another") from None
+
+
 def refuse(option):
     """Refuses flags of a grid that cannot go together. Raises UserError."""
     is_biased = option.dataset == "biased_mnist"
@@ -208,6 +222,8 @@ def refuse(option):
         )
     if option.workers > 1 and not option.slurm:
         raise UserError("--workers is for --slurm; here, start the same command several times")
+    if option.minutes != MINUTES and not option.slurm:
+        raise UserError("--minutes is for --slurm; here, a run takes the time that it takes")
 
 
 @exits
@@ -216,6 +232,8 @@ def main(arguments=None):
     is_biased = option.dataset == "biased_mnist"
     if option.dry_run and (option.add or option.report):
         raise UserError("--dry-run shows what there is to train; --add and --report train nothing, leave it out")
+    if option.add and not os.path.isdir(option.save_dir):
+        raise UserError(f"--save_dir {option.save_dir} is not a folder; give the one with the runs")
     if option.add:
         names = biased.add(option.save_dir, records.ROOT) if is_biased else records.add(option.save_dir)
         print("kept the records of:", *names or ["no run, as none has finished since"])
@@ -233,6 +251,7 @@ def main(arguments=None):
         jobs = slurm.submit(option)
         print(f"submitted: {', '.join(job.job_id for job in jobs)}; output in {jobs[0].paths.folder}")
         return 0
+    check_writable(option.save_dir)
     choose_device(cells[0].option)  # refuses a GPU that is not there, before any cell
     return work(cells)
 

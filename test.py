@@ -22,7 +22,7 @@ import option as options
 from common import same_path
 from dataset import data_sets
 from dataset.base import DataSet
-from dataset.pictures import rgb
+from dataset.pictures import extensions, rgb
 from errors import UserError, exits
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
@@ -90,13 +90,14 @@ def merge(weights, said, given):
     if given.pop("train_baseline", False) and given.setdefault("method", "baseline") != "baseline":
         raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
     told = {k: v for k, v in recorded.usable(said).items() if k not in HERE | {"train_baseline"}}
-    if (
-        not told.get("dataset")
-        and "color_var" not in told | given
-        and given.get("dataset", "colored_mnist") == "colored_mnist"
-    ):
+    on_digits = not told.get("dataset") and given.get("dataset", "colored_mnist") == "colored_mnist"
+    if on_digits and "color_var" not in told | given:
         raise UserError(f"neither {weights} nor its name tells how it was trained; give --method and --color_var")
+    if on_digits and "method" not in told | given:  # as the original takes it
+        print(f"note: neither {weights} nor its name tells its method, so lntl is taken; --method gives another")
     against = contradictions(said, given)
+    if given.get("dataset", told.get("dataset")) != told.get("dataset"):
+        told = {name: value for name, value in told.items() if name not in recorded.names_of_data() or name == "method"}
     for flag in given:
         for name in recorded.ended_by(flag, told.get("dataset")):
             told.pop(name, None)
@@ -136,15 +137,19 @@ def compare_data(weights, said, given, found):
 def file_name(option, data, weights):
     """A name of its own for an evaluation that is not the one of a run: the same for the same evaluation alone."""
     label = weights.stem if weights.stem.startswith(tuple(WORDS)) else f"{weights.resolve().parent.name}_{weights.stem}"
-    setting = re.sub(r"[^A-Za-z0-9.]+", "_", data.setting(option)).strip("_")[-40:]
-    which = f"{sha256_of(weights)} {option.data_sha256} {option.method} {option.data_split}"
+    label, setting = (re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_") for text in (label, data.setting(option)))
+    names = sorted(recorded.names_of_data() | recorded.OF_NETWORK)
+    seen = {name: getattr(option, name, None) for name in names if name not in ("data_dir", "data_seed")}
+    which = f"{sha256_of(weights)} {option.data_sha256} {option.data_split} {seen}"
     key = hashlib.sha256(which.encode()).hexdigest()[:6]
-    return f"evaluation_{label}_{setting}_{option.data_split}_{key}"
+    return f"evaluation_{label}_{setting[-40:]}_{option.data_split}_{key}"
 
 
 def predict_new(weights, content, said, given):
     """--images: predictions for new images by weights that were trained with --dataset images. Raises UserError."""
     source, out = given["images"], given.get("out", "predictions.csv")
+    if useless := sorted(given.keys() & {"anyway", "data_dir", "data_split"}):
+        raise UserError(f"--{useless[0]} is for an evaluation, and --images asks for predictions; leave one out")
     names = content.get("names") if isinstance(content, dict) else None
     if said.get("dataset") != "images" or not names:
         what = "keeps no names of its classes" if said.get("dataset") == "images" else "is not of --dataset images"
@@ -172,6 +177,8 @@ def main(arguments=None):
     given = recorded.parse_alone(options.test_parser, arguments)
     if "out" in given and "images" not in given:
         raise UserError("--out names the file of the predictions for --images; give both")
+    if "images" in given and (file := given.get("file")) and Path(file).suffix.lower() in extensions():
+        raise UserError(f"--images takes one folder, table or image, and {file} is one more; give their folder")
     named = given.keys() & {"file", "checkpoint"}
     weights, run = find_weights(given)
     content = read_torch_file(weights)

@@ -62,6 +62,11 @@ def train(option):
         trainer = Trainer(option, data, run, device, init="random" if state else None)
         for line in data.overview().splitlines():
             run.say(line)
+        if option.holdout and data.held_out:
+            run.say(
+                f"note: by --holdout, {counted(option.holdout, 'training image')} that are held out take the part of "
+                f"the validation images ({len(data.held_out)}), which are not used"
+            )
         if state:
             go_on(trainer, state)
         elif start := starting_weights(option, method):
@@ -188,6 +193,8 @@ def prepare(option, run, method):
         raise UserError(
             f"{run.path} holds the results of a run, and no last.pt to go on from; choose another -e, or delete it"
         )
+    if lost := run.would_be_lost():
+        raise UserError(f"{run.path} holds {lost}, and no last.pt to go on from; choose another -e, or delete it")
     if option.random_seed is None:
         option.random_seed = int(torch.randint(1, 10001, ()))
     pin_start(option, method)

@@ -151,16 +151,16 @@ class Trainer:
             self.evaluating = False
 
     def check_finite(self):
-        """Raises Diverged where a loss or a weight has become infinite or NaN."""
-        tensors = [self.totals, *(p for m in self.method.networks().values() for p in m.parameters())]
+        """Raises Diverged where a loss, a weight or a running statistic has become infinite or NaN."""
+        networks = self.method.networks().values()
+        tensors = [self.totals, *(t for network in networks for t in (*network.parameters(), *network.buffers()))]
         if all(bool(t.isfinite().all()) for t in tensors):
             return
         means = self.totals / max(1, self.iteration * self.option.batch_size)
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
         raise Diverged(
             f"training diverged in epoch {self.epoch + 1}, iteration {self.iteration} ({losses}); the last good "
-            f"checkpoint, if an epoch was finished, is {self.run / 'last.pt'}; try a smaller --lr, --lambda_ or --mu, "
-            "or --detach_h"
+            f"checkpoint, if an epoch was finished, is {self.run / 'last.pt'}; {health.advice(self.method)}"
         )
 
     def save(self):

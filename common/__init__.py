@@ -2,9 +2,22 @@
 
 import common.before_torch  # noqa: F401
 from common.parser import Flag, Parser
-from common.values import count, location, name, new_file, number, path, pattern, same_path, seed, switch
+from common.values import (
+    count,
+    given,
+    location,
+    name,
+    new_file,
+    number,
+    path,
+    pattern,
+    same_path,
+    seed,
+    switch,
+    unused_file,
+)
 
 __all__ = [
-    "Flag", "Parser", "count", "location", "name", "new_file", "number", "path", "pattern", "same_path", "seed",
-    "switch",
+    "Flag", "Parser", "count", "given", "location", "name", "new_file", "number", "path", "pattern", "same_path",
+    "seed", "switch", "unused_file",
 ]  # fmt: skip

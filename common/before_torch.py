@@ -21,6 +21,13 @@ def wait_briefly():
         os.environ["GOMP_SPINCOUNT"] = SPIN
 
 
+def is_ours():
+    """Whether the program that runs is a command of this project, and not somebody's own that imports a part of it."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    root = Path(__file__).resolve().parents[1]
+    return sys.argv[:1] == ["-m"] or (main is not None and root in Path(main).resolve().parents)
+
+
 def require():
     """Ends a command with one line where a package is missing: with the wrong Python, or before the installation."""
     old = sys.version_info < (3, 11)
@@ -32,12 +39,26 @@ def require():
     made = (root / ".venv" / "installed-requirements.txt").exists()
     how = "`source .venv/bin/activate` first" if made else "`bash train.sh` makes an environment that has all"
     message = f"this Python ({sys.executable}) {what}; {how}, or install requirements.txt"
-    main = getattr(sys.modules["__main__"], "__file__", None)
-    if sys.argv[:1] != ["-m"] and (main is None or root not in Path(main).resolve().parents):
+    if not is_ours():
         raise ImportError(message)  # for somebody's own program
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
+def be_brief():
+    """Ends a command that is interrupted while it loads its parts with one word; later, errors.exits does."""
+    usual = sys.excepthook
+
+    def hook(kind, error, trace):
+        if issubclass(kind, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = hook
+
+
 require()
 wait_briefly()
+if is_ours():
+    be_brief()

@@ -22,8 +22,8 @@ def number(kind, low, high, *, open_low=False):
             value = math.nan
         if not (low < value if open_low else low <= value) or not value <= high:
             what = "a whole number" if kind is int else "a number"
-            bound = f"above {low}" if open_low else f"from {low}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bound} to {high}")
+            bound = f"above {low} and up to {high}" if open_low else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {f'{what} {bound}' if low != high else low}")
         return value
 
     return parse
@@ -41,9 +41,16 @@ def pattern(regex, what):
     return parse
 
 
+def given(text):
+    """An argparse type: a text that is not empty, as that of a shell's unset variable would be."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; is a variable unset?")
+    return text
+
+
 def path(text):
     """An argparse type: a file or folder, `~` taken for the home folder where the shell has not done so."""
-    found = os.path.expanduser(text)
+    found = os.path.expanduser(given(text))
     if found.startswith("~"):
         raise argparse.ArgumentTypeError(f"{text!r}: there is no such user; write ./{text} for a file of that name")
     return found
@@ -59,6 +66,14 @@ def new_file(text):
     found = location(text)
     if found.is_dir() or not found.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no file in a folder that exists")
+    return found
+
+
+def unused_file(text):
+    """An argparse type: as `new_file`, for a file that is not there yet."""
+    found = new_file(text)
+    if found.exists():
+        raise argparse.ArgumentTypeError(f"{text!r} is there already; give another file, or remove it")
     return found
 
 

@@ -98,7 +98,8 @@ def hold_out(data, option):
     """(data without `option.holdout` images, those alone or None): the same ones for every run on this data seed."""
     if not option.holdout:
         return data, None
-    if option.holdout >= len(data):
-        raise UserError(f"--holdout {option.holdout} leaves none of the {len(data)} training images; give less")
+    if (left := len(data) - option.holdout) < 2:
+        few = "one" if left == 1 else "none"
+        raise UserError(f"--holdout {option.holdout} leaves {few} of the {len(data)} training images; give less")
     shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed or 0))
     return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])

@@ -113,6 +113,11 @@ def main(arguments=None):
     if option.out.exists() and not option.out.is_dir():
         raise UserError(f"--out {option.out} is a file; give a folder")
     file = option.out / released_name(option.color_var)
+    for path_of in (file, file.with_suffix(".png")):
+        if path_of.exists():
+            raise UserError(
+                f"{path_of} is there already, and may be the authors' own; give another --out, or remove it"
+            )
     option.out.mkdir(parents=True, exist_ok=True)
 
     data = build(option.color_var, option.data_seed)

@@ -160,10 +160,15 @@ def alike(name):
 
 
 class Finder:
-    """Finds the files that a table names, also where case, slashes or the folder above differ from what is there."""
+    """Finds the files that a table names, also where case or slashes differ from what is there.
 
-    def __init__(self, root):
-        self.root = root
+    Where none of the names is a file, their first one or two folders may be left out, as in CelebA's and Kaggle's
+    tables. Where some are, a file of that name further down is another one, and the one that is meant is missing.
+    """
+
+    def __init__(self, root, names):
+        """names: all that the table has."""
+        self.root, self.names = root, names
         self.found_otherwise = 0
         self.index = None
 
@@ -174,8 +179,9 @@ class Finder:
             return path
         if self.index is None:
             self.index = self._index()
+            self.most = 1 if any(os.path.exists(os.path.join(self.root, n)) for n in self.names if n) else 3
         key = alike(os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/"))
-        for less in range(3):  # folders that the name leaves out
+        for less in range(self.most):  # folders that the name leaves out
             paths = self.index.get((less, key), ())
             if len(paths) > 1:
                 raise UserError(f"{name} could be {paths[0]} or {paths[1]} in {self.root}; write in the table which")
@@ -224,8 +230,8 @@ def split_of(lines, number, text, column):
 
 def rows_of(lines, columns, root, split=None):
     """The rows of a table as list of Row, and notes. split: of all of them, where there is no column for it."""
-    finder, rows = Finder(root), []
     image, label, biases, split_column = columns["image"], columns["label"], columns["bias"], columns["split"]
+    finder, rows = Finder(root, [row[image] for _, row in lines.rows]), []
     by_folder = split is None and split_column is None
     by_folder = by_folder and all(split_folder(row[image]) is not None for _, row in lines.rows)
     for number, row in lines.rows:
@@ -268,7 +274,7 @@ def read_celeba(root, attributes, partition, target, biases):
     split_by_name = {}
     for number, (name, text) in splits.rows:
         split_by_name[name] = split_of(splits, number, text, 1)
-    finder, rows = Finder(root), []
+    finder, rows = Finder(root, [row[0] for _, row in lines.rows]), []
     for number, row in lines.rows:
         name = row[0]
         if name not in split_by_name:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common import Flag, number, path, pattern, seed
+from common import Flag, given, number, path, pattern, seed
 from common.values import LAYERS, RESNETS
 from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
@@ -24,9 +24,9 @@ class ImageSet(DataSet):
     help = "your own: a folder with a metadata.csv, or of folders"
     flags = (
         Flag("data_dir", path, help="folder of the data: the released files (unset, it is built), or your images"),
-        Flag("target", help="column of the label; else y, label or target", metavar="COLUMN"),
+        Flag("target", given, help="column of the label; else y, label or target", metavar="COLUMN"),
         Flag(
-            "bias", nargs="+", metavar="COLUMN",
+            "bias", given, nargs="+", metavar="COLUMN",
             help="columns of the bias labels, else b, bias, a, place, spurious, attribute; colour: of the pixels",
         ),
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),

@@ -14,7 +14,7 @@ import unicodedata
 import numpy as np
 from PIL import Image
 
-from common import Parser, location, number, seed
+from common import Parser, given, location, number, seed
 from dataset.batches import IGNORED
 from dataset.folder_trees import SPLITS
 from dataset.pictures import BLACK, color, each_picture, rgb
@@ -150,7 +150,7 @@ def troubles(table, bad=None, alike=()):
 
 def reason(table, position, said):
     """Where an unreadable image stands, and why it cannot be read."""
-    why = said.partition("cannot be read ")[2].rpartition(";")[0]
+    why = said.partition("cannot be read")[2].lstrip(": ").rpartition(";")[0]
     return f"{table.place(position)} {why}"
 
 
@@ -222,9 +222,9 @@ def main(arguments=None):
     """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
     parser = Parser(prog="-m dataset.images", description=main.__doc__)
     parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
-    parser.add_argument("--target", metavar="COLUMN", help="column of the label [y, label or target]")
+    parser.add_argument("--target", type=given, metavar="COLUMN", help="column of the label [y, label or target]")
     parser.add_argument(
-        "--bias", metavar="COLUMN", nargs="+", default=(),
+        "--bias", type=given, metavar="COLUMN", nargs="+", default=(),
         help="columns of the bias labels [bias, b, a, place, spurious or attribute]; colour: of the pixels",
     )  # fmt: skip
     parser.add_argument(

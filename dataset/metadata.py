@@ -15,7 +15,7 @@ def write_metadata(out, images, header, rows):
 
     Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
     """
-    finder, missing, lines = Finder(images), [], []
+    finder, missing, lines = Finder(images, [name for name, *_ in rows]), [], []
     for name, *cells in rows:
         path = os.path.abspath(finder(name))
         if not os.path.exists(path):

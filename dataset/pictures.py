@@ -76,7 +76,7 @@ def read_picture(path, size, background=BLACK):
     except UserError as error:
         raise UserError(f"{path} cannot be read: {error}; replace or remove this image") from None
     except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
+        raise UserError(f"{path} is missing; put it back") from None
     except Image.DecompressionBombError:
         most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
         raise UserError(f"{path} cannot be read: it has more than {most} million pixels; scale it down") from None

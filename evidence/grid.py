@@ -148,7 +148,8 @@ def make_grid(option):
                 own_seed = first.seed or seed
                 start = cell_name(first.method, color_var, own_seed, first.name)
                 own = Path(option.save_dir, start, "final.pth")
-                if start in cells or own.exists() or not weights_of(start).exists():
+                on_files = option.data_dir is not None  # the shipped weights saw other colours
+                if start in cells or own.exists() or on_files or not weights_of(start).exists():
                     first_cell = add(first.method, color_var, own_seed, first if first.name else None)
             cells[name] = Cell(resolved, start, first_cell, setting.precisions if setting else ALIKE)
         return cells[name]

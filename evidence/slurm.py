@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from errors import UserError
+from errors import UserError, one_line
 
 
 def submit(option, cluster="slurm"):
@@ -48,4 +48,8 @@ def submit(option, cluster="slurm"):
             command += [f"--{flag}", *map(str, value if isinstance(value, list | tuple) else [value])]
     # A command and not a function of ours, as submitit pickles what it is given.
     worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())
-    return [executor.submit(worker) for _ in range(option.workers)]
+    try:
+        return [executor.submit(worker) for _ in range(option.workers)]
+    except Exception as error:  # submitit passes on whatever sbatch says, in exceptions of its own
+        said = one_line(" ".join(str(error).split()))[-200:]
+        raise UserError(f"--slurm: the job was not taken ({said}); see to the partition and the limits") from None

@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from common import Parser, path
+from common import Parser, path, unused_file
 from errors import UserError, exits, one_line
 from files import replacing
 from models.feature_extractor import FeatureExtractor
@@ -146,7 +146,7 @@ def main(arguments=None):
     what.add_argument("--ship", action="store_true", help="keep f and g alone")
     what.add_argument("--export", action="store_true", help="for the original code")
     parser.add_argument("source", type=path)
-    parser.add_argument("target", type=path)
+    parser.add_argument("target", type=unused_file)
     option = parser.parse_args(arguments)
     (ship if option.ship else export)(option.source, option.target)
     print(f"written: {option.target}")

@@ -129,11 +129,15 @@ def report(option, folder, evaluated, data, weights, say=print, name="metrics"):
     }
     metrics["data_sha256"] = getattr(option, "data_sha256", None)
     metrics |= {"option": vars(option), "environment": environment()}
-    write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
-    say(f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})")
-    for title, other in others:
-        say(f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})")
-    for line in groups.lines(by_group):
+    lines = [f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})"]
+    lines += [f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})" for title, other in others]
+    lines += groups.lines(by_group)
+    try:
+        write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
+    except OSError:  # a full disk, a folder of somebody else
+        print("\n".join(lines))
+        raise
+    for line in lines:
         say(line)
     say(f"written: {Path(folder, f'{name}.json')}")
     pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from common import same_path
+from dataset.csv_tables import folded
 from errors import Busy, UserError, shown
 from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
@@ -85,7 +86,9 @@ class RunFolder:
             raise Busy(f"another process works on {self.path}; wait for it, or choose another -e") from None
         except OSError as error:
             raise UserError(f"{self.path} cannot be locked ({error.strerror}); choose another --save_dir") from None
-        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+        for leftover in self.path.glob(
+            ".*.[0-9]*.tmp"
+        ):  # of files.replacing, in a process that was killed while it wrote
             leftover.unlink()
 
     @staticmethod
@@ -110,6 +113,20 @@ class RunFolder:
     def begun(self):
         """Whether there is something to resume here."""
         return self.holds_a_run(self.path.parent, self.path.name)
+
+    def would_be_lost(self):
+        """What a new run would write over here, in words, or None.
+
+        A run that was killed before its first checkpoint leaves options, one epoch's record and weights at most.
+        """
+        try:
+            epochs = len(read_json_lines(self / "log.jsonl"))
+        except ValueError:
+            return "a log.jsonl that is no run's"
+        if epochs > 1:
+            return f"the log of {epochs} epochs"
+        foreign = [p.name for p in self.path.glob("*.pth")] if not (self / "options.json").exists() else []
+        return f"weights ({foreign[0]})" if foreign else None
 
     def save(self, state):
         """Writes a checkpoint; the one before it stays as previous.pt."""
@@ -152,7 +169,10 @@ class RunFolder:
         if option.random_seed is None:
             option.random_seed = recorded.get("random_seed")
         recorded = defaults | recorded
-        option.data_sha256 = recorded.get("data_sha256") or option.data_sha256
+        known = recorded.get("data_sha256") or option.data_sha256
+        if option.data_sha256 not in (None, known):
+            raise UserError(f"{self.path} was begun with --data_sha256 {known}, not {option.data_sha256}; leave it out")
+        option.data_sha256 = known
         for name, value in vars(option).items():
             if name not in RESULT_FREE and not self._agree(name, recorded, value):
                 raise UserError(
@@ -176,8 +196,8 @@ class RunFolder:
         Says so where that cannot be told.
         """
         before = recorded.get(name)
-        if name in ("target", "bias") and recorded.get("data_sha256") and None in (before, value):
-            return True  # found, not given; pin_data compares what was found
+        if name in ("target", "bias"):  # None: found, not given; pin_data compares what was found
+            return (recorded.get("data_sha256") and None in (before, value)) or same_columns(before, value)
         if name not in ("checkpoint", "data_dir") or before is None or value is None or same_path(before, value):
             return before == value or (name in ("checkpoint", "data_dir") and same_path(before, value))
         if name == "checkpoint":
@@ -220,6 +240,12 @@ class RunFolder:
             raise UserError(f"{self / 'log.jsonl'} is damaged; delete its damaged lines") from None
         with replacing(self / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(without_nan(r)) + "\n" for r in records), "utf-8")
+
+
+def same_columns(a, b):
+    """Whether two values of --target, or of --bias, are the same names of columns, however they are spelt."""
+    names = ([value] if isinstance(value, str) else value or [] for value in (a, b))
+    return [*map(folded, next(names))] == [*map(folded, next(names))]
 
 
 def without_nan(value):

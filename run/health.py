@@ -13,7 +13,6 @@ CLOSE = 0.1  # of the label accuracy, to 1 / K, that of a guess among K classes
 SOME = 1000  # training images on which the start is measured
 FALL = 0.1  # of the label accuracy, below that of the best epoch
 VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
-ADVICE = "a smaller --mu, --lr or --lambda_ may help, or --detach_h: docs/RELIABILITY.md, Numerical health"
 
 
 def warnings(record, earlier, method, classes=10):
@@ -38,7 +37,14 @@ def warnings(record, earlier, method, classes=10):
     for name, norm in gradient_norms(method).items():
         if not VANISHED < norm < EXPLODED:
             found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
-    return [f"epoch {record['epoch']}: {line} ({ADVICE})" for line in found]
+    return [f"epoch {record['epoch']}: {line} ({advice(method)})" for line in found]
+
+
+def advice(method):
+    """What may help a method whose training goes wrong."""
+    own = [f"--{name}" for name in ("mu", "lambda_", "alpha") if name in {flag.name for flag in method.flags}]
+    more = ", or --detach_h" if "--mu" in own else ""
+    return f"a smaller {' or '.join(['--lr', *own])} may help{more}: docs/RELIABILITY.md, Numerical health"
 
 
 def loss_of_a_guess(h):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import stat
 from collections import Counter
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def find_images(source):
         found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source, skipped)]
         notes = [f"left out: {n} {what}" for what, n in skipped.items()]
     elif source.suffix.lower() in TABLES and source.is_file():
-        lines, find = read_lines(source), Finder(source.parent)
+        lines = read_lines(source)
         column = column_recognised(lines, "image", [], None)
         if column is None:
             wanted = ", ".join(RECOGNISED["image"])
@@ -38,6 +39,7 @@ def find_images(source):
         if empty := [number for number, row in lines.rows if not row[column]]:
             raise UserError(f"{source}, row {empty[0]} names no image; name it, or remove this row")
         names = [row[column] for _, row in lines.rows]
+        find = Finder(source.parent, names)
         found, notes = [(name, find(name)) for name in names], []
     elif source.is_file() and source.suffix.lower() in extensions():
         found, notes = [(source.name, str(source))], []
@@ -52,8 +54,10 @@ def may_be_replaced(out):
     """Whether a file is not there, empty, or holds predictions of before: not a table or an image of the user."""
     first = ",".join(PREDICTIONS).encode()
     try:
+        if not stat.S_ISREG(os.stat(out).st_mode):  # a pipe would be read for ever
+            return False
         with open(out, "rb") as file:
-            return file.read(len(first)) in (b"", first)
+            return file.readline(100).rstrip() in (b"", first)  # with a column more, it is somebody's work
     except FileNotFoundError:
         return True
 

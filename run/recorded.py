@@ -13,14 +13,16 @@ NOT_REPEATED = {"resume", "dry_run", "train_baseline"}  # the last one is in `me
 OF_DATA = ("lambda_", "mu", "prior", "prior_width")  # whose defaults are other ones for other methods and data
 OF_NETWORK = {"network", "split_at", "bias_predictor", "init", "init_sha256"}  # that say nothing of the data
 FROM_BEFORE = {"prior": "bins"}  # flags whose default has changed: what a record without them means
+SAY_NOTHING = {"exp_name", "save_dir", "resume", "device", "cuda", "threads", "cudnn_benchmark"}  # of what is trained
 OF_A_FILE = {"checkpoint", "init"}  # given once more, they ask for the file as it is now
 OVERRIDDEN = {  # a flag that is given: what it ends of the record beside its own value
     "checkpoint": ("from_scratch", "checkpoint_sha256"),
     "from_scratch": ("checkpoint", "checkpoint_sha256"),
     "color_var": ("checkpoint", "checkpoint_sha256"),
-    "method": ("lr", *OF_DATA),
-    "train_baseline": ("method", "lr", *OF_DATA),
-    "dataset": OF_DATA,
+    "method": ("lr", "checkpoint", "checkpoint_sha256", *OF_DATA),
+    "train_baseline": ("method", "lr", "checkpoint", "checkpoint_sha256", *OF_DATA),
+    "pretrain": ("checkpoint", "checkpoint_sha256", "from_scratch"),
+    "dataset": ("network", *OF_DATA),
     "bias": OF_DATA,
     "optimizer": ("lr",),
     "init": ("init_sha256",),
@@ -45,10 +47,11 @@ def parse(make_parser, arguments=None):
         recorded.pop("save_dir", None)  # it may be somebody else's
         if set(given) & names_of_data():  # other data, on purpose
             recorded.pop("data_sha256", None)
-    elif given.get("resume") and "exp_name" in given:
+    if given.get("resume") and "exp_name" in given:
         folder = Path(given.get("save_dir", defaults["save_dir"]), given["exp_name"])
-        if given["resume"] != OR_START:
+        if given["resume"] != OR_START or (given.keys() <= SAY_NOTHING and in_its_baseline(folder)):
             check_exists(folder)
+    if given.get("resume") and "exp_name" in given and source is None:
         recorded = from_record(make_parser, read_options(folder), folder / "options.json")
         recorded.pop("save_dir", None)  # the folder may have been moved
     if given.get("train_baseline") and recorded.get("method") == "baseline":
@@ -56,6 +59,8 @@ def parse(make_parser, arguments=None):
         given["method"] = "baseline"
     meant = defaults | FROM_BEFORE | recorded
     for flag in [flag for flag, value in given.items() if value != meant.get(flag) or flag in OF_A_FILE]:
+        if flag == "pretrain" and source is None:
+            continue  # the run goes on, and its start is the one that was trained
         for name in ended_by(flag, recorded.get("dataset")):
             recorded.pop(name, None)
     option = argparse.Namespace(**defaults | recorded | given)
@@ -70,6 +75,11 @@ def names_of_data():
     return (own | {"dataset", "method", "train_baseline", "deviation"}) - OF_NETWORK
 
 
+def in_its_baseline(folder):
+    """Whether a run seems to have been stopped while the baseline of --pretrain was trained."""
+    return not (folder / "options.json").exists() and folder.with_name(f"{folder.name}_baseline").is_dir()
+
+
 def check_exists(folder):
     """Raises UserError where the folder of a run that is to go on holds none."""
     if any((folder / name).exists() for name in ("options.json", "last.pt", "previous.pt")):
@@ -77,7 +87,7 @@ def check_exists(folder):
     runs = [p.parent.name for p in folder.parent.glob("*/options.json")]
     near = difflib.get_close_matches(folder.name, runs, 1)
     meant = f"; did you mean -e {near[0]}?" if near else "; check -e and --save_dir,"
-    if folder.with_name(f"{folder.name}_baseline").is_dir():
+    if in_its_baseline(folder):
         raise UserError(f"{folder} was stopped in its baseline; give its whole command again, with --continue")
     raise UserError(
         f"there is no run {folder} to resume{meant} or start it: the same command without --resume, or with --continue"
@@ -119,7 +129,7 @@ def from_record(make_parser, record, path):
         action = actions.get(name)
         kind = bool if action and action.nargs == 0 else list if action and action.nargs else (str, int, float)
         if not action or not isinstance(value, kind):
-            raise UserError(f"{path} is damaged, or of another version: {name} = {value!r}")
+            raise UserError(f"{path} is damaged, or of another version: {name} = {one_line(repr(value))[:80]}")
         flag = max(action.option_strings, key=len)
         if kind is list:
             flags += [flag, *map(str, value)]
@@ -158,4 +168,6 @@ def ended_by(flag, dataset):
     """The options that a flag which is given ends. Only Colored-MNIST is either read or made by a seed."""
     if flag in ("data_dir", "data_seed") and dataset not in (None, "colored_mnist"):
         return ()
+    if flag == "dataset":
+        return (*OVERRIDDEN[flag], *{own.name for data_set in data_sets().values() for own in data_set.flags})
     return OVERRIDDEN.get(flag, ())

@@ -26,7 +26,14 @@ def starting_weights(option, method):
 
 def remarks(option, before):
     """What is to be said of weights to start from, sentences. before: the options that are in their file, or None."""
-    if not isinstance(before, dict) or option.dataset != before.get("dataset", "colored_mnist"):
+    if not isinstance(before, dict):
+        if option.holdout:
+            yield (
+                "nothing tells which images the weights that this run starts from were trained on; if the held-out "
+                "ones were among them, these tell nothing"
+            )
+        return
+    if option.dataset != before.get("dataset", "colored_mnist"):
         return
     mine, theirs = getattr(option, "data_dir", None), before.get("data_dir")
     same_draw = (mine and theirs) or (not (mine or theirs) and option.data_seed == before.get("data_seed"))

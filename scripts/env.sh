@@ -100,7 +100,7 @@ absolute_paths() {
           FLAGS+=("$1")
         fi
         ;;
-      [!-]*.pt | [!-]*.pth) FLAGS+=("$(absolute "$1" "$folder")") ;;
+      [!-]*.pt | [!-]*.pth | [!-]*.ckpt) FLAGS+=("$(absolute "$1" "$folder")") ;;
       *) FLAGS+=("$1") ;;
     esac
     shift
@@ -114,7 +114,7 @@ names_weights() {
   for word in "$@"; do
     case $before in
       -e | --exp[_-]name | --init | --from) ;;
-      *) case $word in [!-]*.pt | [!-]*.pth) return 0 ;; esac ;;
+      *) case $word in [!-]*.pt | [!-]*.pth | [!-]*.ckpt) return 0 ;; esac ;;
     esac
     before=$word
   done
@@ -128,6 +128,7 @@ from_here() {
   else
     absolute_paths "$CALLED_FROM" "$@"
     if ! has_flag --save_dir "$@"; then FLAGS+=(--save_dir "$ROOT/checkpoint"); fi
+    if has_flag --images "$@" && ! has_flag --out "$@"; then FLAGS+=(--out "$CALLED_FROM/predictions.csv"); fi
   fi
 }
 

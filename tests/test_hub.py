@@ -109,3 +109,18 @@ def test_importing_the_package_is_quiet_and_late():
     assert (done.returncode, done.stderr) == (0, "")
     help_ = [sys.executable, "-W", "error", "-m", "dataset.colored_mnist", "--help"]
     assert subprocess.run(help_, cwd=ROOT, capture_output=True, text=True).stderr == ""
+
+
+def test_a_network_can_be_saved_and_read_whole(tmp_path):
+    """As by `torch.save(network)`, or on the way to another process."""
+    done = python(
+        tmp_path,
+        """
+import pickle
+network = torch.hub.load(REPO, "network", source="local", color_var=0.02)
+again = pickle.loads(pickle.dumps(network))
+x = torch.zeros(2, 3, 28, 28)
+assert torch.equal(network(x), again(x))
+""",
+    )
+    assert done.returncode == 0, done.stderr

@@ -318,7 +318,7 @@ def test_a_name_that_fits_two_files(tmp_path):
     rows = birds(tmp_path)
     for folder in ("one", "two"):
         picture(tmp_path / folder / "x.png")
-    table(tmp_path / "metadata.csv", BIRDS, [[0, "x.png", *rows[0][2:]], *rows])
+    table(tmp_path / "metadata.csv", BIRDS, [[0, "x.png", *rows[0][2:]]])
     with pytest.raises(UserError, match=r"x\.png could be one/x\.png or two/x\.png"):
         read_table(tmp_path)
 
@@ -370,3 +370,14 @@ def test_accents_have_two_forms(tmp_path):
     rows[0][1] = "caf\u00e9.jpg"
     table(tmp_path / "metadata.csv", BIRDS, rows)
     assert not read_table(tmp_path).missing.any()
+
+
+def test_a_file_further_down_is_no_image_that_is_missing(tmp_path):
+    """Where the others lie at their places, another file of the same name is another image."""
+    rows = birds(tmp_path)
+    missing = tmp_path / rows[0][1]
+    (tmp_path / "rejected" / missing.parent.name).mkdir(parents=True)
+    missing.rename(tmp_path / "rejected" / missing.parent.name / missing.name)
+    found = read_table(tmp_path)
+    assert found.missing.sum() == 1
+    assert found.paths[int(found.missing.argmax())] == str(missing)

@@ -214,3 +214,22 @@ def test_an_older_run_of_lntl_plus_is_no_cell_of_today_and_a_new_one_is_to_do(tm
     assert cell.progress().state == "to do"
     shutil.copytree(records.ROOT / "results" / "runs" / "lntl_plus_var0.020_bins_seed1", tmp_path / cell.name)
     assert cell.progress().state.startswith("was begun with --")
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--slurm", ""], "--slurm: it is empty"),
+        (["--minutes", "5"], "--minutes is for --slurm"),
+        (["--add", "--save_dir", "nowhere"], "nowhere is not a folder"),
+        (["--save_dir", "README.md"], "cannot write to --save_dir README.md"),
+    ],
+)
+def test_a_grid_that_cannot_be_run_is_one_line_and_no_cell(capsys, flags, why):
+    assert why in refused(capsys, reproduce, "--methods", "gray", "--device", "cpu", *flags)
+
+
+def test_on_files_of_ones_own_the_start_is_trained_on_them(tmp_path):
+    flags = ["--methods", "lntl", "--color_vars", "0.02", "--device", "cpu", "--save_dir", str(tmp_path)]
+    names = [c.name for c in grid.make_grid(reproduce.parser().parse_args([*flags, "--data_dir", str(ROOT)]))]
+    assert names == ["baseline_var0.020_seed1", "lntl_var0.020_seed1"]

@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import option as options
 import test as evaluation
 import train
 from evidence import records
 from evidence.grid import differing
+from models import checkpoint
 from models.checkpoint import read_torch_file
 from option import train_parser
 from run import recorded
+from run.folder import same_columns
 from run.start import remarks
 from tests.processes import ROOT, flags
 from tests.run.test_recorded import finished
@@ -181,3 +184,63 @@ def test_a_start_that_saw_other_colours_is_told(mine, theirs, said):
     lines = [*remarks(option, theirs and {"dataset": "colored_mnist", "holdout": 0} | theirs)]
     assert len(lines) == bool(said)
     assert said in "".join(lines)
+
+
+@pytest.mark.parametrize("kind", ["a run whose checkpoints are gone", "weights of somebody", "another program's log"])
+def test_what_lies_in_a_folder_is_not_trained_over(tmp_path, small_data, capsys, kind):
+    run = tmp_path / "run"
+    if kind == "a run whose checkpoints are gone":
+        assert train.main(flags(tmp_path, small_data, "--max_step", "2")) == 0
+        for name in ("last.pt", "previous.pt", "metrics.json"):
+            (run / name).unlink()
+    else:
+        run.mkdir()
+        (run / ("final.pth" if "weights" in kind else "log.jsonl")).write_text("mine\n")
+        (run / ".notes.tmp").write_text("mine")
+    before = {p.name: p.read_bytes() for p in run.iterdir() if p.name not in (".lock", "log.txt")}
+    for more in ([], ["--continue"]):
+        assert "no last.pt to go on from" in refused(capsys, train, *flags(tmp_path, small_data, *more))
+    assert {p.name: p.read_bytes() for p in run.iterdir() if p.name not in (".lock", "log.txt")} == before
+
+
+def test_a_run_in_its_baseline_is_not_begun_as_another(tmp_path, capsys):
+    (tmp_path / "p_baseline").mkdir()
+    for flag in ("--resume", "--continue"):
+        said = refused(capsys, train, "-e", "p", "--save_dir", tmp_path, flag)
+        assert "was stopped in its baseline; give its whole command again" in said
+
+
+def test_resume_beside_from_needs_the_run(tmp_path, capsys):
+    record = ROOT / "results" / "runs" / "lntl_var0.020_seed1"
+    line = ["-e", "typo", "--save_dir", tmp_path, "--from", record, "--resume"]
+    assert "there is no run" in refused(capsys, train, *line)
+
+
+def test_another_method_has_another_start():
+    record = str(ROOT / "results" / "runs" / "lntl_var0.020_seed1")
+    for more in (["--method", "baseline"], ["--train_baseline"], ["--method", "lntl_plus"]):
+        option = options.resolve_training(recorded.parse(options.train_parser, ["-e", "x", "--from", record, *more]))
+        assert (option.checkpoint, option.checkpoint_sha256) == (None, None)
+
+
+def test_a_column_may_be_spelt_otherwise():
+    assert same_columns("Place", "place")
+    assert same_columns(["Blond Hair"], ["blond_hair"])
+    assert not same_columns(["place"], ["place", "sex"])
+    assert not same_columns("y", None)
+
+
+def test_weights_that_say_nothing_may_have_seen_the_held_out_images():
+    option = SimpleNamespace(dataset="colored_mnist", holdout=100, data_dir=None, data_seed=0)
+    (line,) = remarks(option, None)
+    assert "nothing tells which images" in line
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path, capsys):
+    mine = tmp_path / "mine.pth"
+    mine.write_text("mine")
+    for what in ("--ship", "--export"):
+        for target, why in ((mine, "is there already"), ("", "it is empty")):
+            said = refused(capsys, checkpoint, what, ROOT / "checkpoints/lntl_var0.020.pth", target)
+            assert why in said
+    assert mine.read_text() == "mine"

@@ -1,6 +1,7 @@
 """Predictions for new images."""
 
 import csv
+import os
 
 import pytest
 import torch
@@ -85,3 +86,15 @@ def test_wrong_input(tmp_path, source, out, why):
     sets.table(tmp_path / "empty.csv", ("a", "b"), [(1, 2)])
     with pytest.raises(UserError, match=why):
         run(tmp_path / source, tmp_path / out)
+
+
+def test_what_somebody_made_of_predictions_is_not_replaced(tmp_path):
+    image = sets.picture(tmp_path / "x.png")
+    for header in ("file,class,probability,mynote", "mine"):
+        (tmp_path / "out.csv").write_text(f"{header}\n")
+        with pytest.raises(UserError, match="holds no predictions"):
+            run(image, tmp_path / "out.csv")
+    (tmp_path / "out.csv").unlink()
+    os.mkfifo(tmp_path / "out.csv")  # reading from it would never end
+    with pytest.raises(UserError, match="holds no predictions"):
+        run(image, tmp_path / "out.csv")
