@@ -13,7 +13,7 @@ from pathlib import Path
 dependencies = ["torch", "torchvision", "numpy", "PIL", "tqdm", "matplotlib"]
 
 FOLDER = Path(__file__).resolve().parent
-OURS = ("dataset", "models", "strangers", "common", "files", "errors")
+OURS = ("dataset", "models", "common")
 
 
 def shadowed():

@@ -3,9 +3,9 @@
 import argparse
 
 from common import Parser, count, name, number, path, pattern, seed, switch
+from common.errors import UserError
 from dataset import data_sets
-from errors import UserError
-from methods import METHODS, kind, owners
+from methods import METHODS, method_class, owners
 from run.recorded import OR_START
 
 DATA_SPLITS = ("train", "test")
@@ -302,7 +302,7 @@ def resolve_training(option):
         raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
     if option.use_pretrain and option.from_scratch:
         raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
-    kind(option).resolve(option)
+    method_class(option).resolve(option)
     if option.average > option.max_step:
         raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
     if option.resume and option.dry_run:

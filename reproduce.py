@@ -25,8 +25,8 @@ import common.before_torch
 
 # isort: split
 import common
+from common.errors import Busy, UserError, advice, exits, one_line
 from dataset.colored_mnist import COLOR_VARS
-from errors import Busy, UserError, advice, exits, one_line
 from evidence import biased, records, report, slurm, studies
 from evidence.grid import DIVERGED, PAPER, make_grid, overview, print_plan
 from methods import METHODS

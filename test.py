@@ -20,10 +20,10 @@ import common.before_torch  # noqa: F401
 # isort: split
 import option as options
 from common import same_path
+from common.errors import UserError, exits
 from dataset import data_sets
 from dataset.base import DataSet
 from dataset.pictures import extensions, rgb
-from errors import UserError, exits
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of

@@ -18,9 +18,9 @@ import torch
 import methods
 import option as options
 from common.commands import again, evaluation, resume
+from common.errors import Diverged, Stopped, UserError, counted, exits
 from dataset import data_sets
 from dataset.mistakes import BUILD
-from errors import Diverged, Stopped, UserError, counted, exits
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import sha256_of
 from run import compare, health, recorded
@@ -37,7 +37,7 @@ DRY_RUN = 16  # held-out images at most
 def train(option):
     """Trains by resolved options. Returns the exit status."""
     device = choose_device(option)
-    method = methods.kind(option)
+    method = methods.method_class(option)
     begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
     if not begun:
         settle_threads(option, device)

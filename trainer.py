@@ -5,15 +5,15 @@ import time
 
 import torch
 
+from common.errors import Diverged, Stopped
+from common.files import read_json_lines
 from dataset.base import hold_out
-from errors import Diverged, Stopped
-from files import read_json_lines
 from methods import make_method
 from models.checkpoint import save_weights
 from run import health
 from run.averaging import Average
 from run.cuda_graph import GraphedIteration
-from run.evaluate import bias_accuracy, bias_guess, evaluate, group_figures_of
+from run.evaluate import bias_accuracy, evaluate, group_figures_of, majority_baseline
 from run.networks import build
 from run.progress import Progress
 
@@ -33,7 +33,7 @@ class Trainer:
         self.method = make_method(option, device, networks=build(option, data, init))
         self.data, self.test = data, data.test
         self.train, self.held_out = hold_out(data.train, option)
-        self.recolored = data.recolored(self.held_out, option) if self.held_out else None
+        self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
         self.method.prepare(self.train)
         self.average = Average(self.method, option) if option.average else None
@@ -99,7 +99,7 @@ class Trainer:
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
         if self.method.trains_h and not self.data.map_bias:
-            record["bias_guess"] = bias_guess(self.train)
+            record["majority_baseline"] = majority_baseline(self.train)
         averaged = bool(self.average) and self.average.update(self.epoch)
         with self.interruptible():
             record |= self.evaluations(averaged)
@@ -125,16 +125,19 @@ class Trainer:
             found["holdout_accuracy"] = result.accuracy
             if (by_group := group_figures_of(result, self.held_out, self.data))["groups"]:
                 found |= {f"holdout_{name}": by_group[name] for name in CHOOSING}
-            if self.recolored:
-                found["holdout_recolored_accuracy"] = evaluate(f, g, self.recolored).accuracy
+            if self.unbiased_holdout:
+                found["holdout_unbiased_accuracy"] = evaluate(f, g, self.unbiased_holdout).accuracy
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
                 if not self.data.map_bias:
-                    found["holdout_bias_guess"] = bias_guess(self.held_out)
+                    found["holdout_majority_baseline"] = majority_baseline(self.held_out)
         if averaged:
             for name, data in self.test.items():
                 found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
-            for name, data in (("holdout_accuracy", self.held_out), ("holdout_recolored_accuracy", self.recolored)):
+            for name, data in (
+                ("holdout_accuracy", self.held_out),
+                ("holdout_unbiased_accuracy", self.unbiased_holdout),
+            ):
                 if data:
                     found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
         return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.tables import OPENMP
 from common.before_torch import OF_THE_USER, SPIN
-from errors import UserError
+from common.errors import UserError
 
 SETTINGS = {  # name: environment
     OPENMP: {"GOMP_SPINCOUNT": "300000"},

@@ -29,11 +29,11 @@ from bench import neighbour
 from bench.straightforward import Straightforward, loader
 from bench.tables import BATCH, MATRIX, METHODS, PRECISIONS, beside, table
 from common import Parser, new_file, number
+from common.errors import UserError, exits
+from common.files import write_json
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData
 from dataset.colored_mnist import build
-from errors import UserError, exits
-from files import write_json
 from run.device import choose_device, emulates_bfloat16, matrix_rate
 from run.folder import environment
 from trainer import Trainer

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from dataset.batches import IGNORED, MEAN, STD
+from dataset.batches import IGNORE_INDEX, MEAN, STD
 from methods.lntl import GradientReversal
 
 WORKERS = 4
@@ -35,7 +35,7 @@ class Images(Dataset):
     def __getitem__(self, i):
         image = Image.fromarray(self.images[i])
         small = np.asarray(image.resize((14, 14), Image.NEAREST)).transpose(2, 0, 1)
-        bias = np.where(small > 0, small // 32, IGNORED)
+        bias = np.where(small > 0, small // 32, IGNORE_INDEX)
         return self.transform(image), int(self.label[i]), torch.from_numpy(bias).long()
 
 
@@ -123,7 +123,7 @@ class Straightforward:
         features, _ = self.net(x)
         features = GradientReversal.apply(features, self.option.mu)
         losses = [
-            F.cross_entropy(predictor(features), b[:, channel], ignore_index=IGNORED)
+            F.cross_entropy(predictor(features), b[:, channel], ignore_index=IGNORE_INDEX)
             for channel, predictor in enumerate(self.predictors)
         ]
         bias_loss = sum(losses)

@@ -22,11 +22,11 @@ from PIL import Image
 import option as options
 from bench import tables
 from common import Parser, new_file, number
+from common.errors import exits
+from common.files import write_json
 from dataset.base import DataSet
 from dataset.image_batches import load
 from dataset.tables import read_table
-from errors import exits
-from files import write_json
 from run.device import choose_device
 from run.folder import environment
 from trainer import Trainer

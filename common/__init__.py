@@ -1,8 +1,9 @@
 """What every part uses: how flags are declared and read, what a value may be, and pictures that need no settings."""
 
 import common.before_torch  # noqa: F401
-from common.parser import Flag, Parser
-from common.values import (
+from common.flags import (
+    Flag,
+    Parser,
     count,
     given,
     location,

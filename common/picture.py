@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
-from errors import UserError, is_out_of_memory
-from files import replacing
+from common.errors import UserError, is_out_of_memory
+from common.files import replacing
 
 MOST_NAMES = 100  # of classes along an axis; of more, some are named
 OF_THE_USER = ("MPLBACKEND", "MATPLOTLIBRC")

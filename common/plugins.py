@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import sys
 
-from errors import UserError
+from common.errors import UserError
 
 
 def classes_in(package, ending=""):

@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 
-from errors import UserError
+from common.errors import UserError
 
 # Defaults of methods where bias labels belong to images: chosen on held-out images of two sets (docs/IMAGES.md).
 BY_IMAGE = {"lntl": {"lambda_": 1.0, "mu": 1.0}, "lntl_plus": {"mu": 0.01}}
@@ -90,7 +90,7 @@ class DataSet:
                     digest.update(value.detach().cpu().contiguous().numpy())
         return digest.hexdigest()
 
-    def recolored(self, held_out, option):
+    def unbiased_holdout(self, held_out, option):
         """Held-out images whose bias is made as that of the test, to choose settings by; None where that cannot be."""
 
 

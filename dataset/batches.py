@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the normalisation, per channel (official)
 STD = (0.2023, 0.1994, 0.2010)
-IGNORED = 255  # bias label of a position that has none
+IGNORE_INDEX = 255  # bias label of a position that has none
 
 
 class ColoredMasks(NamedTuple):
@@ -42,11 +42,11 @@ def normalise(values, palette):
 
 
 def bias_labels(values):
-    """Bias labels of channel values on the 14x14 grid: the bin of 32 grey levels, or IGNORED where the value is 0.
+    """Bias labels of channel values on the 14x14 grid: the bin of 32 grey levels, or IGNORE_INDEX where the value is 0.
 
-    values: uint8 (..., 3, 14, 14), of `image[1::2, 1::2]`. Returns int64 of the same shape, 0..7 or IGNORED.
+    values: uint8 (..., 3, 14, 14), of `image[1::2, 1::2]`. Returns int64 of the same shape, 0..7 or IGNORE_INDEX.
     """
-    return torch.where(values > 0, values // 32, IGNORED).long()
+    return torch.where(values > 0, values // 32, IGNORE_INDEX).long()
 
 
 class OnDevice:

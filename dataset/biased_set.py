@@ -61,7 +61,7 @@ class BiasedSet(DataSet):
         self.train, test, biased = (self.kind(*part, **self.how) for part in parts)
         self.test = {"test_accuracy": test, "test_biased_accuracy": biased}
 
-    def recolored(self, held_out, option):
+    def unbiased_holdout(self, held_out, option):
         """Held-out images on backgrounds like those of the test, every colour equally often.
 
         This uses knowledge of the bias: of how the test differs from the training.

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.errors import UserError, exits
 from dataset.mnist import load_mnist
-from errors import UserError, exits
 
 COLOR_VARS = (0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05)  # sigma^2 of the paper, on the [0, 1] scale
 THRESHOLD = 128  # a pixel is foreground iff its MNIST value is greater

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from common import Flag, number, path, seed
+from common.errors import UserError
 from dataset import mistakes
 from dataset.base import DataSet
 from dataset.batches import FactoredData, ImageData, luma, on_device
 from dataset.colored_mnist import COLOR_VARS, DATA_SEED, MEAN_COLORS, Split, build, jitter
 from dataset.released import read_released, released_name
-from errors import UserError
 
 DRY_RUN = 128  # images of each part
 
@@ -96,7 +96,7 @@ class ColoredSet(DataSet):
             gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}
 
-    def recolored(self, held_out, option):
+    def unbiased_holdout(self, held_out, option):
         """Held-out images in colours drawn as those of the test, to choose settings by without touching the test.
 
         This uses knowledge of the bias: of how the test differs from the training. None where the images are not built

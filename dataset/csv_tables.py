@@ -7,8 +7,8 @@ import os
 import unicodedata
 from typing import NamedTuple
 
+from common.errors import UserError
 from dataset.folder_trees import SPLIT_WORDS, SPLITS, Row, is_folder, is_system
-from errors import UserError
 
 RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "image": ("img_filename", "filename", "file_name", "image", "path", "image_path", "img_path", "filepath", "file"),

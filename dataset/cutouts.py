@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 
 from common import Parser, location, number, seed
+from common.errors import UserError, exits
 from dataset.metadata import check_out, write_metadata
 from dataset.pictures import extensions, to_rgb
-from errors import UserError, exits
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")  # where Debian's packages put them
 CLASSES = {"animal": ("animals/birds", "animals/mammals", "animals/marsupials"), "food": ("food",)}  # folders in it

@@ -15,8 +15,8 @@ import shlex
 from collections import Counter
 
 from common import Parser, location
+from common.errors import UserError, exits, one_line
 from dataset.metadata import check_images, check_out, write_metadata
-from errors import UserError, exits, one_line
 
 OFFICIAL = {("bright", "cat"): 3086, ("bright", "dog"): 5299, ("dark", "cat"): 4748, ("dark", "dog"): 3652}
 TB1 = {("dog", "bright"), ("cat", "dark")}  # the rest is TB2

@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
+from common.errors import UserError
 from dataset.pictures import extensions
-from errors import UserError
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {

@@ -24,9 +24,9 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from common.errors import UserError
 from dataset.batches import OnDevice, bias_labels
 from dataset.pictures import BLACK, each_picture, read_picture, read_pictures, usable_cores
-from errors import UserError
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, which the networks of torchvision expect
 STD = (0.229, 0.224, 0.225)
@@ -38,8 +38,8 @@ READY = 4  # batches that each worker reads ahead
 def colour_bias(images, size):
     """The paper's bias labels of any images: the bins of 32 levels of the pixels at the centres of an (h, w) grid.
 
-    images: uint8 (B, H, W, 3); size: (h, w) of f's map. Returns int64 (B, 3, h, w), 0..7, or IGNORED where a channel is
-    0. For 28x28 images and a 14x14 map these are the labels of Colored-MNIST.
+    images: uint8 (B, H, W, 3); size: (h, w) of f's map. Returns int64 (B, 3, h, w), 0..7, or IGNORE_INDEX
+    where a channel is 0. For 28x28 images and a 14x14 map these are the labels of Colored-MNIST.
     """
     rows, columns = (
         ((2 * torch.arange(few, device=images.device) + 1) * many) // (2 * few)
@@ -87,7 +87,7 @@ class Photographs:
     """What both classes share: labels on the device, and the way from bytes to a batch."""
 
     def __init__(self, label, bias, size, device="cpu", dtype=torch.float32, augment="none", seed=0, colour=None):
-        """label: int64 (N,), bias: int64 (N, heads), IGNORED where there is none; NumPy arrays. size: of the images.
+        """label: int64 (N,), bias: int64 (N, heads), IGNORE_INDEX where there is none; NumPy arrays. size: in pixels.
 
         augment: one of AUGMENT; seed: of its draws; colour: (h, w) for labels from the pixels (`colour_bias`) [None].
         """

@@ -3,13 +3,13 @@
 import numpy as np
 
 from common import Flag, given, number, path, pattern, seed
-from common.values import LAYERS, RESNETS
+from common.errors import UserError
+from common.flags import LAYERS, RESNETS
 from dataset.base import BY_IMAGE, DataSet
 from dataset.image_batches import AUGMENT, load
 from dataset.images import overview, same_bytes, troubles
 from dataset.pictures import color, rgb, usable_cores
 from dataset.tables import COLOUR, read_table
-from errors import UserError
 
 DRY_RUN = 64  # images of each split
 

@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from common import Parser, given, location, number, seed
-from dataset.batches import IGNORED
+from common.errors import UserError, exits, one_line
+from dataset.batches import IGNORE_INDEX
 from dataset.folder_trees import SPLITS
 from dataset.pictures import BLACK, color, each_picture, rgb
 from dataset.tables import read_table
-from errors import UserError, exits, one_line
 
 NAMED = 10  # files that are named of each kind of trouble
 WIDEST = 12  # columns of a table of counts; a bias with more values is listed value by value
@@ -82,7 +82,7 @@ def counts(table, head):
         values = [one_line(v) for v in table.values[head]]
         bias = table.bias[mine, head]
         each = np.zeros((len(classes), len(values)), np.int64)
-        np.add.at(each, (label[bias != IGNORED], bias[bias != IGNORED]), 1)
+        np.add.at(each, (label[bias != IGNORE_INDEX], bias[bias != IGNORE_INDEX]), 1)
         title = f"{name}, class by {one_line(table.biases[head])}"
         if len(values) <= WIDEST:
             rows = [[c, *map(str, row), str(n)] for c, row, n in zip(classes, each, total, strict=True)]

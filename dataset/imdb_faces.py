@@ -20,8 +20,8 @@ from collections import Counter
 import numpy as np
 
 from common import Parser, location
+from common.errors import UserError, exits
 from dataset.metadata import check_images, check_out, write_metadata
-from errors import UserError, exits
 
 BINS = (0, *range(20, 71, 5), 120)  # the ages at which a bin begins, and the end
 GENDERS = ("woman", "man")

@@ -3,9 +3,9 @@
 import csv
 import os
 
+from common.errors import UserError
+from common.files import replacing
 from dataset.csv_tables import Finder
-from errors import UserError
-from files import replacing
 
 TABLE = "metadata.csv"
 

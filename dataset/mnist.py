@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from errors import UserError
+from common.errors import UserError
 
 RAW = Path(__file__).parent / "MNIST" / "raw"
 

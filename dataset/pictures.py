@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageColor, ImageOps
 from tqdm import tqdm
 
-from errors import UserError
+from common.errors import UserError
 
 BLACK = (0, 0, 0)
 NOT_PICTURES = {

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from errors import UserError, one_line
-from files import replacing
+from common.errors import UserError, one_line
+from common.files import replacing
 from strangers.pickle_interpreter import (
     AGAIN,
     PROTOCOL_5,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from common import Parser
+from common.errors import UserError, exits
+from common.files import replacing
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, build, sha256
 from dataset.mnist import load_mnist
-from errors import UserError, exits
-from files import replacing
 
 CARD = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- begin of what `python -m dataset.statistics --write` fills -->\n", "<!-- end of it -->\n"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.batches import IGNORED
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX
 from dataset.csv_tables import (
     PREDICTIONS,
     column_recognised,
@@ -23,11 +24,10 @@ from dataset.csv_tables import (
     read_table_file,
 )
 from dataset.folder_trees import SPLIT_WORDS, SPLITS, folders_in, read_tree
-from errors import UserError
 
 COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
-MOST_CLASSES, MOST_BIASES = 1000, IGNORED  # a bias label of IGNORED means that there is none
+MOST_CLASSES, MOST_BIASES = 1000, IGNORE_INDEX  # a bias label of IGNORE_INDEX means that there is none
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 SHARES = (0.7, 0.1, 0.2)  # of training, validation and test where nothing says which is which
 
@@ -42,7 +42,7 @@ class Table:
     places: list  # of str: "row 17", or "" in a folder tree
     split: np.ndarray  # int64 (N,): 0 training, 1 validation, 2 test
     label: np.ndarray  # int64 (N,), 0 .. number of classes - 1
-    bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORED where there is none (val and test)
+    bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORE_INDEX where there is none (val and test)
     classes: tuple  # of str
     biases: tuple  # of str: the names of the biases, often one
     values: tuple  # for each bias, a tuple of str
@@ -227,7 +227,7 @@ def encode(source, rows, texts, name, named, most, may_lack=False):
     """Turns a column's texts into numbers: (int64 (N,), names in order, notes).
 
     Whole numbers, 1.0 among them, are ordered as numbers, everything else as text. named: the column is a level of
-    folders; may_lack: validation and test may have no value, which becomes IGNORED. Raises UserError.
+    folders; may_lack: validation and test may have no value, which becomes IGNORE_INDEX. Raises UserError.
     """
     what = name if named else f"column {name}"
     for row, text in zip(rows, texts, strict=True):
@@ -260,7 +260,7 @@ def encode(source, rows, texts, name, named, most, may_lack=False):
     if numbers and not all_whole and not named:
         notes.append(f"{what} holds numbers and words; all are taken as words")
     number = {text: names.index(canonical[text]) for text in known}
-    return np.array([number.get(text, IGNORED) for text in texts], np.int64), tuple(names), notes
+    return np.array([number.get(text, IGNORE_INDEX) for text in texts], np.int64), tuple(names), notes
 
 
 def is_missing(text, named):
@@ -324,7 +324,7 @@ def remarks(table):
     said = []
     for i, name in enumerate(table.biases):
         for split in (1, 2):
-            lacking = int((table.bias[table.where(split), i] == IGNORED).sum())
+            lacking = int((table.bias[table.where(split), i] == IGNORE_INDEX).sum())
             if lacking:
                 n = len(table.where(split))
                 said.append(f"{SPLITS[split]}: {lacking} of {n} images have no {name}, so they are in no group")

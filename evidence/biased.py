@@ -15,15 +15,15 @@ import statistics
 from pathlib import Path
 
 import option as options
+from common.errors import UserError
+from common.files import read_json_lines
 from dataset.biased_mnist import RHOS
-from errors import UserError
 from evidence import biased_selection as selection
 from evidence.biased_selection import Row
 from evidence.grid import Cell, differing, where
 from evidence.records import RECORDS, copy_records, minutes
 from evidence.settings import in_words
-from files import read_json_lines
-from methods import METHODS, kind
+from methods import METHODS, method_class
 
 EPOCHS, PERIOD, RUNS = 10, 4, (1, 2, 3)
 COMPARED = ("baseline", "lntl", "blindeye", "lntl_plus")
@@ -82,7 +82,7 @@ def make_grid(option):
         for rho in rhos:
             for row in rows:
                 resolved = resolve(row, rho, run, where(option))
-                start = cell_name(row.start, rho, run) if kind(resolved).starts_trained(resolved) else None
+                start = cell_name(row.start, rho, run) if method_class(resolved).starts_trained(resolved) else None
                 cells[resolved.exp_name] = Cell(resolved, start, cells.get(start))
     return [*cells.values()]
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import Parser, location, number
-from errors import UserError, exits
+from common.errors import UserError, exits
+from common.files import read_json_lines
 from evidence.records import ROOT, copy_records
 from evidence.settings import in_words
-from files import read_json_lines
 from methods import METHODS as KINDS
 
 RESULTS = Path("results", "demonstration")

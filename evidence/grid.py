@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 import option as options
 from common import same_path
-from errors import UserError
+from common.errors import UserError
+from common.files import read_json_lines
 from evidence import studies
 from evidence.records import ALIKE
 from evidence.settings import STARTS, baseline
-from files import read_json_lines
-from methods import METHODS, kind
+from methods import METHODS, method_class
 from models.shipped import cell_name, weights_of
 from run.compare import PUBLISHED
 from run.folder import RESULT_FREE, RunFolder, read_options
@@ -143,7 +143,7 @@ def make_grid(option):
             flags += setting.flags.split() if setting else []
             resolved = options.resolve_training(options.train_parser().parse_args(flags))
             start, first_cell = None, None
-            if kind(resolved).starts_trained(resolved):
+            if method_class(resolved).starts_trained(resolved):
                 first = STARTS[setting.start] if setting and setting.start else baseline()
                 own_seed = first.seed or seed
                 start = cell_name(first.method, color_var, own_seed, first.name)

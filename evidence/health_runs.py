@@ -2,7 +2,7 @@
 
 import json
 
-from files import read_json_lines
+from common.files import read_json_lines
 
 
 def table(folder):

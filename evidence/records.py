@@ -13,9 +13,9 @@ import statistics
 from pathlib import Path
 from types import SimpleNamespace
 
+from common.errors import UserError, counted
+from common.files import read_json_lines, replacing
 from dataset.colored_set import ColoredSet
-from errors import UserError, counted
-from files import read_json_lines, replacing
 from methods import METHODS
 from run.compare import PUBLISHED
 from run.folder import RESULT_FREE, read_record

@@ -8,11 +8,11 @@ import json
 import re
 
 from bench import tables
+from common.errors import UserError
+from common.files import replacing
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS
-from errors import UserError
 from evidence import biased, biased_selection, comparison, demonstration, health_runs, selection, spread, studies
 from evidence.records import BESIDE, ROOT, hardware, in_table, load_runs, make_cells, run_of, start, title
-from files import replacing
 from methods import METHODS
 from models.shipped import cell_name
 from run.compare import PUBLISHED

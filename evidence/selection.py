@@ -9,7 +9,7 @@ import statistics
 from evidence.settings import STARTS, Setting
 
 JUDGED_BY = {
-    "held-out images, recoloured": "holdout_recolored_accuracy",
+    "held-out images, recoloured": "holdout_unbiased_accuracy",
     "as they are": "holdout_accuracy",
     "accuracy of h on them": "holdout_bias_accuracy",
 }

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from errors import UserError, one_line
+from common.errors import UserError, one_line
 
 
 def submit(option, cluster="slurm"):

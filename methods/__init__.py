@@ -3,9 +3,9 @@
 import torch
 
 from common import Flag
+from common.errors import UserError
 from common.plugins import classes_in
 from dataset.mistakes import BUILD
-from errors import UserError
 from methods.baseline import Baseline
 from methods.lntl import LNTL
 
@@ -34,11 +34,11 @@ def owners():
     return found | {DEVIATION.name: {LNTL.name: DEVIATION}}
 
 
-def kind(option):
+def method_class(option):
     """The class of the method that the options name, or of its deviation if they have one."""
     return DEVIATIONS.get(getattr(option, "deviation", None), METHODS[option.method])
 
 
 def make_method(option, device="cpu", dtype=torch.float32, networks=None):
     """The method that the options name, with its deviation if they have one. networks: as of `Baseline`."""
-    return kind(option)(option, device, dtype, networks)
+    return method_class(option)(option, device, dtype, networks)

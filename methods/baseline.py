@@ -97,7 +97,7 @@ class Baseline:
         """One iteration on one batch. Returns the means over the batch named in `metrics`, 0-dimensional tensors.
 
         x: of `train.batch` (dataset.batches): ColoredMasks, or float (B, 3, H, W). y: int64 (B,). b: int64
-        (B, heads, h, w), as of a map, or (B, heads, 1, 1), one an image; IGNORED where there is none.
+        (B, heads, h, w), as of a map, or (B, heads, 1, 1), one an image; IGNORE_INDEX where there is none.
         """
         with self.autocast():
             logits = self.g(self.f(x))

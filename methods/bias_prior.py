@@ -9,8 +9,8 @@ import math
 import torch
 from torch.nn import functional as F
 
-from dataset.batches import IGNORED, MEAN, STD, ColoredMasks, FactoredData
-from errors import UserError
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX, MEAN, STD, ColoredMasks, FactoredData
 from models.bias_predictor import BINS, CHANNELS
 
 LEVELS = 256  # values of a channel, BINS bins of 32
@@ -38,10 +38,10 @@ def every_batch(train):
 def shares(b, values=BINS):
     """The share of an image's labelled positions in each bin, float (B, heads, values); zeros where it has none.
 
-    b: bias labels, int64 (B, heads, H, W), 0..values-1 or IGNORED.
+    b: bias labels, int64 (B, heads, H, W), 0..values-1 or IGNORE_INDEX.
     """
     counts = torch.zeros(*b.shape[:2], values + 1, device=b.device)
-    positions = b.where(b != IGNORED, values).flatten(2)
+    positions = b.where(b != IGNORE_INDEX, values).flatten(2)
     counts = counts.scatter_add_(2, positions, torch.ones_like(positions, dtype=counts.dtype))[..., :values]
     return counts / counts.sum(-1, keepdim=True).clamp(min=1)
 
@@ -100,7 +100,7 @@ class Joint:
 
     def cell(self, b):
         """The row of the table that biases int64 (B, heads) belong to, int64 (B,)."""
-        return (b.where(b != IGNORED, self.missing) * self.strides).sum(1)
+        return (b.where(b != IGNORE_INDEX, self.missing) * self.strides).sum(1)
 
     def p(self, x, b):
         """float (B, classes). x is not looked at."""

@@ -8,8 +8,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from dataset.batches import IGNORED
-from errors import UserError
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX
 from methods.baseline import label_accuracy
 from methods.lntl import LNTL, GradientReversal, bias_cross_entropy, negative_entropy
 
@@ -41,7 +41,7 @@ class ForegroundEntropy(LNTL):
 
     def neg_entropy(self, logits, b):
         log_p = F.log_softmax(logits, dim=2)
-        labelled = b != IGNORED
+        labelled = b != IGNORE_INDEX
         sums = ((log_p.exp() * log_p).sum(2) * labelled).sum(dim=(0, 2, 3))
         return (sums / labelled.sum(dim=(0, 2, 3)).clamp(min=1)).mean()
 

@@ -18,8 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from common import Flag, number
-from dataset.batches import IGNORED
-from errors import UserError
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX
 from methods.baseline import Baseline, label_accuracy
 
 # ------------------------------------------------------------------------------------- for any f, g and h
@@ -55,13 +55,13 @@ def negative_entropy(logits):
 def bias_cross_entropy(logits, b):
     """(sum over heads of the mean cross-entropy over the positions that have a bias label, accuracy on them).
 
-    logits: (B, heads, K, H, W) or (B, K); b: int64 (B, heads, H, W) or (B,), 0..K-1 or IGNORED.
+    logits: (B, heads, K, H, W) or (B, K); b: int64 (B, heads, H, W) or (B,), 0..K-1 or IGNORE_INDEX.
     """
     log_p = F.log_softmax(by_head(logits), dim=2)
     b = b[:, None, None, None] if b.dim() == 1 else b
-    labelled = b != IGNORED
+    labelled = b != IGNORE_INDEX
     count = labelled.sum(dim=(0, 2, 3)).clamp(min=1)
-    nll = F.nll_loss(log_p.flatten(0, 1), b.flatten(0, 1), ignore_index=IGNORED, reduction="none").view_as(b)
+    nll = F.nll_loss(log_p.flatten(0, 1), b.flatten(0, 1), ignore_index=IGNORE_INDEX, reduction="none").view_as(b)
     with torch.no_grad():
         correct = labelled & (-nll >= log_p.amax(2))
         accuracy = correct.sum() / labelled.sum().clamp(min=1)

@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common import Flag, number
-from errors import UserError
+from common.errors import UserError
 from methods.bias_prior import count_bias, every_batch, image_bias
 from methods.lntl import LNTL
 from models.bias_predictor import BINS, CHANNELS

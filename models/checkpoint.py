@@ -10,8 +10,8 @@ import sys
 import torch
 
 from common import Parser, path, unused_file
-from errors import UserError, exits, one_line
-from files import replacing
+from common.errors import UserError, exits, one_line
+from common.files import replacing
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
 from models.layouts import find_net

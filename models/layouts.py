@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from errors import UserError
+from common.errors import UserError
 
 OFFICIAL = "net_state_dict"
 WRAPPED = re.compile(r"(module|_orig_mod|model|net|network|f|g|0|1)\.")  # what may stand before a name, again and again

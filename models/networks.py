@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from errors import UserError
+from common.errors import UserError
 from models.bias_predictor import BINS, CHANNELS, BiasPredictor
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier

@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from common.values import LAYERS, RESNETS
-from errors import UserError
+from common.errors import UserError
+from common.flags import LAYERS, RESNETS
 from models.label_classifier import not_below_float32
 from models.layouts import find_net
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from common.errors import counted
 from dataset.colored_mnist import COLOR_VARS
-from errors import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = {  # official README, one number each; they replace Fig. 4 of the paper

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from errors import UserError, one_line
+from common.errors import UserError, one_line
 
 USUAL_THREADS = torch.get_num_threads()  # PyTorch's own choice, before a run of this process set another
 EMULATED = 4  # times slower than float32, and a processor has no hardware for bfloat16

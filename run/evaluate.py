@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from dataset.batches import IGNORED
-from errors import one_line
-from files import write_json
+from common.errors import one_line
+from common.files import write_json
+from dataset.batches import IGNORE_INDEX
 from run import groups
 from run.folder import environment, without_nan
 
@@ -82,16 +82,16 @@ def bias_accuracy(f, h, data):
     with running_statistics(f, h):
         for x, _, b in batches(data):
             correct += (h(f(x)).argmax(2) == b).sum()
-            labelled += (b != IGNORED).sum()
+            labelled += (b != IGNORE_INDEX).sum()
     return float(correct / labelled) if labelled else math.nan
 
 
-def bias_guess(data):
+def majority_baseline(data):
     """The accuracy of h, 0..1, did it always name the most frequent value of each bias; NaN where there are no labels.
 
     data: with image-level labels, `bias` int64 (N, heads) or (N,).
     """
-    counts = [torch.bincount(head[head != IGNORED]) for head in data.bias.view(len(data), -1).T]
+    counts = [torch.bincount(head[head != IGNORE_INDEX]) for head in data.bias.view(len(data), -1).T]
     labelled = sum(int(count.sum()) for count in counts)
     return sum(int(count.max()) for count in counts if len(count)) / labelled if labelled else math.nan
 

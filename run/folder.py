@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 
 from common import same_path
+from common.errors import Busy, UserError, shown
+from common.files import read_json_lines, replacing, write_json
 from dataset.csv_tables import folded
-from errors import Busy, UserError, shown
-from files import read_json_lines, replacing, write_json
 from models.checkpoint import read_torch_file, save_torch_file
 from models.shipped import sha256_of
 

@@ -6,8 +6,8 @@ images of the label have, else *conflicting*: on conflicting images, reading the
 
 import numpy as np
 
-from dataset.batches import IGNORED
-from errors import one_line
+from common.errors import one_line
+from dataset.batches import IGNORE_INDEX
 
 NONE = {  # where there are no groups
     "groups": [],
@@ -34,7 +34,7 @@ def group_figures(label, bias, correct, train, classes, values):
     mean_group_accuracy: the mean over the groups that have images. worst_group: "y / b", the first of the lowest.
     """
     bias = by_image(bias)
-    known = (bias != IGNORED).all(1)
+    known = (bias != IGNORE_INDEX).all(1)
     if not known.any():
         return dict(NONE)
     label, bias, correct = label[known], bias[known], correct[known]

@@ -31,7 +31,7 @@ def warnings(record, earlier, method, classes=10):
         found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
     elif accuracy < best - FALL:
         found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
-    guess = loss_of_a_guess(method.h)
+    guess = chance_loss(method.h)
     if (loss := record.get("bias_loss") or 0.0) > guess:
         found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, {guess:.4f}")
     for name, norm in gradient_norms(method).items():
@@ -47,7 +47,7 @@ def advice(method):
     return f"a smaller {' or '.join(['--lr', *own])} may help{more}: docs/RELIABILITY.md, Numerical health"
 
 
-def loss_of_a_guess(h):
+def chance_loss(h):
     """The loss of h where it gives every value of a bias the same probability: log K, the mean over its heads."""
     values = getattr(h, "num_values", (8,))
     return sum(map(math.log, values)) / len(values)

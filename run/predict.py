@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common.errors import UserError, counted, one_line
+from common.files import replacing
 from dataset.csv_tables import PREDICTIONS, RECOGNISED, Finder, column_recognised, listed, read_lines
 from dataset.folder_trees import pictures_below
 from dataset.image_batches import InMemory
 from dataset.pictures import BLACK, extensions, read_pictures
-from errors import UserError, counted, one_line
-from files import replacing
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")

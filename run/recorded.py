@@ -4,8 +4,8 @@ import argparse
 import difflib
 from pathlib import Path
 
+from common.errors import UserError, one_line
 from dataset import data_sets
-from errors import UserError, one_line
 from run.folder import environment, read_options, read_record
 
 OR_START = "or start"  # the value of option.resume by --continue: go on with the run, or begin it

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 
-from errors import Stopped
+from common.errors import Stopped
 
 ALWAYS = ("SIGINT", "SIGTERM")
 UNLESS_IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a closed window, a scheduler's warning; nohup: ignored

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from errors import UserError, one_line
+from common.errors import UserError, one_line
 from models.shipped import cell_name, sha256_of, weights_of, weights_with
 
 

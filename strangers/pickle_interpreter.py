@@ -12,7 +12,7 @@ import pickletools
 import stat
 import struct
 
-from errors import UserError, one_line
+from common.errors import UserError, one_line
 
 MAX_OPERATIONS = 50_000  # a released file has about 150
 MAX_TEXT = 1 << 20  # bytes of one string; longer ones stay undecoded (`LongText`)

@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 
-from errors import UserError, one_line
+from common.errors import UserError, one_line
 from strangers.pickle_interpreter import (
     AGAIN,
     OBJECTS,

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import torch
 
+from common.errors import UserError, exits
 from dataset.batches import on_device
-from errors import UserError, exits
 from methods import METHODS
 from models.bias_predictor import CHANNELS
 from models.checkpoint import join_net, read_torch_file, split_net

@@ -73,7 +73,7 @@ def test_imports_go_one_way(path):
 
 def test_an_import_upwards_is_seen(tmp_path):
     (tmp_path / "lntl.py").write_text(
-        "import torch\ndef late():\n    from evidence.records import ROOT\n    import errors\n"
+        "import torch\ndef late():\n    from evidence.records import ROOT\n    import common.errors\n"
     )
     assert wrong(tmp_path / "lntl.py", "methods") == ["lntl.py:3 imports evidence"]
 

@@ -9,8 +9,8 @@ import option as options
 import reproduce
 import test as evaluation
 import train
+from common.errors import exits
 from dataset import colored_mnist, images
-from errors import exits
 from evidence import records
 from models import checkpoint
 from tests.models.test_models import weights_file

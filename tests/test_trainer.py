@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import train
+from common.errors import UserError
 from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData, on_device
 from dataset.released import ReleasedFile, released_name, write_released
-from errors import UserError
 from methods import METHODS
 from methods.blindeye import confusion_loss
 from methods.lntl import GradientReversal, bias_cross_entropy, negative_entropy

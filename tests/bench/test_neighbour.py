@@ -8,7 +8,7 @@ import pytest
 
 from bench import neighbour, speed, tables
 from common.before_torch import SPIN
-from errors import UserError
+from common.errors import UserError
 
 RECORDS = sorted((Path(neighbour.__file__).parents[1] / "results").glob("neighbour_*.json"))
 QUICK = "import sys\nfor line in sys.stdin: print(0.002 * int(line), flush=True)"

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from dataset.batches import IGNORED
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX
 from dataset.tables import read_table
-from errors import UserError
 from tests.dataset.sets import picture, random_pictures, tree
 
 
@@ -29,7 +29,7 @@ def test_a_test_tree_without_bias_folders(tmp_path):
     tree(tmp_path, ("train",), biases=("sea", "land"))
     tree(tmp_path, ("test",))
     read = read_table(tmp_path)
-    assert (read.bias[read.split == 2] == IGNORED).all()
+    assert (read.bias[read.split == 2] == IGNORE_INDEX).all()
 
 
 # ---- trees that hold more than images

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.batches import IGNORED, bias_labels
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX, bias_labels
 from dataset.image_batches import MEAN, STD, InMemory, Streaming, augmented, colour_bias, draws, free_memory, load
 from dataset.tables import read_table
-from errors import UserError
 from tests.dataset.sets import BIRDS, birds, random_pictures, table
 
 N, SIZE = 23, 16
@@ -23,7 +23,7 @@ def files(tmp_path_factory):
     paths, images = random_pictures(tmp_path_factory.mktemp("set"), N, SIZE)
     rng = np.random.default_rng(3)
     bias = rng.integers(3, size=(N, 2))
-    bias[4] = IGNORED
+    bias[4] = IGNORE_INDEX
     return paths, images, rng.integers(4, size=N), bias
 
 
@@ -50,7 +50,7 @@ def test_a_batch_is_the_specification(files):
         assert y.tolist() == label[index].tolist()
         assert (b.shape, b.dtype) == ((4, 2, 1, 1), torch.int64)
         assert b[:, :, 0, 0].tolist() == bias[index].tolist()
-        assert b[0].unique().tolist() == [IGNORED]
+        assert b[0].unique().tolist() == [IGNORE_INDEX]
         assert (len(data), data.label.tolist()) == (N, label.tolist())
 
 
@@ -143,7 +143,7 @@ def test_colour_labels_are_those_of_colored_mnist():
     images[:, ::3] = 0
     labels = colour_bias(images, (14, 14))
     assert torch.equal(labels, bias_labels(images[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous()))
-    assert (labels == IGNORED).any()
+    assert (labels == IGNORE_INDEX).any()
     assert colour_bias(images[:, :20], (3, 7)).shape == (5, 3, 3, 7)
     assert torch.equal(colour_bias(images, (28, 28)), bias_labels(images.permute(0, 3, 1, 2).contiguous()))
 
@@ -218,7 +218,7 @@ def test_load_with_colour_and_with_no_bias_in_the_test(tmp_path):
     assert parts[2].batch(torch.tensor([0]))[2].shape == (1, 3, 4, 4)
     table(tmp_path / "metadata.csv", BIRDS, [[*r[:4], "" if r[3] == 2 else r[4], ""] for r in rows])
     parts, _ = load(read_table(tmp_path), SIZE, colour=(4, 4), show=False)
-    assert parts[2].batch(torch.arange(3))[2].tolist() == [[[[IGNORED]]]] * 3
+    assert parts[2].batch(torch.arange(3))[2].tolist() == [[[[IGNORE_INDEX]]]] * 3
 
 
 def test_free_memory():

@@ -295,7 +295,7 @@ def test_a_run_from_before_a_flag_goes_on(birds, tmp_path):
 def test_h_is_compared_with_a_guess_in_every_epoch(birds, tmp_path):
     assert train.main(flags(tmp_path, birds, "--method", "lntl", "--from_scratch")) == 0
     for record in map(json.loads, (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()):
-        assert 0.5 <= record["bias_guess"] <= 1
+        assert 0.5 <= record["majority_baseline"] <= 1
     table = read_table(birds)
     counts = torch.bincount(torch.from_numpy(table.bias[table.where(0)][:, 0]))
-    assert record["bias_guess"] == float(counts.max() / counts.sum())
+    assert record["majority_baseline"] == float(counts.max() / counts.sum())

@@ -161,7 +161,7 @@ def test_batches_of_biased_mnist_follow_the_specification():
     assert (x.foreground.shape, y.shape, b.shape) == ((5, 3), (5,), (5, 1, 1, 1))
     assert torch.equal((x.foreground * 127.5 + 127.5).round().byte(), torch.from_numpy(BACKGROUNDS)[b.view(-1)])
     _, held = hold_out(data.train, option)
-    other = data.recolored(held, option)
+    other = data.unbiased_holdout(held, option)
     assert torch.equal(other.label, held.label)
     assert (other.bias == other.label).float().mean() == pytest.approx(UNBIASED_RHO, abs=0.02)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
+from common.errors import UserError
 from dataset.pictures import extensions, grey, read_picture, read_pictures, to_rgb
-from errors import UserError
 from tests.dataset.sets import picture, random_pictures
 
 DISC = np.hypot(*(np.mgrid[:56, :56] - 27.5)) < 18

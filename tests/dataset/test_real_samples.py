@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.batches import IGNORED, factorise, on_device
+from dataset.batches import IGNORE_INDEX, factorise, on_device
 from dataset.colored_mnist import MEAN_COLORS, THRESHOLD
 from dataset.mnist import load_mnist
 from tests.conftest import shared
@@ -74,7 +74,7 @@ def test_colours_lie_inside_the_open_interval(samples):
 def test_bias_labels_are_bins_of_every_second_pixel(samples, name):
     images = samples[name]
     on_grid = images[:, 1::2, 1::2].transpose(0, 3, 1, 2)
-    expected = np.where(on_grid == 0, IGNORED, on_grid // 32)
+    expected = np.where(on_grid == 0, IGNORE_INDEX, on_grid // 32)
     _, _, labels = on_device(images, np.zeros(10, np.int64)).batch(torch.arange(10))
     assert np.array_equal(labels.numpy(), expected)
-    assert set(np.unique(expected)) <= {*range(8), IGNORED}
+    assert set(np.unique(expected)) <= {*range(8), IGNORE_INDEX}

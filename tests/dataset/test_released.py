@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from dataset import colored_mnist
 from dataset.released import ReleasedFile, read_released, released_name, write_released
-from errors import UserError
 from tests.strangers import hostile
 from tests.strangers.hostile_torch import torch_files
 
@@ -321,7 +321,7 @@ IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
 from dataset.released import read_released
-from errors import UserError
+from common.errors import UserError
 from strangers.safe_pickle import check_torch_file
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 "".encode("cp437")  # zipfile's; it would be imported at the first name that is not UTF-8

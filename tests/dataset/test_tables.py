@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.batches import IGNORED
+from common.errors import UserError
+from dataset.batches import IGNORE_INDEX
 from dataset.folder_trees import Row
 from dataset.tables import build, read_table, split_by_group
-from errors import UserError
 from tests.dataset.sets import BIRDS, birds, picture, table, tree
 
 
@@ -83,7 +83,7 @@ def test_splits_in_words_and_a_test_without_bias(tmp_path):
     read = read_table(tmp_path)
     assert np.bincount(read.split).tolist() == [20, 8, 8]
     assert read.values == (("land", "sea"),)
-    assert (read.bias[read.split == 2] == IGNORED).all()
+    assert (read.bias[read.split == 2] == IGNORE_INDEX).all()
     assert (read.bias[read.split < 2] < 2).all()
     assert "test: 8 of 8 images have no place, so they are in no group" in read.notes
 
@@ -348,7 +348,7 @@ def test_the_table_of_the_test_may_lack_the_bias(tmp_path):
         table(tmp_path / split / "metadata.csv", header, rows)
     read = read_table(tmp_path)
     assert (read.biases, read.values) == (("place",), (("0", "1"),))
-    assert (read.bias[read.where(2)] == IGNORED).all()
+    assert (read.bias[read.where(2)] == IGNORE_INDEX).all()
     assert "test: 8 of 8 images have no place, so they are in no group" in read.notes
     table(tmp_path / "test" / "metadata.csv", ("file_name", "kind"), rows)
     with pytest.raises(UserError, match="kind"):

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 
+from common.files import read_json_lines
 from evidence import report
-from files import read_json_lines
 
 SOME = "lntl_var0.020_seed1"
 

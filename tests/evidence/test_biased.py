@@ -5,8 +5,8 @@ import json
 import pytest
 
 import reproduce
+from common.errors import UserError
 from dataset.biased_mnist import RHOS
-from errors import UserError
 from evidence import biased
 from evidence import biased_selection as selection
 from evidence.records import RECORDS, ROOT

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from PIL import Image
 
 import option as options
-from errors import UserError
+from common.errors import UserError
 from evidence import demonstration, report
 from evidence.figures import draw_demonstration
 from evidence.records import RECORDS, ROOT

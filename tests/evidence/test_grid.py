@@ -9,9 +9,9 @@ import torch
 
 import option as options
 import reproduce
-from errors import UserError
+from common.errors import UserError
+from common.files import write_json
 from evidence import grid, records
-from files import write_json
 from models.shipped import weights_of
 from tests.test_options import refused
 

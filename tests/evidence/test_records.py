@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from errors import UserError
+from common.errors import UserError
+from common.files import read_json_lines
 from evidence import records, report
-from files import read_json_lines
 from tests.evidence.edited import SOME, another_seed, cells_of, change, made_of
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 import reproduce
 import test as evaluation
+from common.errors import UserError
 from dataset.colored_mnist import COLOR_VARS
-from errors import UserError
 from evidence import records, report
 from run.compare import PUBLISHED
 from tests.evidence.edited import SOME, another_seed, change, made_of

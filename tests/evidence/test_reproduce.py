@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import reproduce
+from common.errors import UserError
 from dataset.released import ReleasedFile, released_name, write_released
-from errors import UserError
 from evidence import slurm
 from evidence.grid import DIVERGED, Progress, make_grid, time_left
 from models.shipped import cell_name

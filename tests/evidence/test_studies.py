@@ -5,8 +5,8 @@ import math
 import pytest
 
 import reproduce
+from common.errors import UserError
 from dataset.mistakes import BUILD
-from errors import UserError
 from evidence import figures, records, selection, studies
 from evidence.grid import make_grid
 from evidence.settings import COLOR_VAR, EPOCHS
@@ -85,7 +85,7 @@ def test_other_seeds(capsys):
 
 
 def test_selection_table():
-    log = [{"holdout_recolored_accuracy": 0.9, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25}]
+    log = [{"holdout_unbiased_accuracy": 0.9, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25}]
     method = "lntl_plus_holdout_mu0.3_lr0.01_lambda0.01"
     lines = selection.first_table({"x": {"method": method, "log": log}}).splitlines()
     assert "| lntl_plus | 0.3 | 0.01 | 0.01 | 0 | random | 0.9000 | 0.9900 | 0.2500 |" in lines
@@ -93,7 +93,7 @@ def test_selection_table():
 
 
 def second_run(setting, value, **more):
-    log = [{"holdout_recolored_accuracy": value, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25, **more}]
+    log = [{"holdout_unbiased_accuracy": value, "holdout_accuracy": 0.99, "holdout_bias_accuracy": 0.25, **more}]
     return {"method": f"{setting.method}_{setting.name}", "log": log}
 
 
@@ -119,7 +119,7 @@ def test_the_second_list_and_its_rule():
 
 def test_an_average_is_a_candidate_of_its_own():
     runs = {
-        str(i): second_run(s, v, averaged_holdout_recolored_accuracy=a)
+        str(i): second_run(s, v, averaged_holdout_unbiased_accuracy=a)
         for i, (s, v, a) in enumerate(zip(selection.LONGER, (0.95, 0.96, 0.96), (0.95, 0.97, 0.965), strict=True))
     }
     assert selection.pick(selection.longer_list(runs))[-1] == "40, the last 5 averaged"

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import option as options
+from common.errors import UserError
 from dataset import mistakes
 from dataset.batches import on_device
 from dataset.colored_mnist import MEAN_COLORS, build
 from dataset.colored_set import ColoredSet
 from dataset.mnist import load_mnist
-from errors import UserError
 from methods import DEVIATIONS, deviations, make_method
 from methods.baseline import Baseline
 from methods.lntl import LNTL

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 import option as options
 import train
+from common.errors import UserError
 from dataset import data_sets
 from dataset.base import hold_out
-from dataset.batches import IGNORED, ImageData, on_device
+from dataset.batches import IGNORE_INDEX, ImageData, on_device
 from dataset.biased_batches import BiasedImageData
 from dataset.colored_set import ColoredSet
-from errors import UserError
 from evidence import records, selection
 from methods import make_method
 from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
@@ -54,7 +54,7 @@ def log_prior_by_definition(colors, labels, smoothing):
 
 
 def test_shares_count_the_labelled_positions():
-    b = torch.full((2, 3, 14, 14), IGNORED)
+    b = torch.full((2, 3, 14, 14), IGNORE_INDEX)
     b[0, 1, 3, 4:7] = torch.tensor([5, 5, 2])
     expected = torch.zeros(3, 8)
     expected[1, 5], expected[1, 2] = 2 / 3, 1 / 3
@@ -131,7 +131,7 @@ class Labelled:
 
 def test_biases_of_images_are_counted_together():
     """Each of two biases alone tells nothing of the label, both together all of it."""
-    bias = [[0, 0], [0, 1], [1, 0], [1, 1]] * 5 + [[IGNORED, 2]]
+    bias = [[0, 0], [0, 1], [1, 0], [1, 1]] * 5 + [[IGNORE_INDEX, 2]]
     data = Labelled([0, 1, 1, 0] * 5 + [2], bias)
     prior = count_bias(data, 3, (2, 3))
     assert isinstance(prior, Joint)
@@ -147,11 +147,11 @@ def test_too_many_combinations_are_naive_bayes():
     heads = (2, 3, *[9] * 5)
     bias = torch.zeros(6, len(heads), dtype=torch.int64)
     bias[:, 0] = torch.tensor([0, 0, 0, 1, 1, 1])
-    bias[5, 1] = IGNORED
+    bias[5, 1] = IGNORE_INDEX
     prior = count_bias(Labelled([0, 0, 1, 1, 1, 1], bias.tolist()), 2, heads)
     assert isinstance(prior, Bins)
     b = bias[[0, 5]][..., None, None]
-    b[:, 2:] = IGNORED
+    b[:, 2:] = IGNORE_INDEX
     of = {0: (3 / 8, [3 / 4, 1 / 4], 3 / 5), 1: (5 / 8, [2 / 6, 4 / 6], 4 / 6)}  # p(y), p(b0 | y), p(b1 = 0 | y)
     joint = np.array([[of[y][0] * of[y][1][0] * of[y][2] for y in of], [of[y][0] * of[y][1][1] for y in of]])
     assert prior.p(None, b).numpy() == pytest.approx(joint / joint.sum(1, keepdims=True), rel=1e-5)
@@ -245,15 +245,15 @@ def test_held_out_images_are_recolored_like_the_test():
     option = options.resolve_training(options.train_parser().parse_args(flags))
     benchmark = ColoredSet(option, torch.device("cpu"))
     _, held = hold_out(benchmark.train, option)
-    other = benchmark.recolored(held, option)
+    other = benchmark.unbiased_holdout(held, option)
     assert torch.equal(other.label, held.label)
     assert torch.equal(other.padded, held.padded)
     for data, tied in ((held, True), (other, False)):
         means = torch.stack([data.color[data.label == y].double().mean(0) for y in range(10)])
         assert (means.std(dim=0).min() > 40) == tied
-    assert torch.equal(benchmark.recolored(held, option).color, other.color)
+    assert torch.equal(benchmark.unbiased_holdout(held, option).color, other.color)
     benchmark.grey = True
-    assert benchmark.recolored(held, option) is None
+    assert benchmark.unbiased_holdout(held, option) is None
 
 
 def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):

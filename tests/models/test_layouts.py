@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from errors import UserError
+from common.errors import UserError
 from models import FeatureExtractor, LabelClassifier
 from models.checkpoint import join_net, load_weights
 

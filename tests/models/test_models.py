@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
 from dataset.batches import FactoredData, ImageData, factorise, on_device
-from errors import UserError
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 from models.checkpoint import export, join_net, load_weights, read_torch_file, ship
 from tests.conftest import shared

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from errors import UserError
+from common.errors import UserError
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 from models.networks import NETWORKS, make_networks
 from models.simple_conv import SimpleConvClassifier, SimpleConvFeatures

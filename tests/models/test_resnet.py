@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from errors import UserError
+from common.errors import UserError
 from models.checkpoint import join_net
 from models.resnet import LAYERS, RESNETS, cut
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.optim import swa_utils
 
+from common.errors import Stopped
 from dataset.base import DataSet
 from dataset.batches import on_device
-from errors import Stopped
 from models.checkpoint import join_net
 from run.evaluate import evaluate
 from tests import processes

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from errors import UserError
+from common.errors import UserError
 from run import device
 
 

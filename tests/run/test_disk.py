@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import train
+from common.errors import exits
 from dataset import colored_mnist
-from errors import exits
 from tests.processes import assert_same, flags, run
 from tests.test_options import refused
 

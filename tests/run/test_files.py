@@ -7,8 +7,8 @@ import threading
 import pytest
 import torch
 
-import files
-from errors import Busy, UserError, exits, one_line
+from common import files
+from common.errors import Busy, UserError, exits, one_line
 from models.checkpoint import save_torch_file
 from run.folder import RunFolder
 

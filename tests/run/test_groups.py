@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.batches import IGNORED
+from dataset.batches import IGNORE_INDEX
 from run import evaluate, groups
 
 CLASSES, VALUES = ("cat", "dog"), (("day", "night"),)
@@ -36,9 +36,9 @@ def test_every_group_and_average():
     ("bias", "expected"),
     [
         ([[0], [0], [1]], 2 / 3),
-        ([[0, 1], [0, 1], [1, IGNORED]], 4 / 5),  # of two biases, with one label missing
+        ([[0, 1], [0, 1], [1, IGNORE_INDEX]], 4 / 5),  # of two biases, with one label missing
         ([0, 1, 1, 1], 3 / 4),  # as Biased-MNIST has them
-        ([[IGNORED]], math.nan),
+        ([[IGNORE_INDEX]], math.nan),
     ],
 )
 def test_what_h_would_have_if_it_guessed(bias, expected):
@@ -47,14 +47,14 @@ def test_what_h_would_have_if_it_guessed(bias, expected):
             return len(bias)
 
     Data.bias = torch.tensor(bias)
-    assert evaluate.bias_guess(Data()) == pytest.approx(expected, nan_ok=True)
+    assert evaluate.majority_baseline(Data()) == pytest.approx(expected, nan_ok=True)
 
 
 def test_images_without_a_bias_are_in_no_group():
-    found = figures([0, 1, 1], [0, IGNORED, 1], [1, 0, 1])
+    found = figures([0, 1, 1], [0, IGNORE_INDEX, 1], [1, 0, 1])
     assert sum(g["n"] for g in found["groups"]) == 2
     assert found["mean_group_accuracy"] == 1
-    assert figures([0, 1], [IGNORED, IGNORED], [1, 1]) == groups.NONE
+    assert figures([0, 1], [IGNORE_INDEX, IGNORE_INDEX], [1, 1]) == groups.NONE
 
 
 def test_several_biases_are_one_group_together():

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import train
+from common.files import read_json_lines
 from dataset.batches import on_device
 from dataset.colored_mnist import build
 from dataset.colored_set import ColoredSet
 from dataset.mnist import load_mnist
 from dataset.released import ReleasedFile, released_name, write_released
-from files import read_json_lines
 from methods import METHODS
 from run import health
 from run.evaluate import bias_accuracy, evaluate_all, report

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from errors import UserError
+from common.errors import UserError
 from run.predict import predict
 from tests.dataset import sets
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from errors import Shown
+from common.errors import Shown
 from run.signals import endings
 from tests.processes import PATIENT, ROOT, assert_same, flags, run, start, wait_for
 

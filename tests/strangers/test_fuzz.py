@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from common.errors import UserError
 from dataset.released import ReleasedFile, read_released, write_released
-from errors import UserError
 from models.checkpoint import read_torch_file
 from tests.conftest import SHARED
 from tests.strangers import hostile, hostile_torch

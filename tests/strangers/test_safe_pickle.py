@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from errors import UserError
+from common.errors import UserError
 from models.checkpoint import read_torch_file
 from tests.conftest import shared
 from tests.strangers import hostile, hostile_torch
