@@ -31,7 +31,6 @@ class BlindEye(LNTL):
     title = "BlindEye"
     help = "Turning a Blind Eye (Alvi et al. 2018)"
     flags = (Flag("alpha", number(float, 0, 1000), 0.1, "α, the weight of the confusion; ours, fixed beforehand"),)
-    averages = 0
     metrics = ("cls_loss", "accuracy", "confusion_loss", "bias_loss", "bias_accuracy")
 
     def start_epoch(self, epoch):

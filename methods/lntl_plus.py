@@ -58,14 +58,12 @@ class LNTLPlus(LNTL):
         ),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )
-    lr = 0.01
+    defaults = {"lr": 0.01}  # noqa: RUF012
     from_baseline = False  # its loss hardly teaches the bias, so that there is little to unlearn
-    schedule = {"cpu": (40, 16), "cuda": (40, 16)}  # noqa: RUF012  the official cuts, scaled
-    averages = 0
 
     @classmethod
-    def resolve(cls, option):
-        super().resolve(option)
+    def check(cls, option):
+        super().check(option)
         if option.prior != "colour" and option.prior_width != WIDTH:
             raise UserError("--prior_width is of --prior colour; give that too, or leave it out")
 
