@@ -234,9 +234,8 @@ def recorded_options(given):
         return known(read_options(folder), folder / "options.json"), True
     if given.get("resume") and not (folder.with_name(f"{folder.name}_baseline") / "options.json").exists():
         runs = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/options.json"))[:5])
-        raise UserError(
-            f"there is no run {folder} to resume{f'; there are {runs}' if runs else ''}; check -e, --save_dir"
-        )
+        there = f"; there are {runs}" if runs else ""
+        raise UserError(f"there is no run {folder} to resume{there}; check -e and --save_dir")
     return {}, False
 
 
@@ -264,9 +263,9 @@ def repeated(record, given):
     gone = {"save_dir", "exp_name"}
     other = {flag for flag in given if given[flag] != record.get(flag)}
     if other & {"method", "dataset", "network", "optimizer"}:
-        gone |= {"lr", *owners(), *OF_THE_START} | (
-            {flag.name for flag in OPTIMISATION} if "dataset" in other else set()
-        )
+        gone |= {"lr", *owners(), *OF_THE_START}
+    if "dataset" in other:
+        gone |= {flag.name for flag in OPTIMISATION}
     if other & {"checkpoint", "from_scratch", "pretrain", "color_var"}:
         gone |= {*OF_THE_START, "pretrain"}
     if other & {"dataset", "deviation", *flags_of_data()}:

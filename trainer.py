@@ -128,7 +128,7 @@ class Trainer:
 
         averaged: whether the mean of the weights is one of enough epochs to be evaluated beside them.
         """
-        f, g, h = self.method.networks().values()
+        f, h = self.method.f, self.method.h
         found = {}
         if self.held_out:
             found |= self.figures("holdout", self.held_out)

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from common import Flag, number
 from common.errors import UserError
-from methods.bias_prior import count_bias, every_batch, image_bias
+from methods.bias_prior import count_bias, every_batch
 from methods.lntl import LNTL
 from models.bias_predictor import BINS, CHANNELS
 
@@ -77,7 +77,7 @@ class LNTLPlus(LNTL):
         values = getattr(self.h, "num_values", (BINS,) * len(CHANNELS))
         width = self.option.prior_width if self.option.prior == "colour" else None
         self.prior = count_bias(train, self.classes, values, width)
-        bias = image_bias(train)
+        bias = train.image_bias
         known = [(None, train.label, bias[:, :, None, None])] if bias is not None else every_batch(train)
         told = torch.zeros((), device=self.device)
         for x, y, b in known:

@@ -109,9 +109,9 @@ def evaluate_all(f, g, tests):
 def report(option, folder, evaluated, data, weights, say=print, name="metrics", more=None):
     """Prints what `evaluate_all` found on tests of `data` (dataset.base.DataSet), and writes it into `folder`.
 
-    option: resolved (option.Options). more: what else is kept, {name: value}, such as the probe's. NAME.json holds accuracy, loss,
-    n, confusion matrix and groups of the first test, the accuracy on the others, the names, the options, the
-    environment and the SHA-256 of the file `weights`; beside it are pictures of it.
+    option: resolved (option.Options). more: {name: value} of what else is kept, such as the probe's. NAME.json holds
+    accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the names, the
+    options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
     """
     (images, first), *_ = evaluated.values()
     others = [(title, other) for title, (_, other) in evaluated.items()][1:]
