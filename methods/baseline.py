@@ -25,6 +25,7 @@ class Baseline:
     flags = ()  # common.Flag; a flag that has them is refused for methods that have not
     defaults = {"lr": 0.01}  # noqa: RUF012  of common flags, where the data set has no other
     always = {}  # noqa: RUF012  of common flags, on every data set
+    ranges = {"lr": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-2)}  # noqa: RUF012  in which tune.py draws settings
     needs_pixels = False  # whether it mixes images, so that their factored form will not do
     from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
     trains_h = False

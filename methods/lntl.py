@@ -147,6 +147,7 @@ class LNTL(Baseline):
         ),
     )
     defaults = {"lr": 0.001}  # noqa: RUF012
+    ranges = Baseline.ranges | {"lambda_": (0.001, 1), "mu": (0.001, 1)}
     from_baseline = True
     trains_h = True
     metrics = ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy")
