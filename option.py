@@ -6,6 +6,7 @@ table). What comes out is an `Options`, which nothing changes.
 """
 
 import argparse
+import os
 import random
 import re
 from pathlib import Path
@@ -327,7 +328,7 @@ def with_start(option):
     method = method_class(option)
     if option.pretrain or not method.starts_trained(option):
         return option
-    start = Path(option.checkpoint or weights_of(cell_name("baseline", option.color_var or 0, 1)))
+    start = Path(option.checkpoint or os.path.relpath(weights_of(cell_name("baseline", option.color_var or 0, 1))))
     if not option.checkpoint and (option.dataset != "colored_mnist" or not start.exists()):
         raise UserError(
             f"--method {option.method} starts from a trained baseline, and none is shipped for this data; say "

@@ -5,7 +5,6 @@ import torch
 from common import Flag
 from common.errors import UserError
 from common.plugins import classes_in
-from dataset.mistakes import BUILD
 from methods.baseline import Baseline
 from methods.lntl import LNTL
 
@@ -17,11 +16,11 @@ for c in CLASSES:
             both = f"{METHODS[c.name].__module__} and {c.__module__}"
             raise UserError(f"{both} have a method called {c.name}; give one of them another name")
         METHODS[c.name] = c
-DEVIATIONS = {c.deviation: c for c in CLASSES if "deviation" in vars(c)}  # of LNTL; those of its data: dataset.mistakes
+DEVIATIONS = {c.deviation: c for c in CLASSES if "deviation" in vars(c)}  # of LNTL
 DEVIATION = Flag(
     "deviation",
-    choices=(*DEVIATIONS, *BUILD),
-    help="one thing done otherwise on purpose, to measure it: docs/REPRODUCTION.md",
+    choices=tuple(DEVIATIONS),
+    help="one thing done otherwise on purpose, to measure it: docs/APPENDIX.md",
 )
 
 

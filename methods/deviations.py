@@ -1,7 +1,7 @@
-"""LNTL with one thing changed on purpose, to measure what that is worth (docs/REPRODUCTION.md, "What each deviation
+"""LNTL with one thing changed on purpose, to measure what that is worth (docs/APPENDIX.md, "What each deviation
 costs").
 
-Each class, by its `deviation`, and each function of dataset/mistakes.py is one value of `train.py --deviation`.
+Each class, by its `deviation`, is one value of `train.py --deviation`.
 """
 
 from torch import nn
