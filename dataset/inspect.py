@@ -36,13 +36,9 @@ def overview(table):
     most = np.bincount(table.label[train]).max() / len(train)
     for head, name in enumerate(table.biases):
         lines += ["", *counts(table, head), *empty(table, head)]
-        tells = guessed(table.label[train], table.bias[train, head])
-        lines.append(
-            f"in training, {one_line(name)} alone tells {tells:.4f} of the labels (an image's by the others), "
-        )
-        lines.append(f"the most frequent class is {most:.4f} of them: {verdict(tells, most, len(train))}")
+        lines += verdict(f"{one_line(name)} alone tells", table.label[train], table.bias[train, head])
     if len(table.biases) > 1:
-        lines.append(f"all biases together: {guessed(table.label[train], table.bias[train]):.4f}")
+        lines += verdict("all biases together tell", table.label[train], table.bias[train])
     if table.biases:
         return "\n".join(lines)
     lines += ["", *counts(table, None), "", f"The most frequent class has {most:.4f} of the training images."]
@@ -63,17 +59,20 @@ def best_guess(label, bias):
     return counts.reshape(-1, classes).max(axis=1).sum() / len(label)
 
 
-def verdict(name, label, bias):
-    """Whether a bias tells the label, in words: more than it does with shuffled values.
+def verdict(what, label, bias):
+    """Lines that say whether a bias tells the label: more than it does with shuffled values.
 
     Many rare values tell any label of the images that they are counted on, and few images show much by chance.
     """
     rng = np.random.default_rng(0)
-    tells, chance = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
-    said = f"in training, {name} alone tells {tells:.4f} of the labels, and {np.mean(chance):.4f} with its values shuffled:\n"
-    if tells > max(np.quantile(chance, 0.99), np.mean(chance) + 0.005):
-        return f"{said}a bias, {100 * (tells - np.mean(chance)):.1f} points above chance"
-    return f"{said}no more than chance, there is hardly a bias to unlearn"
+    tells, shuffled = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
+    chance = np.mean(shuffled)
+    is_bias = tells > max(np.quantile(shuffled, 0.99), chance + 0.005)
+    above = f"a bias, {100 * (tells - chance):.1f} points above chance"
+    return [
+        f"in training, {what} {tells:.4f} of the labels, {chance:.4f} with its values shuffled:",
+        above if is_bias else "no more than chance, there is hardly a bias to unlearn",
+    ]
 
 
 def counts(table, head):
