@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from common import Flag, given, number, path, seed
 from common.errors import UserError
+from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet, check_augment
 from dataset.batches import Augmentation, OnDevice, bias_labels
 from dataset.inspect import main, overview, same_bytes, troubles
@@ -27,7 +28,6 @@ MEAN = (0.485, 0.456, 0.406)  # of ImageNet, which the networks of torchvision e
 STD = (0.229, 0.224, 0.225)
 READY = 4  # batches that each worker reads ahead
 DRY_RUN = 64  # images of each split
-LAYERS = ("layer1", "layer2", "layer3", "layer4")  # of a ResNet, where --split_at may cut it
 
 
 def colour_bias(images, size):
@@ -283,18 +283,13 @@ class ImageSet(DataSet):
     def check(cls, option):
         if option.data_dir is None:
             raise UserError("--dataset images needs --data_dir DIR, a folder with a metadata.csv or with folders")
-        own = option.network in ("paper", "simple_conv")
-        if own and option.split_at is not None:
-            raise UserError(
-                f"--split_at is for networks of torchvision; --network {option.network} has an f of its own"
-            )
-        if own and option.init != "random":
+        if option.init != "random" and option.network in ("paper", "simple_conv"):
             raise UserError(f"--init is for networks of torchvision; --network {option.network} begins at random")
-        if option.split_at in LAYERS and not option.network.startswith(("resnet", "resnext", "wide_resnet")):
-            raise UserError(f"--split_at {option.split_at} is of a ResNet; --network {option.network} has last alone")
+        if option.split_at in LAYERS and option.network not in RESNETS:
+            raise UserError(f"--split_at {option.split_at} is for ResNets; --network {option.network} has last alone")
         if of_pixels(option) and map_size(option) is None:
             raise UserError(
-                "--bias colour needs a map of features: give --network paper, or a ResNet with --split_at layer2"
+                "--bias colour needs features on a map: a ResNet, or --network paper, and no --split_at last"
             )
         check_augment(option)
 
@@ -359,12 +354,14 @@ def some_of(table, split):
 
 def map_size(option):
     """(h, w) of f's map, by --network, --split_at and --image_size; None where f has no map."""
+    if option.split_at == "last":
+        return None
     if option.network == "paper":
         side = (option.image_size + 1) // 2
     elif option.network == "simple_conv":
         side = option.image_size
-    elif option.split_at in LAYERS:
-        side = -(-option.image_size // (4 << LAYERS.index(option.split_at)))
+    elif option.network in RESNETS:
+        side = -(-option.image_size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
     else:
         return None
     return side, side

@@ -342,20 +342,21 @@ def listed(names, most):
 def check_folders(source, places, below, labels, label):
     """Raises UserError where an image lies in the folder of another class than the table says.
 
-    below: the folders of every image. They count as those of classes where they have the same names; where these are
-    numbers, which may number anything, most have to be the same.
+    below: the folders of every image. They count as those of classes where most have the name of the label, or all have
+    that of some label; numbers may number anything.
     """
-    folders = [[name for name in parts if split_of_folder(name) is None][:1] for parts in below]
-    said = [nfc(name).casefold() for parts in folders for name in parts]
-    differ = [i for i, (a, b) in enumerate(zip(said, labels, strict=False)) if a != b.casefold()]
-    if len(said) < len(labels) or set(said) != {text.casefold() for text in labels} or not differ:
+    folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
+    if None in folders:
         return
-    if all(name.isdigit() for name in said) and len(differ) > len(said) / 2:
-        return
-    raise UserError(
-        f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
-        f"{folders[differ[0]][0]} ({len(differ)} such); make both the same"
-    )
+    pairs = [(nfc(a).casefold(), b.casefold()) for a, b in zip(folders, labels, strict=True)]
+    differ = [i for i, (a, b) in enumerate(pairs) if a != b]
+    said, known = map(set, zip(*pairs, strict=True))
+    words = not all(name.isdigit() for name in said)
+    if differ and (len(differ) < len(pairs) / 2 or (words and said <= known)):
+        raise UserError(
+            f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
+            f"{folders[differ[0]]} ({len(differ)} such); make both the same"
+        )
 
 
 # ------------------------------------------------------------------------------------------ from texts to numbers
