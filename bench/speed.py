@@ -1,7 +1,7 @@
 """Times an iteration of the project's trainer beside one of a straightforward rewrite of the original.
 
     python -m bench                                     # prints a table
-    python -m bench --quick --json results/bench_X.json # two minutes on a CPU; keeps the figures
+    python -m bench --quick --json results/bench_X.json # fewer rounds; keeps the figures
     python -m bench --device cuda
 
 All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
@@ -83,7 +83,10 @@ class Ours:
 
 
 def measure(device, rounds, iterations):
-    """Runs all variants in turns. Returns {method: {PRECISION_ms: median, "rounds_ms": {precision: [ms]}}}."""
+    """Runs all variants in turns. Returns the figures as plain values.
+
+    {method: {PRECISION_ms: median, None where it was not measured, "rounds_ms": {precision: [ms]}}}
+    """
     data = build(COLOR_VAR).train
     variants = {}
     for method in METHODS:
@@ -95,7 +98,10 @@ def measure(device, rounds, iterations):
             rounds_ms[method][name].append(variant.seconds(iterations) * 1e3)
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
     return {
-        method: {f"{name}_ms": statistics.median(ms) for name, ms in found.items()} | {"rounds_ms": found}
+        method: {
+            f"{p}_ms": statistics.median(found[p]) if p in found else None for p in ("reference", *PRECISIONS["cuda"])
+        }
+        | {"rounds_ms": found}
         for method, found in rounds_ms.items()
     }
 
