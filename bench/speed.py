@@ -30,6 +30,7 @@ from trainer import Trainer
 
 METHODS = ("lntl", "baseline")
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "tf32", "bfloat16")}
+COLUMNS = ("reference", *PRECISIONS["cuda"])
 BATCH, EPOCH = 128, 469  # images, iterations
 COLOR_VAR = 0.02
 UNCOUNTED = 10  # iterations at the start of a round: in the first ones, loader queues and caches fill
@@ -92,18 +93,17 @@ def measure(device, rounds, iterations):
     for method in METHODS:
         variants[method, "reference"] = Reference(method, data.images(), data.label, device)
         variants |= {(method, p): Ours(method, p, device) for p in PRECISIONS[device.type]}
-    rounds_ms = {method: {name: [] for other, name in variants if other == method} for method in METHODS}
+    times = {key: [] for key in variants}
     for turn in range(rounds):
-        for (method, name), variant in variants.items():
-            rounds_ms[method][name].append(variant.seconds(iterations) * 1e3)
+        for key, variant in variants.items():
+            times[key].append(variant.seconds(iterations) * 1e3)
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
-    return {
-        method: {
-            f"{p}_ms": statistics.median(found[p]) if p in found else None for p in ("reference", *PRECISIONS["cuda"])
-        }
-        | {"rounds_ms": found}
-        for method, found in rounds_ms.items()
-    }
+    figures = {}
+    for method in METHODS:
+        own = {name: times[method, name] for name in ("reference", *PRECISIONS[device.type])}
+        medians = {name: statistics.median(own[name]) if name in own else None for name in COLUMNS}
+        figures[method] = {f"{name}_ms": ms for name, ms in medians.items()} | {"rounds_ms": own}
+    return figures
 
 
 def table(figures):
