@@ -108,7 +108,7 @@ new_venv() {
   [ "$base" != none ] || die "Python 3.11 to 3.14 is needed, and there is none here; install one, or set LNTL_PYTHON"
   "$base" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$base has no venv module; install it (Debian, Ubuntu: apt install python3-venv)"
-  say "making .venv with $("$base" --version) (several minutes and 5.5 GB)"
+  say "making .venv with $("$base" --version) (several minutes and 6 GB)"
   touch "$VENV.unfinished"
   "$base" -m venv --clear "$VENV" >&2 || die "$base could not make .venv (its message is above)"
 }
