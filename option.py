@@ -14,7 +14,7 @@ from pathlib import Path
 from common import Flag, Parser, count, name, number, path, pattern, seed, switch
 from common.errors import UserError, one_line
 from dataset import data_sets
-from methods import METHODS, method_class, owners
+from methods import METHODS, owners
 from models.shipped import cell_name, sha256_of, weights_of
 from run.folder import read_options, read_record
 
@@ -86,7 +86,6 @@ START_AND_STOP = (
 RECORDS = (
     Flag("holdout", number(int, 0, 59000), 0, "training images that are kept out, to choose settings by", metavar="N"),
     Flag("select", help="rule that picks an epoch on validation images, beside the last one", choices=SELECT),
-    Flag("average", number(int, 0, 10**6), 0, "evaluate the mean weights of the last N epochs too", metavar="N"),
     Flag("save_step", count, 10, "epochs between two kept weights (official)", metavar="N"),
     Flag("log_step", count, 50, "iterations between two looks at a GPU's losses (official)", metavar="N"),
 )
@@ -269,7 +268,7 @@ def repeated(record, given):
         gone |= {flag.name for flag in OPTIMISATION}
     if other & {"checkpoint", "from_scratch", "pretrain", "color_var"}:
         gone |= {*OF_THE_START, "pretrain"}
-    if other & {"dataset", "deviation", *flags_of_data()}:
+    if other & {"dataset", *flags_of_data()}:
         gone |= {"data_sha256"} | (flags_of_data().keys() if "dataset" in other else set())
     gone |= {"data_seed"} if "data_dir" in other else {"data_dir"} if "data_seed" in other else set()
     return {option: value for option, value in record.items() if option not in gone}
@@ -306,15 +305,13 @@ def check(option, given):
         (option.pretrain and option.from_scratch, "--pretrain and --from_scratch"),
         (option.pretrain and given.get("checkpoint"), "--pretrain and --checkpoint"),
         (option.resume and option.dry_run, "--resume and --dry-run"),
-        (option.optimizer != "sgd" and ("momentum" in given or option.deviation), "--optimizer adam and a flag of sgd"),
+        (option.optimizer != "sgd" and "momentum" in given, "--optimizer adam and --momentum"),
     )
     if clash := next((what for wrong, what in clashes if wrong), None):
         raise UserError(f"{clash} contradict each other; give one of them")
-    method = method_class(option)
+    method = METHODS[option.method]
     if option.pretrain and (option.method == "baseline" or method.grey):
         raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
-    if option.average > option.max_step:
-        raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
     data_set = data_sets()[option.dataset]
     if method.grey and not data_set.has_grey:
         raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
@@ -325,7 +322,7 @@ def check(option, given):
 def with_start(option):
     """The options of a new run: a seed is drawn where none was given, its start is found. Raises UserError."""
     option = option.replace(random_seed=random.randint(1, 10000) if option.random_seed is None else option.random_seed)
-    method = method_class(option)
+    method = METHODS[option.method]
     if option.pretrain or not method.starts_trained(option):
         return option
     start = Path(option.checkpoint or os.path.relpath(weights_of(cell_name("baseline", option.color_var or 0, 1))))

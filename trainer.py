@@ -7,10 +7,9 @@ import torch
 
 from common.errors import Diverged, Stopped, UserError
 from dataset.base import hold_out
-from methods import make_method
+from methods import METHODS
 from models.checkpoint import save_weights
 from run import health
-from run.averaging import Average
 from run.cuda_graph import GraphedIteration
 from run.evaluate import bias_accuracy, evaluate, group_figures_of, majority_baseline
 from run.networks import build
@@ -30,7 +29,7 @@ class Trainer:
         """
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = make_method(option, device, networks=build(option, data, init))
+        self.method = METHODS[option.method](option, device, networks=build(option, data, init))
         self.data, self.test = data, data.test
         self.train, self.held_out = hold_out(data.train, option)
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
@@ -38,7 +37,6 @@ class Trainer:
         self.batch_size = option.batch_size or usual_batch(len(self.train))
         self.weights = group_weights(self.train) if option.sampling == "balanced" else None
         self.method.prepare(self.train)
-        self.average = Average(self.method, option) if option.average else None
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
@@ -109,9 +107,8 @@ class Trainer:
         record |= dict(zip(self.method.metrics, means, strict=True))
         if self.method.trains_h and self.train.image_bias is not None:
             record["majority_baseline"] = majority_baseline(self.train.image_bias)
-        averaged = bool(self.average) and self.average.update(self.epoch)
         with self.interruptible():
-            record |= self.evaluations(averaged)
+            record |= self.evaluations()
         if not self.option.dry_run:  # after one iteration nobody is well
             found = health.warnings(record, self.run.log(), self.method, len(self.data.classes))
             for kind in found.keys() - self.warned:  # each kind once in a run
@@ -123,11 +120,8 @@ class Trainer:
         record["seconds"], self.seconds = round(self.seconds, 3), 0.0
         return record
 
-    def evaluations(self, averaged):
-        """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h.
-
-        averaged: whether the mean of the weights is one of enough epochs to be evaluated beside them.
-        """
+    def evaluations(self):
+        """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h."""
         f, h = self.method.f, self.method.h
         found = {}
         if self.held_out:
@@ -138,11 +132,6 @@ class Trainer:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
                 if self.held_out.image_bias is not None:
                     found["holdout_majority_baseline"] = majority_baseline(self.held_out.image_bias)
-        if averaged:
-            parts = {"holdout_accuracy": self.held_out, "holdout_unbiased_accuracy": self.unbiased_holdout}
-            for name, part in (self.test | parts).items():
-                if part:
-                    found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, part).accuracy
         for name, part in self.test.items():
             found |= self.figures(name.removesuffix("_accuracy"), part)
         return found
@@ -189,8 +178,6 @@ class Trainer:
             self.save_weights("selected.pth")
         if self.epoch == self.option.max_step:
             self.save_weights("final.pth")
-            if self.average and self.average.whole(self.option.average):
-                self.average.save(self.run / "averaged.pth", self.data)
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -202,7 +189,6 @@ class Trainer:
                 "f": method.f.state_dict(),
                 "g": method.g.state_dict(),
                 "h": method.h.split_state_dict(),
-                "average": self.average.model.state_dict() if self.average else None,
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
                 "method": method.state(),
@@ -237,8 +223,6 @@ class Trainer:
             method.f.load_state_dict(state["f"])
             method.g.load_state_dict(state["g"])
             method.h.load_split_state_dict(state["h"])
-            if self.average:
-                self.average.model.load_state_dict(state["average"])
             for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):

@@ -24,7 +24,7 @@ from common import Parser, count, seed
 from common.commands import command
 from common.errors import Busy, Diverged, UserError, exits
 from common.files import read_json_lines, replacing
-from methods import method_class
+from methods import METHODS
 from train import train
 
 JUDGED_BY = ("holdout_worst_group_accuracy", "holdout_mean_group_accuracy")
@@ -82,7 +82,7 @@ def main(arguments=None):
     parser.add_argument("--search_seed", type=seed, default=0, help="of the settings that are drawn [0]")
     own, given = parser.parse_known_args(arguments)
     option = options.train_options(given)  # refuses what is wrong before any trial
-    ranges = method_class(option).ranges
+    ranges = METHODS[option.method].ranges
     if taken := sorted(flag for flag in ranges if any(word.partition("=")[0] == f"--{flag}" for word in given)):
         ranges = {flag: ends for flag, ends in ranges.items() if flag not in taken}
     trials, commands = [], []

@@ -53,10 +53,9 @@ class Baseline:
         """The optimizer of the options for a list of parameters."""
         option, on_gpu = self.option, self.device.type == "cuda"
         how = {"lr": option.lr, "weight_decay": option.weight_decay}
-        how["fused"] = on_gpu  # one kernel a step; on the CPU it saves nothing
-        if getattr(option, "optimizer", "sgd") == "adam":
-            return torch.optim.Adam(parameters, capturable=on_gpu, **how)  # its count of steps is part of the graph
-        return torch.optim.SGD(parameters, momentum=option.momentum, **how)
+        if getattr(option, "optimizer", "sgd") == "adam":  # its count of steps is part of a CUDA graph
+            return torch.optim.Adam(parameters, fused=True, capturable=on_gpu, **how)
+        return torch.optim.SGD(parameters, momentum=option.momentum, fused=on_gpu, **how)
 
     def schedule(self, optimizer):
         """The learning rate's: cut every `lr_decay_period` epochs (official); 0: at CUTS of the run's length."""
