@@ -1,9 +1,11 @@
-# docker build -t learning-not-to-learn .
-# mkdir -p checkpoint
-# docker run --rm --init --gpus all --user "$(id -u):$(id -g)" -v "$PWD/checkpoint:/app/checkpoint" learning-not-to-learn
+# LNTL_RUNTIME=docker bash train.sh FLAGS builds this and runs it where you stand. By hand:
 #
-# runs the main job (train.sh); without --gpus all it runs on the CPU. Any other command can follow the image's name:
-# bash train.sh --color_var 0.03, bash test.sh, python test.py --help. `bash train.sh` outside does all of this.
+#   docker build -t learning-not-to-learn .
+#   mkdir -p checkpoint
+#   docker run --rm --init --gpus all --user "$(id -u):$(id -g)" -v "$PWD/checkpoint:/app/checkpoint" learning-not-to-learn
+#
+# It runs the main job; without --gpus all on the CPU. Any other command can follow the image's name: python3 test.py
+# -e lntl_var0.020.
 FROM python:3.11-slim
 
 WORKDIR /app
@@ -15,11 +17,9 @@ RUN pip install --no-cache-dir --require-hashes -r requirements/lock.txt
 # Any user of the host may be given with --user: everything is readable, results and caches are writable for all.
 RUN useradd --uid 1000 --create-home lntl && mkdir -m 1777 checkpoint
 COPY . ./
-RUN chmod -R a+rX . && chmod 1777 checkpoint
+RUN chmod -R a+rX .
 
-ENV LNTL_RUNTIME=local \
-    LNTL_PYTHON=python3 \
-    HOME=/tmp \
+ENV HOME=/tmp \
     USER=lntl \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -29,4 +29,4 @@ ENV LNTL_RUNTIME=local \
 
 USER 1000
 VOLUME /app/checkpoint
-CMD ["bash", "train.sh"]
+CMD ["python3", "train.py"]

@@ -1,35 +1,142 @@
-"""Options of train.py and test.py: the official names and defaults, and what methods and data sets add to them."""
+"""Options of train.py and test.py: every flag, every default, and the one function that resolves them.
+
+A value is the first that there is of: the flag as given; the record of the run (--resume, --from); what the data set
+says of the method, and of all methods; what the method says of itself; the flag's own default (docs/DESIGN.md has the
+table). What comes out is an `Options`, which nothing changes.
+"""
 
 import argparse
+import random
+import re
+from pathlib import Path
 
-from common import Parser, count, name, number, path, pattern, seed, switch
-from common.errors import UserError
+from common import Flag, Parser, count, name, number, path, pattern, seed, switch
+from common.errors import UserError, one_line
 from dataset import data_sets
 from methods import METHODS, method_class, owners
-from run.recorded import OR_START
+from models.shipped import cell_name, sha256_of, weights_of
+from run.folder import read_options, read_record
 
-DATA_SPLITS = ("train", "test")
 ADAM_LR = 0.001
-TRAIN_USAGE = """
-  python train.py -e lntl_var0.020 --color_var 0.02       the paper's method, from the shipped baseline
-  python train.py -e base --method baseline --color_var 0.02
-  python train.py -e lntl_var0.020 --resume               after any interruption"""
-TEST_USAGE = """
-  python test.py -e lntl_var0.020
-  python test.py checkpoints/lntl_var0.020.pth            method, variance and data are those of the weights
-  python test.py unnamed.pth --method baseline --color_var 0.02      where neither the file nor its name tells"""
-IN_HELP = "Defaults in []; (official): a flag of the\nauthors' code."
-NOTHING_LEFT = {  # official flags
-    "data_split": "training uses the training images; test.py takes the flag",
-    "n_class": "there are ten digits",
-    "input_size": "images are 28x28",
-    "depth": "the network has one depth (the original did not use it either)",
-    "seed": "use --random_seed and --data_seed (the original did not use it either)",
-    "num_workers": "there is no data loader; the data is in memory",
-    "debug": "the log is always written",
-    "is_train": "train.py trains and test.py tests",
-    "use_pretrain": "weights given with --checkpoint are always used",
+SCHEDULES = {  # of a run of the paper's table: epochs, and epochs between two cuts of the learning rate
+    "baseline": {"cpu": (100, 40), "cuda": (100, 40)},
+    "gray": {"cpu": (40, 16), "cuda": (100, 40)},
+    "blindeye": {"cpu": (20, 40), "cuda": (100, 40)},
+    "lntl": {"cpu": (20, 40), "cuda": (100, 40)},
+    "lntl_plus": {"cpu": (40, 16), "cuda": (40, 16)},
 }
+MAIN_COLOR_VAR = 0.02  # of the main job; the official default, 0.03, is that of a run with a name
+SHA256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
+SELECT = ("worst_group", "mean_group", "accuracy")
+TRAIN_USAGE = """
+  python train.py                                          the main job: LNTL at σ² = 0.02, as in the table
+  python train.py -e NAME --method lntl_plus --color_var 0.03
+  python train.py -e NAME --dataset images --data_dir DIR
+  python train.py -e NAME --resume                         after any interruption"""
+TEST_USAGE = """
+  python test.py                                           the main job
+  python test.py -e NAME
+  python test.py checkpoints/lntl_var0.020.pth             method, variance and data are those of the weights"""
+
+EXPERIMENT = (
+    Flag("exp_name", name, help="name of the experiment (official)", metavar="NAME", short=("-e",)),
+    Flag("save_dir", path, "./checkpoint/", "folder of the experiments (official)"),
+    Flag("method", help="the method", choices=tuple(METHODS)),
+    Flag("train_baseline", action="store_true", help="the official name of --method baseline"),
+)
+DATA = (
+    Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
+    Flag("network", help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function"),
+)
+OPTIMISATION = (
+    Flag("max_step", count, 100, "epochs (official)", metavar="N"),
+    Flag("batch_size", number(int, 2, 60000), 128, "images a batch (official)"),
+    Flag("lr", number(float, 0, 100, open_low=True), None, "initial learning rate (official: 0.01)"),
+    Flag(
+        "lr_decay_period",
+        number(int, 0, 10**6),
+        40,
+        "epochs between two cuts of the learning rate (official); 0: two cuts, after 50 %% and 85 %% of the epochs",
+        metavar="N",
+    ),
+    Flag("lr_decay_rate", number(float, 0, 1, open_low=True), 0.1, "factor of a cut (official)"),
+    Flag("optimizer", default="sgd", help="sgd is the official one", choices=("sgd", "adam")),
+    Flag("momentum", number(float, 0, 0.9999), 0.9, "of SGD (official)"),
+    Flag("weight_decay", number(float, 0, 10), 0.0005, "(official)"),
+    Flag("sampling", default="plain", help="balanced: images are drawn with weight 1 / n(label, bias)",
+         choices=("plain", "balanced")),
+    Flag("random_seed", seed, help="seed of weights and order (official) [drawn, and recorded]"),
+    Flag("precision", default="float32", help="of the arithmetic; tf32 is for a GPU",
+         choices=("float32", "tf32", "bfloat16")),
+)  # fmt: skip
+START_AND_STOP = (
+    Flag("checkpoint", path, help="weights to start from, official ones too [where needed: the shipped baseline]",
+         metavar="FILE"),
+    Flag("checkpoint_sha256", SHA256, help="start from this very file [recorded]", metavar="HEX"),
+    Flag("data_sha256", SHA256, help="train on this very data [recorded]", metavar="HEX"),
+    Flag("from_scratch", action="store_true", help="start from random weights"),
+    Flag("pretrain", number(int, 0, 10**6), 0, "train a baseline of N epochs first, and start from it", metavar="N"),
+    Flag("resume", action="store_true", help="go on with the experiment; its flags need not be given again"),
+    Flag("continue", action="store_true", help="--resume where the experiment has begun, else begin it (for scripts)"),
+    Flag("from", path, help="repeat a run from its options.json, or its folder; flags that are given override",
+         metavar="FILE"),
+    Flag("dry_run", action="store_true", help="one batch of everything; leaves nothing behind"),
+)  # fmt: skip
+RECORDS = (
+    Flag("holdout", number(int, 0, 59000), 0, "training images that are kept out, to choose settings by", metavar="N"),
+    Flag("select", help="rule that picks an epoch on validation images, beside the last one", choices=SELECT),
+    Flag("average", number(int, 0, 10**6), 0, "evaluate the mean weights of the last N epochs too", metavar="N"),
+    Flag("save_step", count, 10, "epochs between two kept weights (official)", metavar="N"),
+    Flag("log_step", count, 50, "iterations between two looks at a GPU's losses (official)", metavar="N"),
+)
+MACHINE = (
+    Flag("device", default="auto", help="where to compute", choices=("auto", "cpu", "cuda")),
+    Flag("cuda", action="store_true", help="the GPU if there is one, else a warning (official)"),
+    Flag("threads", number(int, 1, 1024), help="CPU threads [PyTorch's own choice]"),
+    Flag("cudnn_benchmark", switch, True, "cuDNN tries algorithms (official)"),
+)
+NOTHING_LEFT = {  # official flags that have nothing left to do: (type or None, why)
+    "data_split": (str, "train.py trains on the training images; for test.py it says what is evaluated"),
+    "n_class": (number(int, 10, 10), "there are ten digits"),
+    "input_size": (number(int, 28, 28), "images are 28x28"),
+    "depth": (number(int, 0, 2**32), "the network has one depth"),
+    "seed": (number(int, 0, 2**32), "use --random_seed and --data_seed"),
+    "num_workers": (number(int, 0, 2**32), "digits are in memory; --workers is for images"),
+    "debug": (None, "the log is always written"),
+    "is_train": (None, "train.py trains and test.py tests"),
+    "use_pretrain": (None, "weights given with --checkpoint are always used"),
+}
+TESTED = (
+    Flag("checkpoint", path, help="weights, official ones too [the last ones of the experiment]", metavar="FILE"),
+    Flag("anyway", action="store_true", help="evaluate on other data, or as another method, than they were trained on"),
+    Flag("data_split", default="test", help="what is evaluated", choices=("train", "test")),
+    Flag("images", path, help="instead: predictions for the images in a folder or a table", metavar="PATH"),
+    Flag("out", path, help="CSV of the predictions, of the test images without --images", metavar="FILE"),
+)
+COMMON = (*EXPERIMENT, *DATA, *OPTIMISATION, *START_AND_STOP, *RECORDS, *MACHINE)
+NOT_RECORDED = {"resume", "continue", "from", "dry_run", "train_baseline"}
+FREE = {  # options that may differ between the parts of one run
+    "exp_name", "save_dir", "device", "cuda", "threads", "cudnn_benchmark", "log_step", "save_step", "max_step",
+    "workers", "data_dir", "checkpoint_sha256", "data_sha256",
+}  # fmt: skip
+OF_THE_START = ("checkpoint", "checkpoint_sha256", "from_scratch")
+
+
+class Options(argparse.Namespace):
+    """Every option of a run, resolved. Nothing changes it; `replace` gives another one."""
+
+    def __init__(self, **values):
+        vars(self).update(values)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"options are resolved once; take option.replace({name}=...)")
+
+    def replace(self, **changes):
+        return Options(**vars(self) | changes)
+
+    def record(self):
+        """{option: value} as it is written: what says how the run is begun, or gone on with, is left out."""
+        return {name: value for name, value in vars(self).items() if name not in NOT_RECORDED}
 
 
 def flags_of_data():
@@ -41,298 +148,247 @@ def flags_of_data():
     return found
 
 
-def add_owned(group, owned):
-    """Adds flags of methods or data sets to an argparse group, each once, with the names of its owners."""
-    for owners_of_one in owned.values():
-        next(iter(owners_of_one.values())).add_to(group, owners_of_one)
+def owned_flags():
+    """{flag's name: {method or data set: Flag}} of all that are not everybody's."""
+    return flags_of_data() | owners()
 
 
-def add_common(parser):
-    """Flags that train.py and test.py share."""
-    group = parser.add_argument_group("experiment")
-    group.add_argument("-e", "--exp_name", type=name, metavar="NAME", help="name of the experiment (official)")
-    group.add_argument(
-        "--save_dir", type=path, default="./checkpoint/", help="folder of the experiments (official) [./checkpoint/]"
-    )
-    methods = "; ".join(f"{m.name}: {m.help}" for m in METHODS.values())
-    group.add_argument("--method", choices=tuple(METHODS), help=f"{methods} [lntl]")
-    group.add_argument("--train_baseline", action="store_true", help="the official name of --method baseline")
-
-    group = parser.add_argument_group("data")
-    sets = "; ".join(f"{d.name}: {d.help}" for d in data_sets().values())
-    group.add_argument("--dataset", choices=tuple(data_sets()), default="colored_mnist", help=f"{sets} [colored_mnist]")
-    networks = tuple(dict.fromkeys(n for d in data_sets().values() for n in d.networks))
-    first = "; ".join(f"{d.name}: {d.networks[0]}" for d in data_sets().values())
-    group.add_argument("--network", choices=networks, help=f"f and g, and the h that fits [{first}]")
-    add_owned(group, flags_of_data())
-
-
-def add_machine(parser):
-    """Flags that say where the arithmetic is done."""
-    group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), help="where to compute; cuda is an error without a GPU [auto]"
-    )
-    group.add_argument("--cuda", action="store_true", help="the GPU if there is one, else a warning (official)")
-    group.add_argument("--threads", type=number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
-    group.add_argument("--cudnn_benchmark", type=switch, default=True, help="cuDNN tries algorithms (official) [true]")
-
-
-def add_nothing_left(parser, *, is_training):
-    """The original's flags that have nothing left to do; last, as nobody needs them."""
+def make_parser(prog, usage, description, groups):
+    """groups: {title: flags}; an entry {flag: owners} in place of flags for those that have owners."""
+    parser = Parser(prog=prog, usage=usage, description=f"{description} Defaults in []; (official): the authors' flag.")
+    for title, flags in groups.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            own = flags[flag] if isinstance(flags, dict) else None
+            (next(iter(own.values())) if own else flag).add_to(group, own)
     group = parser.add_argument_group("official flags that have nothing left to do; they are accepted and say so")
-    group.add_argument("--n_class", type=number(int, 10, 10), help="has to be 10")
-    group.add_argument("--input_size", type=number(int, 28, 28), help="has to be 28")
-    for flag in ("--depth", "--seed", "--num_workers"):
-        group.add_argument(flag, type=number(int, 0, 2**32 - 1))
-    for flags in (["-d", "--debug"], ["--is_train"], ["--use_pretrain"]):
-        group.add_argument(*flags, action="store_true")
-    if is_training:
-        group.add_argument("--data_split", choices=DATA_SPLITS)
-
-
-def add_optimisation(parser):
-    """Flags of the schedule and the optimiser."""
-    group = parser.add_argument_group("optimisation")
-    group.add_argument("--max_step", type=count, default=100, metavar="N", help="epochs (official) [100]")
-    group.add_argument("--batch_size", type=number(int, 2, 60000), default=128, help="images a batch (official) [128]")
-    group.add_argument(
-        "--lr",
-        type=number(float, 0, 100, open_low=True),
-        help="initial learning rate; the official default is 0.01 for everything "
-        f"[{', '.join(f'{m.name} {m.lr:g}' for m in METHODS.values())}; with adam {ADAM_LR:g}]",
-    )
-    group.add_argument(
-        "--lr_decay_period",
-        type=count,
-        default=40,
-        metavar="N",
-        help="epochs between two cuts of the learning rate (official) [40]",
-    )
-    group.add_argument(
-        "--lr_decay_rate", type=number(float, 0, 1, open_low=True), default=0.1, help="factor of a cut (official) [0.1]"
-    )
-    group.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd is the official one [sgd]")
-    group.add_argument("--momentum", type=number(float, 0, 0.9999), default=0.9, help="of SGD (official) [0.9]")
-    group.add_argument("--weight_decay", type=number(float, 0, 10), default=0.0005, help="(official) [0.0005]")
-    group.add_argument(
-        "--random_seed", type=seed, help="seed of weights and order (official) [drawn from 1..10000, and recorded]"
-    )
-    group.add_argument(
-        "--precision",
-        choices=("float32", "tf32", "bfloat16"),
-        default="float32",
-        help="of the arithmetic; tf32: float32 whose products a GPU rounds to 10 bits [float32]",
-    )
-
-
-def add_start_and_stop(parser):
-    """Flags that say what a run begins with, and whether it goes on."""
-    group = parser.add_argument_group("start and stop")
-    group.add_argument(
-        "--checkpoint",
-        type=path,
-        metavar="FILE",
-        help="weights to start from, official ones too [where one is needed: the shipped baseline of the variance]",
-    )
-    sha256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
-    group.add_argument("--checkpoint_sha256", type=sha256, metavar="HEX", help="start from this very file [recorded]")
-    group.add_argument("--data_sha256", type=sha256, metavar="HEX", help="train on this very data [recorded]")
-    group.add_argument("--from_scratch", action="store_true", help="start from random weights")
-    group.add_argument(
-        "--pretrain",
-        type=number(int, 0, 10**6),
-        default=0,
-        metavar="N",
-        help="train a baseline of N epochs first, in the run's folder with _baseline behind it, and start from it [0]",
-    )
-    group.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the experiment; its flags need not be given again",
-    )
-    group.add_argument(
-        "--continue",
-        action="store_const",
-        dest="resume",
-        const=OR_START,
-        help="--resume where the experiment has begun, and where it has not, begin it (for scripts)",
-    )
-    add_from(group)
-    group.add_argument("--dry-run", action="store_true", help="one batch of everything; leaves nothing behind")
-
-
-def add_records(parser):
-    """Flags that say what is measured and kept beside the training."""
-    group = parser.add_argument_group("records")
-    group.add_argument(
-        "--holdout",
-        type=number(int, 0, 59000),
-        default=0,
-        metavar="N",
-        help="training images that are kept out, to choose settings by [0]",
-    )
-    group.add_argument(
-        "--average",
-        type=number(int, 0, 10**6),
-        default=0,
-        metavar="N",
-        help="average the weights of the last N epochs and evaluate them beside the others (averaged.pth) [0]",
-    )
-    group.add_argument(
-        "--save_step", type=count, default=10, metavar="N", help="epochs between two kept weights (official) [10]"
-    )
-    group.add_argument(
-        "--log_step", type=count, default=50, metavar="N", help="iterations between two reports (official) [50]"
-    )
+    taken = {flag.name for flags in groups.values() for flag in flags if isinstance(flag, Flag)}
+    for flag, (kind, why) in NOTHING_LEFT.items():
+        if flag not in taken:
+            short = ("-d",) if flag == "debug" else ()
+            Flag(flag, kind or str, help=why, action=None if kind else "store_true", short=short).add_to(group)
+    return parser
 
 
 def train_parser():
     """The parser of train.py."""
-    parser = Parser(prog="train.py", usage=TRAIN_USAGE, description=f"Trains one method on one data set. {IN_HELP}")
-    add_common(parser)
-    add_owned(parser.add_argument_group("method"), owners())
-    add_optimisation(parser)
-    add_start_and_stop(parser)
-    add_records(parser)
-    add_machine(parser)
-    add_nothing_left(parser, is_training=True)
-    return parser
-
-
-def add_from(group):
-    """--from: no option of a run, but where its options come from (run.recorded)."""
-    group.add_argument(
-        "--from",
-        dest="from_",
-        type=path,
-        metavar="FILE",
-        default=argparse.SUPPRESS,
-        help="repeat a run from its options.json (and the environment.json beside it), or from the folder that has "
-        "both; flags that are given override",
-    )
+    groups = {"experiment": EXPERIMENT, "data": DATA, "of a data set": flags_of_data(), "of a method": owners()}
+    groups |= {"optimisation": OPTIMISATION, "start and stop": START_AND_STOP, "records": RECORDS, "machine": MACHINE}
+    return make_parser("train.py", TRAIN_USAGE, "Trains one method on one data set.", groups)
 
 
 def test_parser():
     """The parser of test.py."""
-    parser = Parser(
-        prog="test.py",
-        usage=TEST_USAGE,
-        description="Evaluates weights on the test images. Method, data and their flags are those the weights were\n"
-        f"trained with; give them only where nothing tells. {IN_HELP}",
-    )
-    add_common(parser)
-    group = parser.add_argument_group("what is evaluated")
-    group.add_argument("file", nargs="?", type=path, metavar="FILE", help="weights, as --checkpoint")
-    group.add_argument(
-        "--checkpoint", type=path, metavar="FILE", help="weights, official ones too [the last ones of the experiment]"
-    )
-    group.add_argument(
-        "--anyway",
-        action="store_true",
-        help="evaluate on other data, or as another method, than the weights were trained with: without it that is an "
-        "error",
-    )
-    group.add_argument(
-        "--data_split", choices=DATA_SPLITS, default="test", help="the official default, train, tested nothing [test]"
-    )
-    group = parser.add_argument_group("instead: predictions for new images")
-    group.add_argument(
-        "--images", type=path, metavar="PATH", default=argparse.SUPPRESS, help="a folder, a table (.csv) or an image"
-    )
-    group.add_argument(
-        "--out", type=path, metavar="FILE", default=argparse.SUPPRESS, help="the CSV to write [predictions.csv]"
-    )
-    add_machine(parser)
-    add_nothing_left(parser, is_training=False)
-    training_only = parser.add_argument_group("official flags of training, accepted and ignored here")
-    numbers = ("batch_size", "lr", "lr_decay_rate", "lr_decay_period", "momentum", "weight_decay", "max_step")
-    for flag in numbers:
-        training_only.add_argument(f"--{flag}", type=number(float, 0, 10**6))
-    for flag in ("log_step", "save_step", "random_seed"):
-        training_only.add_argument(f"--{flag}", type=number(int, 0, 2**32 - 1))
+    groups = {"experiment": EXPERIMENT, "data": DATA, "of a data set": flags_of_data(), "evaluation": TESTED}
+    groups |= {"machine": MACHINE, "official flags of training, accepted and ignored": OPTIMISATION + RECORDS}
+    parser = make_parser("test.py", TEST_USAGE, "Evaluates weights on the test images.", groups)
+    parser.add_argument("file", nargs="?", type=path, default=argparse.SUPPRESS, metavar="FILE", help="weights")
     return parser
 
 
-def resolve(option):
-    """Fills in what depends on other flags and refuses what cannot go together. Raises UserError."""
-    if option.exp_name is None:
+def train_options(arguments=None):
+    """The Options of train.py. arguments: list of str [those of the command line]. Raises UserError; prints notes."""
+    given = vars(train_parser().parse_args(arguments))
+    for flag in [flag for flag in NOTHING_LEFT if flag in given]:
+        print(f"note: --{flag} has nothing left to do: {NOTHING_LEFT[flag][1]}")
+        del given[flag]
+    if given.pop("train_baseline", False) and given.setdefault("method", "baseline") != "baseline":
+        raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
+    if "exp_name" not in given:
+        given = main_job(given)
+    recorded, going_on = recorded_options(given)
+    option = resolve(given, recorded)
+    check(option, given)
+    return option if going_on else with_start(option)
+
+
+def main_job(given):
+    """The flags of a run without a name: run 1 of a cell of the paper's table. Raises UserError on other data."""
+    if given.get("dataset", "colored_mnist") != "colored_mnist":
         raise UserError("an experiment needs a name: -e NAME")
-    for flag, value in vars(option).items():
-        if isinstance(value, str) and not (value and value.isprintable()):
-            raise UserError(f"--{flag} {value!r} is empty or has characters that cannot be shown; give another")
-    if option.train_baseline and option.method not in (None, "baseline"):
-        raise UserError(f"--train_baseline and --method {option.method} contradict each other; give one of them")
-    option.method = option.method or ("baseline" if option.train_baseline else "lntl")
-    option.device = option.device or "auto"
-    if option.cuda and option.device == "cpu":
-        raise UserError("--cuda and --device cpu contradict each other; give one of them")
-    for flag, owned in flags_of_data().items():
-        if option.dataset not in owned and getattr(option, flag) is not None:
-            raise UserError(f"--{flag} belongs to --dataset {' or '.join(owned)}, not {option.dataset}; leave it out")
-    data_set = data_sets()[option.dataset]
-    option.network = option.network or data_set.networks[0]
-    if option.network not in data_set.networks:
-        wanted = ", ".join(data_set.networks)
-        raise UserError(f"--network {option.network} does not fit --dataset {option.dataset}; choose one of {wanted}")
-    if METHODS[option.method].grey and not data_set.has_grey:
-        raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
-    data_set.resolve(option)
-    return option
+    method, color_var = given.get("method", "lntl"), given.get("color_var", MAIN_COLOR_VAR)
+    run = {"exp_name": cell_name(method, color_var, 1).removesuffix("_seed1"), "method": method}
+    run |= {"color_var": color_var, "random_seed": 1}
+    if "max_step" not in given and "resume" not in given and method in SCHEDULES:
+        import torch
+
+        on_gpu = given.get("device") != "cpu" and torch.cuda.is_available()
+        run["max_step"], run["lr_decay_period"] = SCHEDULES[method]["cuda" if on_gpu else "cpu"]
+        length = "100 on a GPU, 20 on a CPU" if method == "lntl" else "as in the table"
+        print(f"{run['max_step']} epochs ({length}); --max_step N trains another number")
+    return run | given
 
 
-def resolve_training(option):
-    """`resolve`, and what only train.py needs."""
-    resolve(option)
-    of_the_data = data_sets()[option.dataset].settings(option).get(option.method, {})
-    for flag, owned in owners().items():
-        value, default = getattr(option, flag), of_the_data.get(flag, default_of(owned, option.method))
-        if option.method not in owned and value not in (None, default):
-            raise UserError(f"--{flag} belongs to --method {' or '.join(owned)}, not {option.method}; leave it out")
-        setattr(option, flag, default if value is None else value)
-    if option.lr is None:
-        option.lr = usual_lr(option.optimizer, option.method)
-    if option.optimizer != "sgd" and (option.momentum != 0.9 or option.deviation):
-        raise UserError("--momentum and --deviation are of --optimizer sgd; leave one out")
-    if option.checkpoint and option.from_scratch:
-        raise UserError("--checkpoint and --from_scratch contradict each other; give one of them")
-    if option.pretrain and (option.from_scratch or (option.checkpoint and not option.resume)):
-        raise UserError("--pretrain trains the start itself; leave out --checkpoint and --from_scratch")
-    if option.pretrain and (option.method == "baseline" or METHODS[option.method].grey):
+def recorded_options(given):
+    """({option: value} of the run that goes on, or is repeated; whether it goes on). Raises UserError."""
+    folder = Path(given.get("save_dir", "./checkpoint/"), given["exp_name"])
+    begun = (folder / "options.json").exists()
+    if given.get("from"):
+        if given.get("resume"):
+            raise UserError("--from repeats a run, --resume goes on with one; give one of them")
+        source = Path(given["from"])
+        return repeated(read_record(source / "options.json" if source.is_dir() else source), given), False
+    if not (given.get("resume") or given.get("continue")):
+        return {}, False
+    if begun:
+        return known(read_options(folder), folder / "options.json"), True
+    if given.get("resume") and not (folder.with_name(f"{folder.name}_baseline") / "options.json").exists():
+        runs = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/options.json"))[:5])
+        there = f"; there are {runs}" if runs else ""
+        raise UserError(f"there is no run {folder} to resume{there}; check -e and --save_dir")
+    return {}, False
+
+
+def known(record, source):
+    """The options of a record that have a meaning here, checked as flags are. Raises UserError."""
+    actions = {action.dest: action for action in train_parser()._actions}
+    flags = []
+    for option, value in record.items():
+        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value in (None, False):
+            continue
+        flag = max(actions[option].option_strings, key=len)
+        if isinstance(value, list):
+            flags += [flag, *map(str, value)]
+        else:
+            flags += [flag] if value is True and actions[option].nargs == 0 else [f"{flag}={value}"]
+    try:
+        return vars(train_parser().parse_args(flags))
+    except UserError as error:
+        raise UserError(f"{source} is damaged, or of another version: {one_line(error)}") from None
+
+
+def repeated(record, given):
+    """The options of a run that --from repeats, without those that a given flag makes another matter."""
+    record = known(record, given["from"])
+    gone = {"save_dir", "exp_name"}
+    other = {flag for flag in given if given[flag] != record.get(flag)}
+    if other & {"method", "dataset", "network", "optimizer"}:
+        gone |= {"lr", *owners(), *OF_THE_START}
+    if "dataset" in other:
+        gone |= {flag.name for flag in OPTIMISATION}
+    if other & {"checkpoint", "from_scratch", "pretrain", "color_var"}:
+        gone |= {*OF_THE_START, "pretrain"}
+    if other & {"dataset", "deviation", *flags_of_data()}:
+        gone |= {"data_sha256"} | (flags_of_data().keys() if "dataset" in other else set())
+    gone |= {"data_seed"} if "data_dir" in other else {"data_dir"} if "data_seed" in other else set()
+    return {option: value for option, value in record.items() if option not in gone}
+
+
+def resolve(given, recorded=()):
+    """Options with every value filled in. given, recorded: {option: value}. Raises UserError."""
+    said = dict(recorded) | given
+    method, data_set = said.get("method", "lntl"), data_sets()[said.get("dataset", "colored_mnist")]
+    for flag, its in owned_flags().items():
+        owner, kind = (data_set.name, "dataset") if flag in flags_of_data() else (method, "method")
+        if flag in given and owner not in its:
+            raise UserError(f"--{flag} belongs to --{kind} {' or '.join(its)}, not {owner}; leave it out")
+    flags = {flag.name: flag for flag in COMMON}
+    for flag, its in owned_flags().items():
+        flags[flag] = its.get(data_set.name) or its.get(method) or next(iter(its.values()))._replace(default=None)
+    view = argparse.Namespace(**{flag: said.get(flag) for flag in flags} | {"method": method, "dataset": data_set.name})
+    layers = [said, data_set.method_defaults(view).get(method, {}), METHODS[method].always, data_set.defaults(view)]
+    layers += [METHODS[method].defaults, {flag.name: flag.default for flag in flags.values()}]
+    found = {flag: next((layer[flag] for layer in layers if layer.get(flag) is not None), None) for flag in flags}
+    found |= {flag: bool(said.get(flag)) for flag in flags if flags[flag].action}
+    found |= {"method": method, "dataset": data_set.name}
+    found["network"] = found["network"] or data_set.networks[0]
+    if said.get("optimizer") == "adam" and said.get("lr") is None:
+        found["lr"] = ADAM_LR
+    return Options(**found)
+
+
+def check(option, given):
+    """Refuses options that cannot go together. Raises UserError."""
+    clashes = (
+        (option.cuda and option.device == "cpu", "--cuda and --device cpu"),
+        (option.checkpoint and option.from_scratch, "--checkpoint and --from_scratch"),
+        (option.pretrain and option.from_scratch, "--pretrain and --from_scratch"),
+        (option.pretrain and given.get("checkpoint"), "--pretrain and --checkpoint"),
+        (option.resume and option.dry_run, "--resume and --dry-run"),
+        (option.optimizer != "sgd" and ("momentum" in given or option.deviation), "--optimizer adam and a flag of sgd"),
+    )
+    if clash := next((what for wrong, what in clashes if wrong), None):
+        raise UserError(f"{clash} contradict each other; give one of them")
+    method = method_class(option)
+    if option.pretrain and (option.method == "baseline" or method.grey):
         raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
-    if option.use_pretrain and option.from_scratch:
-        raise UserError("--use_pretrain and --from_scratch contradict each other; give one of them")
-    method_class(option).resolve(option)
     if option.average > option.max_step:
         raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
-    if option.resume and option.dry_run:
-        flag = "--continue" if option.resume == OR_START else "--resume"
-        raise UserError(f"{flag} and --dry-run contradict each other; give one of them")
+    data_set = data_sets()[option.dataset]
+    if method.grey and not data_set.has_grey:
+        raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
+    data_set.check(option)
+    method.check(option)
+
+
+def with_start(option):
+    """The options of a new run: a seed is drawn where none was given, its start is found. Raises UserError."""
+    option = option.replace(random_seed=random.randint(1, 10000) if option.random_seed is None else option.random_seed)
+    method = method_class(option)
+    if option.pretrain or not method.starts_trained(option):
+        return option
+    start = Path(option.checkpoint or weights_of(cell_name("baseline", option.color_var or 0, 1)))
+    if not option.checkpoint and (option.dataset != "colored_mnist" or not start.exists()):
+        raise UserError(
+            f"--method {option.method} starts from a trained baseline, and none is shipped for this data; say "
+            "--pretrain 100 to train one first, give one with --checkpoint, or say --from_scratch"
+        )
+    if not start.is_file():
+        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint")
+    found = sha256_of(start)
+    if option.checkpoint_sha256 not in (None, found):
+        raise UserError(f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint")
+    return option.replace(checkpoint=str(start), checkpoint_sha256=found)
+
+
+def of_pretraining(option):
+    """The Options of the baseline that --pretrain asks for; it lies beside the run, with _baseline behind its name."""
+    mine = {flag.name for flag in (*DATA, *MACHINE)} | {"save_dir", "batch_size", "optimizer", "weight_decay"}
+    mine |= {"sampling", "random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
+    given = {flag: value for flag, value in vars(option).items() if flag in mine and value not in (None, False)}
+    given = {k: v for k, v in given.items() if k not in flags_of_data() or option.dataset in flags_of_data()[k]}
+    given |= {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
+    if option.optimizer == "adam":
+        given["lr"] = option.lr
+    return resolve(given | {"lr_decay_period": option.lr_decay_period, "continue": True})
+
+
+def check_resumed(option, record, source):
+    """Refuses to go on with a run under options that would change its result. Raises UserError.
+
+    record: {option: value} of the run; source: its file.
+    """
+    free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
+    before = vars(resolve(known(record, source)))
+    for flag, value in vars(option).items():
+        if flag not in free | NOT_RECORDED and before[flag] != value:
+            raise UserError(
+                f"{source.parent} was begun with --{flag} {before[flag]}, not {value}; resume with the same, or choose "
+                "another -e"
+            )
+
+
+def evaluated_options(given, said):
+    """The Options of an evaluation. given: the flags of test.py; said: the options in a weights file or beside it."""
+    mine = {flag.name for flag in (*MACHINE, *TESTED)} | {"exp_name", "save_dir", "file"}
+    said = known(said, "the weights file") if said else {}
+    own = {flag: value for flag, value in given.items() if flag not in {f.name for f in (*OPTIMISATION, *RECORDS)}}
+    told = {flag: value for flag, value in said.items() if flag not in mine - {"cudnn_benchmark"}}
+    own = {flag: value for flag, value in own.items() if flag not in mine or flag in ("device", "cuda", "threads")}
+    if {"dataset"} & own.keys() and own["dataset"] != told.get("dataset"):
+        told = {flag: value for flag, value in told.items() if flag == "method"}
+    option = resolve(own, told)
+    data_sets()[option.dataset].check(option)
     return option
 
 
-def usual_lr(optimizer, method):
-    """The learning rate of a method where none is given."""
-    return ADAM_LR if optimizer == "adam" else METHODS[method].lr
-
-
-def default_of(owned, method):
-    """The default of a flag for a method: its own, else that of the first that has it, which is what is recorded."""
-    return owned[method].default if method in owned else next(iter(owned.values())).default
-
-
-def defaults(method="lntl", dataset="colored_mnist"):
-    """{option: value} where nothing else is given: what a record that is older than a flag stands for."""
-    data_set = data_sets()[dataset]
-    found = vars(train_parser().parse_args([])) | {"dataset": dataset, "network": data_set.networks[0]}
-    found |= {flag.name: False if flag.action else flag.default for flag in data_set.flags}
-    return found | {flag: default_of(owned, method) for flag, owned in owners().items()}
-
-
-def notes(option):
-    """One line for every given official flag that has nothing left to do; `option` is of train.py or test.py."""
-    return [
-        f"note: --{flag} has nothing left to do: {why}"
-        for flag, why in NOTHING_LEFT.items()
-        if getattr(option, flag, None) not in (None, False)
-    ]
+def variance_and_method(file):
+    """{"method", "color_var"} as far as the name of a weights file, or of its folder, tells them."""
+    words = {method: method for method in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}
+    said = {}
+    for text in (file.resolve().parent.name, file.name):
+        methods = re.findall(rf"(?<![a-z])({'|'.join(words)})(?![a-z])", text)
+        variances = re.findall(r"var_?(0\.\d+)", text)
+        said |= {"method": words[methods[0]]} if len(set(methods)) == 1 else {}
+        said |= {"color_var": float(variances[0])} if len(set(variances)) == 1 else {}
+    return said

@@ -1,11 +1,11 @@
 """Trains one method on one data set, evaluates it at the end, and says where everything lies.
 
+python train.py                                                               # the main job
 python train.py -e lntl_var0.020 --method lntl --color_var 0.02
 python train.py -e lntl_var0.020 --resume                                     # after any interruption
 python train.py -e again --from checkpoint/lntl_var0.020/options.json         # the same once more
 """
 
-import copy
 import sys
 import tempfile
 from pathlib import Path
@@ -13,125 +13,117 @@ from pathlib import Path
 import common.before_torch  # noqa: F401
 
 # isort: split
-import torch
-
-import methods
 import option as options
-from common.commands import again, evaluation, resume
+from common.commands import evaluation, resume
 from common.errors import Diverged, Stopped, UserError, counted, exits
+from common.files import write_json
 from dataset import data_sets
-from dataset.mistakes import BUILD
+from methods import method_class
 from models.checkpoint import check_names, load_weights, read_torch_file
-from models.shipped import sha256_of
-from run import compare, health, recorded
-from run.device import choose_device, settle_threads
+from run import health
+from run.device import choose_device
 from run.evaluate import evaluate_all, report
 from run.folder import RunFolder, read_options
+from run.probe import probe
 from run.signals import stops
-from run.start import pin_data, pin_init, pin_start, remarks, starting_weights
 from trainer import Trainer
 
 DRY_RUN = 16  # held-out images at most
 
 
 def train(option):
-    """Trains by resolved options. Returns the exit status."""
-    device = choose_device(option)
-    method = methods.method_class(option)
-    begun = RunFolder.holds_a_run(option.save_dir, option.exp_name)
-    if not begun:
-        settle_threads(option, device)
-    if option.pretrain and begun and option.resume:
-        check_pretrained(option)
-    elif option.pretrain and not begun and (status := pretrain(option)):
+    """Trains by resolved options: the baseline of --pretrain first. Returns the exit status."""
+    if not option.pretrain:
+        return run_once(option)
+    first = options.of_pretraining(option)
+    going_on = option.resume or getattr(option, "continue")
+    begun = going_on and Path(option.save_dir, option.exp_name, "last.pt").exists()
+    if not begun and (status := run_once(first)):
         return status
+    return run_once(option.replace(checkpoint=str(Path(first.save_dir, first.exp_name, "final.pth"))))
+
+
+def run_once(option):
+    """One run: options, data, start, method, trainer, report. Returns the exit status."""
+    device = choose_device(option)
+    method = method_class(option)
     with RunFolder(option.save_dir, option.exp_name) as run:
-        state = prepare(option, run, method)
-        data = data_sets()[option.dataset](option, device, grey=method.grey)
-        pin_data(option, data, run.path)
+        state = continued(option, run)
+        data = data_sets()[option.dataset](option, device, grey=method.grey, pixels=method.needs_pixels)
+        fingerprint = None if option.dry_run else data.fingerprint()
+        check_data(option, run, fingerprint, state)
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
             run.say(f"{run.path} is finished ({counted(state['epoch'], 'epoch')}); see {run / 'metrics.json'}")
             return 0
-        if not state:
-            (run / "log.jsonl").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
-            run.write_options(option)
-        for note in options.notes(option):
-            print(note)
-
-        (run / "diverged.json").unlink(missing_ok=True)  # it is tried again
+        for name in ("diverged.json", "metrics.json"):
+            (run / name).unlink(missing_ok=True)
+        run.write_options(option.record() | data.found | {"data_sha256": fingerprint})
         trainer = Trainer(option, data, run, device, init="random" if state else None)
         for line in data.overview().splitlines():
             run.say(line)
-        if option.holdout and data.held_out:
-            run.say(
-                f"note: by --holdout, {counted(option.holdout, 'training image')} that are held out take the part of "
-                f"the validation images ({len(data.held_out)}), which are not used"
-            )
         if state:
             go_on(trainer, state)
-        elif start := starting_weights(option, method):
-            content = read_torch_file(start)
-            check_names(start, content, data)
-            content = load_weights(start, trainer.method.f, trainer.method.g, content=content)
-            trainer.method.start_from(content)
-            known = health.measure_start(trainer.method, trainer.train)
-            run.say(f"starting from the weights {start}, which know {known:.4f} of the training images")
-            for line in remarks(option, content.get("option")):
-                run.say(f"WARNING: {line}")
-
+        elif method.starts_trained(option):
+            start(trainer)
         with stops(trainer):
             run.say(
-                f"{method.title} at {data.setting(option)} on {device}, {counted(option.max_step, 'epoch')}, "
-                f"lr {option.lr:g}, seed {option.random_seed}"
+                f"{method.title} at {data.setting(option)} on {device}, {counted(option.max_step, 'epoch')}, batches "
+                f"of {trainer.batch_size}, lr {option.lr:g}, seed {option.random_seed}"
                 + ("" if option.dry_run else f"; everything lies in {run.path}")
             )
             return fit_and_report(trainer)
 
 
-def pretrained(option):
-    """The folder of the baseline of --pretrain, and its options, {} before it begins.
+def continued(option, run):
+    """The checkpoint to go on from, or None for a new run. Raises UserError where the folder does not fit."""
+    if not (option.resume or getattr(option, "continue")) or not run.begun():
+        run.check_new()
+        return None
+    record = read_options(run.path)
+    if not record:
+        raise UserError(f"{run / 'options.json'} is missing, so nobody can tell how the run was begun; put it back")
+    options.check_resumed(option, record, run / "options.json")
+    state = run.load()
+    if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
+        raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
+    return state
 
-    Raises UserError where it has another length.
-    """
-    folder = Path(option.save_dir, f"{option.exp_name}_baseline")
-    before = read_options(folder) if RunFolder.holds_a_run(option.save_dir, folder.name) else {}
-    if before.get("max_step", option.pretrain) != option.pretrain:
+
+def check_data(option, run, fingerprint, state):
+    """Refuses data that is other data than was asked for, or than the run was begun with. Raises UserError."""
+    known = option.data_sha256 or (read_options(run.path).get("data_sha256") if state else None)
+    if fingerprint and known not in (None, fingerprint):
         raise UserError(
-            f"{folder} is a baseline of {counted(before['max_step'], 'epoch')}, not of --pretrain "
-            f"{option.pretrain}; say --pretrain {before['max_step']}, choose another -e, or delete it"
+            f"this is other data than {run.path} was begun with (SHA-256 {fingerprint[:12]}..., recorded "
+            f"{known[:12]}...); put that back, or begin anew with another -e"
         )
-    return folder, before
 
 
-def check_pretrained(option):
-    """Refuses --pretrain where the run that is to go on began otherwise. Raises UserError."""
-    run = Path(option.save_dir, option.exp_name)
-    began = read_options(run)
-    start = Path(began.get("checkpoint") or "")
-    if began and not start.parent.name.endswith("_baseline"):
-        raise UserError(f"{run} was begun without --pretrain; leave it out, or choose another -e")
-    if start.is_file() and sha256_of(start) == began.get("checkpoint_sha256"):  # else it has been trained on since
-        pretrained(option)
+def go_on(trainer, state):
+    """Takes the trainer to where the checkpoint `state` was written. Raises UserError where that cannot be."""
+    option, run = trainer.option, trainer.run
+    trainer.restore(state)
+    if (begun := trainer.epoch + bool(trainer.iteration)) > option.max_step:
+        raise UserError(f"{run.path} has begun epoch {begun}; --max_step {option.max_step} is less, give more")
+    run.trim_log(trainer.epoch)
+    if trainer.epoch == option.max_step:  # --max_step may be another one now: final.pth is of another epoch
+        trainer.save()
+    run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
 
 
-def pretrain(option):
-    """Trains the baseline of --pretrain, or goes on with it, and makes it the start. Returns the exit status."""
-    baseline = copy.copy(option)
-    folder, before = pretrained(option)
-    for flag, value in options.defaults("baseline").items():
-        if flag in methods.owners() and not (flag == "deviation" and option.deviation in BUILD):  # of its data
-            setattr(baseline, flag, value)
-    if option.random_seed is None:
-        option.random_seed = before.get("random_seed") or int(torch.randint(1, 10001, ()))
-    baseline.random_seed, baseline.checkpoint, baseline.checkpoint_sha256 = option.random_seed, None, None
-    baseline.exp_name, baseline.method = folder.name, "baseline"
-    baseline.lr = options.usual_lr(option.optimizer, "baseline")
-    baseline.max_step, baseline.pretrain, baseline.average, baseline.resume = option.pretrain, 0, 0, options.OR_START
-    if status := train(baseline):
-        print(f"that was the baseline of --pretrain; the whole goes on with {again()}")
-    option.checkpoint, option.pretrain = str(folder / "final.pth"), 0
-    option.data_sha256 = baseline.data_sha256  # the same data for both
-    return status
+def start(trainer):
+    """Loads the weights that a new run begins with."""
+    option, method = trainer.option, trainer.method
+    content = read_torch_file(option.checkpoint)
+    check_names(option.checkpoint, content, trainer.data)
+    content = load_weights(option.checkpoint, method.f, method.g, content=content)
+    method.start_from(content)
+    accuracy = health.measure_start(method, trainer.train)
+    trainer.run.say(f"starting from the weights {option.checkpoint}; their training accuracy is {accuracy:.4f}")
+    before = content.get("option") or {}
+    same = all(before.get(name) == getattr(option, name) for name in ("data_seed", "data_dir", "holdout"))
+    if before.get("dataset", "colored_mnist") == option.dataset and not same:
+        trainer.run.say("WARNING: these weights were trained on another draw of the data, or on held-out images too")
 
 
 def fit_and_report(trainer):
@@ -141,12 +133,13 @@ def fit_and_report(trainer):
         if trainer.fit():
             with trainer.interruptible():  # --resume evaluates again
                 evaluated = evaluate_all(method.f, method.g, trainer.test)
-            say = say_of_figures(run) if option.dry_run else run.say
-            report(option, run.path, evaluated, trainer.data, run / "final.pth", say)
+                more = probe(method.f, trainer.train, next(iter(trainer.test.values())), option.random_seed)
+            more |= {"selected": trainer.selected(), "data_sha256": read_options(run.path).get("data_sha256")}
+            report(option, run.path, evaluated, trainer.data, run / "final.pth", run.say, more=more)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"
     except Diverged:
-        run.diverged(trainer.epoch + 1)
+        write_json(run / "diverged.json", {"epoch": trainer.epoch + 1})
         raise
     except Stopped:
         if trainer.epoch < option.max_step:
@@ -156,65 +149,19 @@ def fit_and_report(trainer):
     return 128 + trainer.stop
 
 
-def say_of_figures(run):
-    """A dry run's `say`: without the files, as they are deleted."""
-    return lambda line: line.startswith("written: ") or run.say(line)
-
-
-def go_on(trainer, state):
-    """Takes the trainer to where the checkpoint `state` was written. Raises UserError where that cannot be."""
-    option, run = trainer.option, trainer.run
-    try:
-        trainer.restore(state)
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise UserError(f"{run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
-    if (begun := trainer.epoch + bool(trainer.iteration)) > option.max_step:
-        raise UserError(f"{run.path} has begun epoch {begun}; --max_step {option.max_step} is less, give more")
-    run.extend(option)
-    run.trim_log(trainer.epoch)
-    if trainer.epoch == option.max_step:  # --max_step may be another one now: final.pth is of another epoch
-        trainer.save()
-    (run / "metrics.json").unlink(missing_ok=True)
-    run.say(f"going on after epoch {trainer.epoch}, iteration {trainer.iteration}")
-
-
-def prepare(option, run, method):
-    """Checks the folder against --resume. Returns the checkpoint to go on from, or None for a new run."""
-    if option.resume and run.begun():
-        run.check_options(option, options.defaults(option.method, option.dataset))
-        state = run.load()
-        if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
-            raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
-        run.check_record(state.get("option"))
-        return state
-    if run.begun():
-        raise UserError(f"{run.path} holds a run already; continue it with --resume, choose another -e, or delete it")
-    if (run / "metrics.json").exists():
-        raise UserError(
-            f"{run.path} holds the results of a run, and no last.pt to go on from; choose another -e, or delete it"
-        )
-    if lost := run.would_be_lost():
-        raise UserError(f"{run.path} holds {lost}, and no last.pt to go on from; choose another -e, or delete it")
-    if option.random_seed is None:
-        option.random_seed = int(torch.randint(1, 10001, ()))
-    pin_start(option, method)
-    pin_init(option)
-    return None
-
-
 @exits
 def main(arguments=None):
-    option = options.resolve_training(recorded.parse(options.train_parser, arguments))
+    option = options.train_options(arguments)
     if not option.dry_run:
         if not (status := train(option)):
-            for line in (*compare.lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):
+            from report.published import compare_lines
+
+            for line in (*compare_lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):
                 print(line)
         return status
     with tempfile.TemporaryDirectory() as folder:
-        option.save_dir, option.max_step, option.average = folder, 1, min(option.average, 1)
-        option.pretrain = min(option.pretrain, 1)
-        option.holdout = min(option.holdout, DRY_RUN)
-        status = train(option)
+        few = {"max_step": 1, "average": min(option.average, 1), "pretrain": min(option.pretrain, 1)}
+        status = train(option.replace(save_dir=folder, holdout=min(option.holdout, DRY_RUN), **few))
     if status == 0:
         print("dry run: one batch of everything went well; nothing was kept")
     return status

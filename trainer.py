@@ -5,8 +5,7 @@ import time
 
 import torch
 
-from common.errors import Diverged, Stopped
-from common.files import read_json_lines
+from common.errors import Diverged, Stopped, UserError
 from dataset.base import hold_out
 from methods import make_method
 from models.checkpoint import save_weights
@@ -17,14 +16,15 @@ from run.evaluate import bias_accuracy, evaluate, group_figures_of, majority_bas
 from run.networks import build
 from run.progress import Progress
 
-CHOOSING = ("mean_group_accuracy", "worst_group_accuracy")  # of held-out images, beside their plain accuracy
+FIGURES = ("mean_group_accuracy", "worst_group_accuracy")  # of images with a bias label each, beside their accuracy
+UPDATES = 40  # that an epoch has at least, where no batch size is given
 
 
 class Trainer:
     """Trains one method on one data set, epoch by epoch; can stop after any iteration and go on from there."""
 
     def __init__(self, option, data, run, device, init=None):
-        """option: of option.py. data: a dataset.base.DataSet. run: run.folder.RunFolder. device: torch.device.
+        """option: resolved (option.Options). data: a dataset.base.DataSet. run: run.folder.RunFolder.
 
         init: overrides --init, such as "random" where weights are loaded at once.
         """
@@ -35,6 +35,8 @@ class Trainer:
         self.train, self.held_out = hold_out(data.train, option)
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
+        self.batch_size = option.batch_size or usual_batch(len(self.train))
+        self.weights = group_weights(self.train) if option.sampling == "balanced" else None
         self.method.prepare(self.train)
         self.average = Average(self.method, option) if option.average else None
         self.order = torch.Generator().manual_seed(option.random_seed)
@@ -43,9 +45,10 @@ class Trainer:
         self.seconds = 0.0
         self.stop = False  # set by a signal handler
         self.evaluating = False
+        self.warned = set()
         self.step = contextlib.nullcontext(self.iterate)
         if device.type == "cuda":
-            self.step = GraphedIteration(self.iterate, self.method.constants, option.batch_size)
+            self.step = GraphedIteration(self.iterate, self.method.constants, self.batch_size)
 
     def fit(self):
         """Runs until the last epoch is done or `stop` is set. Returns whether it is done."""
@@ -65,8 +68,8 @@ class Trainer:
         method = self.method
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
-        order = torch.randperm(len(self.train), generator=self.order).to(self.device)
-        self.train.set_epoch(self.epoch)
+        order = self.draw_order().to(self.device)
+        self.train.set_epoch(self.option.random_seed, self.epoch)
         start = time.perf_counter()
         with self.step as step:
             for handle in self.train.stream(self.split(order)[self.iteration :]):
@@ -78,16 +81,22 @@ class Trainer:
         self.seconds += time.perf_counter() - start
         return not self.stop
 
+    def draw_order(self):
+        """The images of an epoch, int64 (N,): each once, or drawn with weight 1 / n(label, bias)."""
+        if self.weights is None:
+            return torch.randperm(len(self.train), generator=self.order)
+        return torch.multinomial(self.weights, len(self.train), replacement=True, generator=self.order)
+
     def split(self, order):
         """The batches of an epoch. BatchNorm may need two images: where it does, a last one alone joins the others."""
-        batches = list(order.split(self.option.batch_size))
+        batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1 and not self.data.one_is_a_batch:
             batches[-2:] = [torch.cat(batches[-2:])]
         return batches
 
     def iterate(self, handle):
         """One update on a batch of `train.stream`, measured. Nothing in it waits for the device (run/cuda_graph.py)."""
-        x, y, b = self.train.batch(handle)
+        x, y, b = self.train.batch(handle, augmented=True)
         measured = [m.detach() for m in self.method.update(x, y, b)]
         self.totals += torch.stack([m.double() for m in measured]) * len(y)
         return measured
@@ -98,15 +107,16 @@ class Trainer:
         means = (self.totals / len(self.train)).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
-        if self.method.trains_h and not self.data.map_bias:
-            record["majority_baseline"] = majority_baseline(self.train)
+        if self.method.trains_h and self.train.image_bias is not None:
+            record["majority_baseline"] = majority_baseline(self.train.image_bias)
         averaged = bool(self.average) and self.average.update(self.epoch)
         with self.interruptible():
             record |= self.evaluations(averaged)
         if not self.option.dry_run:  # after one iteration nobody is well
-            earlier, classes = read_json_lines(self.run / "log.jsonl"), len(self.data.classes)
-            for warning in health.warnings(record, earlier, self.method, classes):
-                self.run.say(f"WARNING: {warning}")
+            found = health.warnings(record, self.run.log(), self.method, len(self.data.classes))
+            for kind in found.keys() - self.warned:  # each kind once in a run
+                self.run.say(f"WARNING: {found[kind]}")
+            self.warned |= found.keys()
         self.method.end_epoch()
         self.epoch, self.iteration = self.epoch + 1, 0
         self.totals.zero_()
@@ -114,33 +124,35 @@ class Trainer:
         return record
 
     def evaluations(self, averaged):
-        """{name: accuracy} of f and g on the test sets; with held-out images, on those (and by group) too, and of h.
+        """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h.
 
         averaged: whether the mean of the weights is one of enough epochs to be evaluated beside them.
         """
-        f, g, h = self.method.networks().values()
+        f, h = self.method.f, self.method.h
         found = {}
         if self.held_out:
-            result = evaluate(f, g, self.held_out)
-            found["holdout_accuracy"] = result.accuracy
-            if (by_group := group_figures_of(result, self.held_out, self.data))["groups"]:
-                found |= {f"holdout_{name}": by_group[name] for name in CHOOSING}
+            found |= self.figures("holdout", self.held_out)
             if self.unbiased_holdout:
-                found["holdout_unbiased_accuracy"] = evaluate(f, g, self.unbiased_holdout).accuracy
+                found |= self.figures("holdout_unbiased", self.unbiased_holdout)
             if self.method.trains_h:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
-                if not self.data.map_bias:
-                    found["holdout_majority_baseline"] = majority_baseline(self.held_out)
+                if self.held_out.image_bias is not None:
+                    found["holdout_majority_baseline"] = majority_baseline(self.held_out.image_bias)
         if averaged:
-            for name, data in self.test.items():
-                found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
-            for name, data in (
-                ("holdout_accuracy", self.held_out),
-                ("holdout_unbiased_accuracy", self.unbiased_holdout),
-            ):
-                if data:
-                    found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, data).accuracy
-        return found | {name: evaluate(f, g, data).accuracy for name, data in self.test.items()}
+            parts = {"holdout_accuracy": self.held_out, "holdout_unbiased_accuracy": self.unbiased_holdout}
+            for name, part in (self.test | parts).items():
+                if part:
+                    found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, part).accuracy
+        for name, part in self.test.items():
+            found |= self.figures(name.removesuffix("_accuracy"), part)
+        return found
+
+    def figures(self, name, part):
+        """{"NAME_accuracy": accuracy on a part}, and by group where its images have a bias label each."""
+        result = evaluate(self.method.f, self.method.g, part)
+        found = {f"{name}_accuracy": result.accuracy}
+        by_group = group_figures_of(result, part, self.train, self.data)
+        return found | {f"{name}_{figure}": by_group[figure] for figure in FIGURES if by_group["groups"]}
 
     @contextlib.contextmanager
     def interruptible(self):
@@ -159,7 +171,7 @@ class Trainer:
         tensors = [self.totals, *(t for network in networks for t in (*network.parameters(), *network.buffers()))]
         if all(bool(t.isfinite().all()) for t in tensors):
             return
-        means = self.totals / max(1, self.iteration * self.option.batch_size)
+        means = self.totals / max(1, self.iteration * self.batch_size)
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
         raise Diverged(
             f"training diverged in epoch {self.epoch + 1}, iteration {self.iteration} ({losses}); the last good "
@@ -172,12 +184,13 @@ class Trainer:
         method = self.method
         # Weights first: a crash in between repeats the epoch, while a finished checkpoint without them would end it.
         if self.iteration == 0 and self.epoch % self.option.save_step == 0:
-            name = f"checkpoint_step_{self.epoch:04d}.pth"
-            save_weights(self.run / name, method, self.epoch, self.option, self.data.names())
+            self.save_weights(f"checkpoint_step_{self.epoch:04d}.pth")
+        if self.iteration == 0 and (picked := self.selected()) and picked["epoch"] == self.epoch:
+            self.save_weights("selected.pth")
         if self.epoch == self.option.max_step:
-            save_weights(self.run / "final.pth", method, self.epoch, self.option, self.data.names())
+            self.save_weights("final.pth")
             if self.average and self.average.whole(self.option.average):
-                self.average.save(self.run / "averaged.pth", self.data.names())
+                self.average.save(self.run / "averaged.pth", self.data)
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -192,26 +205,63 @@ class Trainer:
                 "average": self.average.model.state_dict() if self.average else None,
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
+                "method": method.state(),
                 "start_accuracy": method.start_accuracy,
-                "option": vars(self.option),
                 "names": self.data.names(),
             }
         )
 
+    def save_weights(self, name):
+        """Writes the weights of f, g and h as they are now."""
+        record, data = self.option.record(), self.data
+        save_weights(self.run / name, self.method, self.epoch, record, data.names(), data.inputs())
+
+    def selected(self):
+        """{"rule", "epoch", and its figures} of the epoch that --select picks, the first of the best; or None.
+
+        It is picked on validation images alone; the test's figures are those of that epoch.
+        """
+        rule = self.option.select
+        key = "holdout_accuracy" if rule == "accuracy" else f"holdout_{rule}_accuracy"
+        log = [record for record in self.run.log() if record.get(key) is not None] if rule else []
+        if not log:
+            return None
+        best = max(log, key=lambda record: record[key])
+        figures = {name: value for name, value in best.items() if name.startswith(("holdout_", "test_"))}
+        return {"rule": rule, "epoch": best["epoch"]} | figures
+
     def restore(self, state):
-        """Goes back to where `state` (of `save`) was written."""
+        """Goes back to where `state` (of `save`) was written. Raises UserError where that cannot be."""
         method = self.method
-        method.f.load_state_dict(state["f"])
-        method.g.load_state_dict(state["g"])
-        method.h.load_split_state_dict(state["h"])
-        if self.average:
-            self.average.model.load_state_dict(state["average"])
-        for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):
-            scheduler.load_state_dict(saved)
-        method.start_accuracy = state.get("start_accuracy")  # younger than some checkpoints
-        self.order.set_state(state["order"])
-        torch.set_rng_state(state["torch_rng"])
-        self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
-        self.totals.copy_(state["totals"])
+        try:
+            method.f.load_state_dict(state["f"])
+            method.g.load_state_dict(state["g"])
+            method.h.load_split_state_dict(state["h"])
+            if self.average:
+                self.average.model.load_state_dict(state["average"])
+            for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):
+                scheduler.load_state_dict(saved)
+            method.load_state(state.get("method") or {})
+            method.start_accuracy = state.get("start_accuracy")
+            self.order.set_state(state["order"])
+            torch.set_rng_state(state["torch_rng"])
+            self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
+            self.totals.copy_(state["totals"])
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise UserError(f"{self.run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
+
+
+def usual_batch(images):
+    """The batch size where none is given: of 128 to 8 the largest by which an epoch has UPDATES updates."""
+    return next((size for size in (128, 64, 32, 16) if images >= UPDATES * size), 8)
+
+
+def group_weights(train):
+    """1 / n(label, bias) of every image of a part, float64 (N,), on the CPU. Raises UserError without bias labels."""
+    if train.image_bias is None:
+        raise UserError("--sampling balanced needs a bias label for every image; leave it out, or name one with --bias")
+    groups = torch.cat([train.label[:, None], train.image_bias], 1).cpu()
+    _, member, count = groups.unique(dim=0, return_inverse=True, return_counts=True)
+    return 1 / count[member].double()

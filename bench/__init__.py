@@ -1,3 +1,3 @@
-"""The benchmark: `python -m bench`, the straightforward version it measures against, and its tables."""
+"""The benchmark of speed, `python -m bench`, and the straightforward version that it measures against."""
 
 import common.before_torch  # noqa: F401

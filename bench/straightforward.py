@@ -83,7 +83,7 @@ class Straightforward:
     """The baseline and LNTL in the plainest form."""
 
     def __init__(self, option, device="cpu"):
-        """option: lr, momentum, weight_decay, lambda_, mu, as for trainer.py's methods."""
+        """option: lr, momentum, weight_decay, lambda_, mu, of train.py."""
         self.option, self.device = option, device
         self.net = Network().to(device)
         self.predictors = [Predictor().to(device) for _ in "rgb"]

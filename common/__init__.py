@@ -1,4 +1,4 @@
-"""What every part uses: how flags are declared and read, what a value may be, and pictures that need no settings."""
+"""What every part uses: flags, what is told to a person, and files that are never half-written."""
 
 import common.before_torch  # noqa: F401
 from common.flags import (

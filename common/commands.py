@@ -1,50 +1,41 @@
-"""Commands as the person who reads them can give them, from where he stands, with the Python that runs now.
-
-train.sh and test.sh say what was typed: LNTL_COMMAND is `bash train.sh`, LNTL_RESUME the same line with --resume.
-"""
+"""Commands as the person who reads them can give them, from where he stands, with the Python that runs now."""
 
 import os
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
-
-def python():
-    """`python` where that is the one that runs now, else its path."""
-    for name in ("python", "python3"):
-        if (found := shutil.which(name)) and os.path.abspath(found) == os.path.abspath(sys.executable):
-            return name
-    return shlex.quote(sys.executable or "python")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def command(program):
-    """How `program` (`train.py`, `-m bench`) is run here."""
-    script = os.environ.get("LNTL_COMMAND", "")
-    if program.removesuffix(".py") + ".sh" in script:
-        return script
-    return f"{python()} {program}"
+    """How `program` (`train.py`, `-m bench`) is run here; `bash FOLDER/train.sh` where that is how it was begun."""
+    typed = os.environ.get("LNTL_COMMAND")  # of scripts/env.sh: `bash FOLDER/`
+    if typed and program in ("train.py", "test.py"):
+        return f"{typed}{program.removesuffix('.py')}.sh"
+    if program.endswith(".py"):
+        program = shlex.quote(min(os.path.relpath(ROOT / program), str(ROOT / program), key=len))
+    python = next((name for name in ("python", "python3") if is_this_python(shutil.which(name))), sys.executable)
+    return f"{shlex.quote(python)} {program}"
+
+
+def is_this_python(path):
+    """Whether `path` (None where there is none) is the interpreter that runs now, of the same environment."""
+    return path is not None and os.path.abspath(path) == os.path.abspath(sys.executable)
+
+
+def of_run(option):
+    """The flags that name the run of these options."""
+    folder = "" if option.save_dir == "./checkpoint/" else f" --save_dir {shlex.quote(option.save_dir)}"
+    return f"-e {option.exp_name}{folder}"
 
 
 def resume(option):
     """The command that goes on with the run of these options."""
-    if typed := os.environ.get("LNTL_RESUME"):
-        return typed
-    return f"{command('train.py')} -e {option.exp_name}{folder(option)} --resume"
-
-
-def folder(option):
-    """` --save_dir FOLDER`, where it is not the default."""
-    return "" if option.save_dir == "./checkpoint/" else f" --save_dir {shlex.quote(option.save_dir)}"
-
-
-def again():
-    """The command that was typed, with --continue, which begins what has not been begun."""
-    given = [word for word in sys.argv[1:] if word not in ("--resume", "--continue")]
-    return os.environ.get("LNTL_RESUME") or f"{command('train.py')} {shlex.join(given)} --continue"
+    return f"{command('train.py')} {of_run(option)} --resume"
 
 
 def evaluation(option):
     """The command that evaluates the weights of the run of these options."""
-    train = os.environ.get("LNTL_COMMAND", "")
-    program = f"{train.removesuffix('train.sh')}test.sh" if train.endswith("train.sh") else command("test.py")
-    return f"{program} -e {option.exp_name}{folder(option)}"
+    return f"{command('test.py')} {of_run(option)}"

@@ -6,15 +6,13 @@ import functools
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from common.commands import command
 from common.errors import UserError
-
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")  # of --network
-LAYERS = ("layer1", "layer2", "layer3", "layer4")  # of --split_at
 
 
 @functools.cache  # the same bounds are the same type: flags that two owners share are compared
@@ -107,18 +105,14 @@ name = pattern(
 
 MEANT = {  # what people type who know other programs
     "--epochs": "--max_step", "--num_epochs": "--max_step", "--lambda": "--lambda_", "--sigma": "--color_var",
-    "--var": "--color_var", "--variance": "--color_var", "--name": "--exp_name", "--output": "--save_dir",
-    "--output_dir": "--save_dir", "--gpu": "--device", "--learning_rate": "--lr", "--bs": "--batch_size",
-    "--weights": "--checkpoint", "--pretrained": "--checkpoint", "--data": "--data_dir", "--alpha_": "--alpha",
-    "--wd": "--weight_decay", "--fp16": "--precision", "--amp": "--precision",
+    "--name": "--exp_name", "--output": "--save_dir", "--output_dir": "--save_dir", "--gpu": "--device",
+    "--learning_rate": "--lr", "--bs": "--batch_size", "--weights": "--checkpoint", "--pretrained": "--checkpoint",
+    "--data": "--data_dir", "--wd": "--weight_decay", "--fp16": "--precision", "--amp": "--precision",
 }  # fmt: skip
 
 
 class Flag(NamedTuple):
-    """One flag of a method, a data set or a network; `--NAME`, recorded as NAME.
-
-    Two owners may share one, each with a default and a help of its own, where it takes the same values.
-    """
+    """One flag; `--NAME`, recorded as NAME. Two owners may share one where it takes the same values."""
 
     name: str
     type: Callable = str
@@ -128,31 +122,27 @@ class Flag(NamedTuple):
     metavar: str | None = None
     nargs: str | None = None
     action: str | None = None  # "store_true" for a switch
+    short: tuple = ()  # such as ("-e",)
 
-    def add_to(self, group, owners):
-        """Adds the flag to an argparse group. owners: {name: Flag} of all that have it. Unset it is None: see `option`.
+    def add_to(self, group, owners=None, defaults=None):
+        """Adds the flag to an argparse group. A flag that is not given is not in what is parsed.
 
-        Raises UserError where one of them takes other values.
+        owners: {method or data set: Flag} of all that have it [everybody]. defaults: what the help says of them in
+        place of the flag's own. Raises UserError where one of the owners takes other values.
         """
-        for owner, other in owners.items():
+        for owner, other in (owners or {}).items():
             if other._replace(default=self.default, help=self.help, metavar=self.metavar) != self:
-                first = next(iter(owners))
                 raise UserError(
-                    f"--{self.name} of {owner} takes other values than that of {first}; give it another name"
+                    f"--{self.name} of {owner} takes other values than that of {next(iter(owners))}; rename it"
                 )
-        defaults = {o: "none" if flag.default is None else flag.default for o, flag in owners.items()}
-        alike = len(set(defaults.values())) == 1
-        default = defaults[next(iter(owners))] if alike else ", ".join(f"{o} {v}" for o, v in defaults.items())
-        shown = f"{self.help} ({', '.join(owners)}) [{default}]"
+        default = defaults or ("" if self.default is None or self.action else f"{self.default}")
+        text = self.help + (f" ({', '.join(owners)})" if owners else "") + (f" [{default}]" if default else "")
+        how = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%"), "dest": self.name}
         if self.action:
-            group.add_argument(f"--{self.name}", action=self.action, default=None, help=shown)
-            return
-        how = {"type": self.type, "default": None, "help": shown, "metavar": self.metavar}
-        if self.choices:
-            how["choices"] = self.choices
-        if self.nargs:
-            how["nargs"] = self.nargs
-        group.add_argument(f"--{self.name}", **how)
+            how["action"] = self.action
+        else:
+            how |= {"type": self.type, "metavar": self.metavar, "choices": self.choices, "nargs": self.nargs}
+        group.add_argument(*self.short, f"--{self.name}", **how)
 
 
 class Parser(argparse.ArgumentParser):
@@ -160,50 +150,31 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **how):
         how.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(allow_abbrev=False, **how)  # the scripts read the flags too, and know no abbreviations
+        super().__init__(allow_abbrev=False, **how)
 
     def error(self, message):
         raise UserError(f"{message} (see `{command(self.prog)} --help`)")
 
     def parse_args(self, args=None, namespace=None):
         """As argparse's; an unknown flag is named with the one that may be meant."""
-        option, unknown = self.parse_known_args(args, namespace)
+        words = [self._as_declared(str(word)) for word in (sys.argv[1:] if args is None else args)]
+        option, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f"unknown: {unknown[0]}{self.meant(unknown[0])}")
+            self.error(f"unknown: {unknown[0]}{self._meant(unknown[0])}")
         return option
 
-    def parse_known_args(self, args=None, namespace=None):
-        """As argparse's, `--dry_run` and `--color-var` taken as `--dry-run` and `--color_var`."""
-        import sys
+    def _as_declared(self, word):
+        """`--dry_run` and `--color-var` as `--dry-run` and `--color_var`."""
+        flag, equals, value = word.partition("=")
+        spelt = {known.replace("-", "_"): known for known in self._option_string_actions if known.startswith("--")}
+        if flag.startswith("--") and flag not in self._option_string_actions:
+            flag = spelt.get(flag.replace("-", "_"), flag)
+        return f"{flag}{equals}{value}"
 
-        given = sys.argv[1:] if args is None else list(args)
-        spelt = {flag.replace("-", "_"): flag for flag in self._option_string_actions if flag.startswith("--")}
-
-        def as_declared(word):
-            flag, equals, value = str(word).partition("=")
-            if flag.startswith("--") and flag not in self._option_string_actions:
-                flag = spelt.get(flag.replace("-", "_"), flag)
-                return f"{flag}{equals}{value}"
-            return word
-
-        words = [as_declared(word) for word in given]
-        try:
-            return super().parse_known_args(words, namespace)
-        except UserError as error:
-            mistyped = [
-                w for w in words if w.startswith("--") and w.partition("=")[0] not in self._option_string_actions
-            ]
-            if "are required" in str(error) and mistyped:  # what is missing is what was mistyped
-                self.error(f"unknown: {mistyped[0]}{self.meant(mistyped[0])}")
-            raise
-
-    def meant(self, word):
+    def _meant(self, word):
         """`; did you mean FLAG?` for a mistyped flag, or nothing."""
-        flag = word.partition("=")[0]
-        if not flag.startswith("-"):
-            return ""
+        flag = word.partition("=")[0].replace("-", "_").replace("__", "--", 1)
         known = [f for f in self._option_string_actions if f.startswith("--")]
-        guess = MEANT.get(flag.replace("-", "_").replace("__", "--", 1))
-        close = [guess] if guess in known else difflib.get_close_matches(flag.replace("-", "_"), known, 1, 0.6)
-        close = close or difflib.get_close_matches(flag, known, 1, 0.6)
-        return f"; did you mean {close[0]}?" if close else ""
+        guess = MEANT.get(flag)
+        close = [guess] if guess in known else difflib.get_close_matches(flag, known, 1, 0.6)
+        return f"; did you mean {close[0]}?" if close and word.startswith("-") else ""

@@ -5,6 +5,8 @@ from torch.nn import functional as F
 
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 
+CUTS = (0.5, 0.85)  # of the epochs of a run, after which its learning rate is cut
+
 
 def label_accuracy(logits, y):
     """Share of the batch that is classified right, 0-dimensional."""
@@ -21,10 +23,11 @@ class Baseline:
     title = "Baseline"  # in tables and figures
     help = "f and g alone; the start of lntl and blindeye"  # for train.py --help
     flags = ()  # common.Flag; a flag that has them is refused for methods that have not
-    lr = 0.01  # default of --lr
+    defaults = {"lr": 0.01}  # noqa: RUF012  of common flags, where the data set has no other
+    always = {}  # noqa: RUF012  of common flags, on every data set
+    ranges = {"lr": (1e-4, 1e-2), "weight_decay": (1e-5, 1e-2)}  # noqa: RUF012  in which tune.py draws settings
+    needs_pixels = False  # whether it mixes images, so that their factored form will not do
     from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
-    schedule = {"cpu": (100, 40), "cuda": (100, 40)}  # noqa: RUF012  in the grid: epochs, epochs between two cuts of lr
-    averages = 0  # in the grid: epochs whose mean weights are evaluated beside the last ones
     trains_h = False
     start_accuracy = None  # of the trained weights that it began with, by run.health.measure_start
     grey = False  # whether it sees the luma of the images
@@ -44,8 +47,7 @@ class Baseline:
         self.optim_fg = self.optimizer([*self.f.parameters(), *self.g.parameters()])
         self.optim_h = self.optimizer([*self.h.parameters()])
         self.optimizers = [self.optim_fg, self.optim_h] if self.trains_h else [self.optim_fg]
-        decay = {"step_size": option.lr_decay_period, "gamma": option.lr_decay_rate}
-        self.schedulers = [torch.optim.lr_scheduler.StepLR(optim, **decay) for optim in self.optimizers]
+        self.schedulers = [self.schedule(optim) for optim in self.optimizers]
 
     def optimizer(self, parameters):
         """The optimizer of the options for a list of parameters."""
@@ -56,8 +58,16 @@ class Baseline:
             return torch.optim.Adam(parameters, capturable=on_gpu, **how)  # its count of steps is part of the graph
         return torch.optim.SGD(parameters, momentum=option.momentum, **how)
 
+    def schedule(self, optimizer):
+        """The learning rate's: cut every `lr_decay_period` epochs (official); 0: at CUTS of the run's length."""
+        rate, epochs = self.option.lr_decay_rate, self.option.max_step
+        if self.option.lr_decay_period:
+            return torch.optim.lr_scheduler.StepLR(optimizer, self.option.lr_decay_period, rate)
+        cuts = [max(1, round(share * epochs)) for share in CUTS]
+        return torch.optim.lr_scheduler.MultiStepLR(optimizer, cuts, rate)
+
     @classmethod
-    def resolve(cls, option):
+    def check(cls, option):
         """Refuses flags of its own that cannot go together. Raises UserError."""
 
     @classmethod
@@ -80,6 +90,13 @@ class Baseline:
 
     def start_from(self, content):
         """Called with the content of the weights file from which f and g were loaded."""
+
+    def state(self):
+        """What a run needs beside networks and optimisers to go on, {name: tensor or number}."""
+        return {}
+
+    def load_state(self, state):
+        """Loads what `state` returned."""
 
     def start_epoch(self, epoch):
         """Called before each epoch, counted from 0."""

@@ -17,17 +17,6 @@ LEVELS = 256  # values of a channel, BINS bins of 32
 LARGEST_TABLE = 10**5  # cells of a joint table
 
 
-def image_bias(train):
-    """The bias labels of all images, int64 (N, heads), where they belong to the image and not to its positions.
-
-    Else None. Nothing is read for it but the labels, whatever the images are.
-    """
-    bias = getattr(train, "bias", None)
-    if bias is None or getattr(train, "colour", None) is not None:
-        return None
-    return bias.view(len(bias), -1)
-
-
 def every_batch(train):
     """(x, y, b) of all images, each once."""
     index = torch.arange(len(train), device=train.label.device).split(1024)
@@ -59,7 +48,7 @@ class Bins:
         self.values = max(values)
         counts = torch.ones(classes, len(values), self.values, device=device)
         labels = torch.ones(classes, device=device)
-        bias = image_bias(train)
+        bias = train.image_bias
         known = [(None, train.label, bias[:, :, None, None])] if bias is not None else every_batch(train)
         for _, y, b in known:
             counts.index_add_(0, y, shares(b, self.values))
@@ -90,7 +79,7 @@ class Joint:
         self.strides = torch.tensor(strides, device=device)
         counts = torch.ones(self.cells(1, values), classes, device=device)
         ones = torch.ones(len(train), device=device)
-        counts.index_put_((self.cell(image_bias(train)), train.label), ones, accumulate=True)
+        counts.index_put_((self.cell(train.image_bias), train.label), ones, accumulate=True)
         self.table = counts / counts.sum(1, keepdim=True)
 
     @staticmethod
@@ -156,6 +145,6 @@ def count_bias(train, classes, values, width=None):
     """
     if width is not None:
         return Colour(train, classes, width)
-    if image_bias(train) is not None and Joint.cells(classes, values) <= LARGEST_TABLE:
+    if train.image_bias is not None and Joint.cells(classes, values) <= LARGEST_TABLE:
         return Joint(train, classes, values)
     return Bins(train, classes, values)

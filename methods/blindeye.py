@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from common import Flag, number
-from methods.baseline import label_accuracy
+from methods.baseline import Baseline, label_accuracy
 from methods.lntl import LNTL, by_head
 
 
@@ -31,7 +31,7 @@ class BlindEye(LNTL):
     title = "BlindEye"
     help = "Turning a Blind Eye (Alvi et al. 2018)"
     flags = (Flag("alpha", number(float, 0, 1000), 0.1, "α, the weight of the confusion; ours, fixed beforehand"),)
-    averages = 0
+    ranges = Baseline.ranges | {"alpha": (0.001, 1)}
     metrics = ("cls_loss", "accuracy", "confusion_loss", "bias_loss", "bias_accuracy")
 
     def start_epoch(self, epoch):

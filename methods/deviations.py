@@ -52,8 +52,8 @@ class OnePass(LNTL):
     deviation = "one_pass"
 
     @classmethod
-    def resolve(cls, option):
-        super().resolve(option)
+    def check(cls, option):
+        super().check(option)
         if option.detach_h:
             raise UserError("--deviation one_pass has no step of h alone; leave --detach_h out")
 

@@ -13,5 +13,4 @@ class Gray(Baseline):
     name = "gray"
     title = "Gray"
     help = "the baseline on grey images"
-    schedule = {"cpu": (40, 16), "cuda": (100, 40)}  # noqa: RUF012
     grey = True

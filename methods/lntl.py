@@ -146,15 +146,14 @@ class LNTL(Baseline):
             metavar="N",
         ),
     )
-    lr = 0.001
+    defaults = {"lr": 0.001}  # noqa: RUF012
+    ranges = Baseline.ranges | {"lambda_": (0.001, 1), "mu": (0.001, 1)}
     from_baseline = True
-    schedule = {"cpu": (20, 40), "cuda": (100, 40)}  # noqa: RUF012
-    averages = 5
     trains_h = True
     metrics = ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy")
 
     @classmethod
-    def resolve(cls, option):
+    def check(cls, option):
         if option.detach_h > option.max_step:
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 

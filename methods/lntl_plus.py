@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from common import Flag, number
 from common.errors import UserError
-from methods.bias_prior import count_bias, every_batch, image_bias
+from methods.bias_prior import count_bias, every_batch
 from methods.lntl import LNTL
 from models.bias_predictor import BINS, CHANNELS
 
@@ -58,14 +58,12 @@ class LNTLPlus(LNTL):
         ),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )
-    lr = 0.01
+    defaults = {"lr": 0.01}  # noqa: RUF012
     from_baseline = False  # its loss hardly teaches the bias, so that there is little to unlearn
-    schedule = {"cpu": (40, 16), "cuda": (40, 16)}  # noqa: RUF012  the official cuts, scaled
-    averages = 0
 
     @classmethod
-    def resolve(cls, option):
-        super().resolve(option)
+    def check(cls, option):
+        super().check(option)
         if option.prior != "colour" and option.prior_width != WIDTH:
             raise UserError("--prior_width is of --prior colour; give that too, or leave it out")
 
@@ -79,7 +77,7 @@ class LNTLPlus(LNTL):
         values = getattr(self.h, "num_values", (BINS,) * len(CHANNELS))
         width = self.option.prior_width if self.option.prior == "colour" else None
         self.prior = count_bias(train, self.classes, values, width)
-        bias = image_bias(train)
+        bias = train.image_bias
         known = [(None, train.label, bias[:, :, None, None])] if bias is not None else every_batch(train)
         told = torch.zeros((), device=self.device)
         for x, y, b in known:

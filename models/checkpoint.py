@@ -1,10 +1,11 @@
-"""Weights and checkpoints: reading them from anywhere without running what is in them, and the official format.
+"""Weights files: reading them without running what is in them, and the official format.
 
 python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkpoints/baseline_var0.020.pth
 python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
 
 import io
+import re
 import sys
 
 import torch
@@ -14,49 +15,24 @@ from common.errors import UserError, exits, one_line
 from common.files import replacing
 from models.feature_extractor import FeatureExtractor
 from models.label_classifier import LabelClassifier
-from models.layouts import find_net
-from strangers.safe_pickle import Tensor, check_torch_file
 
-DTYPES = {  # by PyTorch's name of a kind of storage
-    "Byte": torch.uint8, "Char": torch.int8, "Bool": torch.bool, "Half": torch.float16, "BFloat16": torch.bfloat16,
-    "Short": torch.int16, "Float": torch.float32, "Int": torch.int32, "Double": torch.float64, "Long": torch.int64,
-}  # fmt: skip
-
-
-def join_net(f, g):
-    """The official `net_state_dict` of f and g together, contiguous copies on the CPU."""
-    return {k: v.detach().cpu().contiguous().clone() for m in (f, g) for k, v in m.state_dict().items()}
-
-
-def split_net(state, f, g):
-    """Loads an official `net_state_dict` into f and g (in which `num_batches_tracked` may be missing)."""
-    for module in (f, g):
-        own = module.state_dict()
-        module.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
+WRAPPED = re.compile(r"((module|_orig_mod)\.)+")  # before a name: of DataParallel, of torch.compile
+KEYS = ("net_state_dict", "state_dict", "model")  # under which a file has its weights, if not at the top
 
 
 def read_torch_file(path):
-    """Reads a file of torch.save: its tensors, on the CPU, and plain values; what else is in it is left out.
-
-    A parameter comes as a tensor, torch.Size as a tuple. Raises UserError.
-    """
-    return with_tensors(check_torch_file(path), {})
-
-
-def with_tensors(value, storages):
-    """A checked value with PyTorch's tensors for their descriptions. storages: those that are built already."""
-    if isinstance(value, dict):
-        return {k: with_tensors(v, storages) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(with_tensors(v, storages) for v in value)
-    if not isinstance(value, Tensor):
-        return value
-    if value.storage not in storages:
-        content, dtype = value.storage.content, DTYPES[value.storage.kind.name]
-        storages[value.storage] = (
-            torch.frombuffer(bytearray(content), dtype=dtype) if content else torch.empty(0, dtype=dtype)
-        )
-    return storages[value.storage].as_strided(value.size, value.stride, value.offset)
+    """The content of a file of torch.save: tensors, on the CPU, and plain values. Raises UserError for all else."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); give a weights file") from None
+    except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            what = f"{one_line(found[1])}, which is no tensor and no plain value, and is not loaded"
+            raise UserError(f"{path} holds {what}; save network.state_dict() alone, where it was made") from None
+        raise UserError(f"{path} is no file of torch.save, or damaged; give another, or copy it again") from None
 
 
 def save_torch_file(path, content, **how):
@@ -67,20 +43,42 @@ def save_torch_file(path, content, **how):
         temporary.write_bytes(buffer.getbuffer())
 
 
-def save_weights(path, method, epoch, option, names=None):
-    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h.
+def find_net(path, content, expected, optional=()):
+    """The weights in a file's content that is ours, the official one, a state dict, or {"f": ..., "g": ...}.
 
-    names: of the classes and biases (`DataSet.names`).
+    expected: {name: tensor} that must be there in these shapes, all but `num_batches_tracked`, which PyTorch 0.3 had
+    not. optional: names that may be there in any shape. path: for messages.
+    Returns {name: tensor}. Raises UserError where names, shapes or values do not fit.
     """
-    content = {
-        "step": epoch,
-        "net_state_dict": join_net(method.f, method.g),
-        "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
-        "pred_state_dict": to_cpu(method.h.split_state_dict()),
-        "option": vars(option),
-        "names": names,
-    }
-    save_torch_file(path, content)
+    state = content if isinstance(content, dict) else {}
+    if all(isinstance(state.get(part), dict) for part in ("f", "g")):
+        state = state["f"] | state["g"]
+    else:
+        state = next((state[key] for key in KEYS if isinstance(state.get(key), dict)), state)
+    net = {WRAPPED.sub("", str(k), count=1): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    if missing := [k for k in expected if k not in net and "num_batches" not in k]:
+        raise UserError(f"{path} does not fit the network: {missing[0]} is missing; give weights of this network")
+    for name, value in net.items():
+        if name not in expected and name not in optional:
+            raise UserError(f"{path} does not fit the network, which has no {name}; give weights of this network")
+        if name in expected and value.shape != expected[name].shape:
+            shapes = f"{name} has the shape {tuple(value.shape)} and should have {tuple(expected[name].shape)}"
+            raise UserError(f"{path} does not fit the network: {shapes}; give weights of this network")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f"{path} holds weights that are not finite ({name}); take an earlier checkpoint")
+    return net
+
+
+def join_net(f, g):
+    """The official `net_state_dict` of f and g together, contiguous copies on the CPU."""
+    return to_cpu(f.state_dict() | g.state_dict())
+
+
+def split_net(state, f, g):
+    """Loads an official `net_state_dict` into f and g (in which `num_batches_tracked` may be missing)."""
+    for module in (f, g):
+        own = module.state_dict()
+        module.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
 
 
 def to_cpu(value):
@@ -89,21 +87,34 @@ def to_cpu(value):
         return value.detach().cpu().contiguous().clone()
     if isinstance(value, dict):
         return {k: to_cpu(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [to_cpu(v) for v in value]
-    return value
+    return [to_cpu(v) for v in value] if isinstance(value, list) else value
+
+
+def save_weights(path, method, epoch, option, names=None, inputs=None):
+    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h.
+
+    names: of the classes and biases (`DataSet.names`). inputs: how images become inputs (`DataSet.inputs`).
+    """
+    content = {
+        "step": epoch,
+        "net_state_dict": join_net(method.f, method.g),
+        "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
+        "pred_state_dict": to_cpu(method.h.split_state_dict()),
+        "option": dict(vars(option)),
+        "names": names,
+        "inputs": inputs,
+    }
+    save_torch_file(path, content)
 
 
 def load_weights(path, f, g, content=None):
-    """Loads a weights file, an official one, ours or another (models.layouts), into f and g.
+    """Loads a weights file (see `find_net`) into f and g.
 
-    content: of the file, where it has been read. Returns it as a dict, with `net_state_dict` and `step`, where one is
-    known. Raises UserError where names, shapes or values do not fit.
+    content: of the file, where it has been read. Returns it as a dict, with `net_state_dict`. Raises UserError.
     """
     content = read_torch_file(path) if content is None else content
     net = find_net(path, content, f.state_dict() | g.state_dict())
     split_net(net, f, g)
-    content = {"step": content["epoch"]} | content if isinstance(content.get("epoch"), int) else content
     return content | {"net_state_dict": net}
 
 
@@ -121,8 +132,8 @@ def ship(source, target):
     content = read_torch_file(source)
     if not isinstance(content, dict) or "net_state_dict" not in content:
         raise UserError(f"{source} is no weights file of ours; give a final.pth")
-    kept = {k: content[k] for k in ("step", "net_state_dict", "option", "names") if k in content}
-    save_torch_file(target, kept)
+    keys = ("step", "net_state_dict", "option", "names", "inputs")
+    save_torch_file(target, {k: content[k] for k in keys if k in content})
 
 
 def export(source, target):
@@ -131,9 +142,9 @@ def export(source, target):
     content = load_weights(source, f, g)
     # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when no SGD is kept.
     state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}
-    fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
     optimizer = content.get("optim_state_dict")
     if not optimizer or "momentum" not in optimizer["param_groups"][0]:
+        fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
         optimizer = fresh.state_dict()
     official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
     save_torch_file(target, official, _use_new_zipfile_serialization=False)

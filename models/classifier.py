@@ -1,18 +1,65 @@
-"""f and g as one network, for programs that want nothing else; not in hubconf.py, so that it can be pickled."""
+"""A run's f and g as one network, with what turns a picture into its input, for programs that want nothing else."""
 
+from functools import partial
+
+import torch
+from PIL import Image
 from torch import nn
 
+from common.errors import UserError
 from dataset.batches import MEAN, STD
+from dataset.pictures import rgb, to_rgb, upright
+from models.checkpoint import load_weights, read_torch_file
+from models.networks import make_networks
+
+COLORED_MNIST = {"size": 28, "mean": MEAN, "std": STD}
 
 
-class Network(nn.Sequential):
-    """f and g: normalised images, float (B, 3, 28, 28), to logits (B, 10). `transform` makes a (3, 28, 28) of a PIL
-    image."""
+class Classifier(nn.Sequential):
+    """f and g: inputs, float (B, 3, size, size), to logits (B, classes), in eval mode.
 
-    def __init__(self, f, g):
-        from torchvision.transforms import Compose, Normalize, ToTensor  # slow to import, and the data needs none of it
+    transform: makes the input of one image, float (3, size, size), of a PIL image. classes: names of the logits.
+    """
+
+    def __init__(self, f, g, inputs, classes, background):
+        """inputs: {"size", "mean", "std"}, the latter of values in [0, 1]. background: (R, G, B) of transparent places."""
+        from torchvision.transforms import v2  # slow to import
 
         super().__init__()
         self.add_module("f", f)
         self.add_module("g", g)
-        self.transform = Compose([ToTensor(), Normalize(MEAN, STD)])
+        square = partial(middle_square, size=inputs["size"], background=background)
+        scaled = v2.ToDtype(torch.float32, scale=True)
+        self.transform = v2.Compose([square, v2.ToImage(), scaled, v2.Normalize(inputs["mean"], inputs["std"])])
+        self.classes = list(classes)
+        self.eval()
+
+
+def middle_square(image, size, background=(0, 0, 0)):
+    """A PIL image as --dataset images reads it (dataset.pictures.read_picture): upright, the middle, `size` pixels."""
+    image.draft(None, (2 * size, 2 * size))
+    image.load()
+    shown = to_rgb(upright(image), background)
+    side = min(shown.size)
+    left, top = ((length - side) // 2 for length in shown.size)
+    return shown.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+
+
+def classifier(path, network=None):
+    """The network of a weights file, a run's final.pth or an official one, as a Classifier.
+
+    network: FILE.py:FUNCTION, where the run's was one: no file alone says which code is run. Raises UserError.
+    """
+    content = read_torch_file(path)
+    content = content if isinstance(content, dict) else {}
+    option, classes = content.get("option") or {}, (content.get("names") or {}).get("classes", list("0123456789"))
+    inputs = content.get("inputs") or (COLORED_MNIST if option.get("dataset") in (None, "colored_mnist") else None)
+    if inputs is None:
+        raise UserError(f"{path} does not say how its inputs are made, as it is old; train it anew")
+    known = option.get("network") or "paper"
+    if ":" in known and network is None:
+        raise UserError(f"{path} is of the network {known}, code of its maker; give network={known!r} if you trust it")
+    split_at = option.get("split_at") or ("conv2" if known == "paper" else None)
+    f, g, _ = make_networks(network or known, len(classes), (2,), False, split_at, size=inputs["size"])
+    load_weights(path, f, g, content)
+    return Classifier(f, g, inputs, classes, rgb(option.get("background") or "black"))

@@ -1,19 +1,25 @@
-"""The choice of f, g and h by name."""
+"""f, g and h by name: a whole network is cut into f and g, and h sits on f's features.
 
+The parts' parameters keep the names that they have in the whole network: the two state dicts joined are its own.
+"""
+
+from collections import OrderedDict
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from common.errors import UserError
+from common.flags import LAYERS, RESNETS
 from models.bias_predictor import BINS, CHANNELS, BiasPredictor
-from models.feature_extractor import FeatureExtractor
-from models.label_classifier import LabelClassifier
-from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor, hidden_layer
-from models.resnet import RESNETS, cut
-from models.simple_conv import SimpleConvClassifier, SimpleConvFeatures, simple_conv_predictor
+from models.label_classifier import not_below_float32
+from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor
+from models.simple_conv import simple_conv_predictor
+from models.whole import last_linear, reason, replace, whole_network
 
-NETWORKS = ("paper", "simple_conv", *RESNETS)
 COLOR_HEADS = (BINS,) * len(CHANNELS)  # of the paper's h: eight bins for each of three channels
+LAST = "last"  # f is all but the last linear layer
+CUTS = {"paper": ("conv2", LAST), "simple_conv": ("block2", LAST)} | dict.fromkeys(RESNETS, (*LAYERS, LAST))
 
 
 class Networks(NamedTuple):
@@ -25,38 +31,103 @@ class Networks(NamedTuple):
 
 
 def make_networks(
-    network, classes=10, heads=COLOR_HEADS, map_bias=True, split_at="layer2", init="random", bias_predictor="linear"
+    network="paper", classes=10, heads=COLOR_HEADS, map_bias=True, split_at=None, init="random", size=64, hidden=0
 ):
-    """Builds the three, with random weights unless `init` says otherwise.
+    """Builds f, g and h, in this order, on which the random weights of every earlier run rest.
 
-    network: of NETWORKS. classes: number of labels. heads: number of values of every bias.
-    map_bias: whether bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the
-    image, logits (B, heads, K, 1, 1). split_at: layer after which a ResNet is cut. init: "random"; for ResNets also
-    "imagenet", or the content of a file with weights of the whole network. bias_predictor: h of a ResNet,
-    "linear", or "conv" with a hidden layer before that.
+    network, classes, init: as of models.whole.whole_network. heads: number of values of every bias. map_bias: whether
+    bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the image, logits (B,
+    heads, K, 1, 1). split_at: the layer that f ends with, of CUTS, or "last" [`default_cut`]. size: of the images in
+    pixels. hidden: width of a hidden layer in h, where h is not a published one. Raises UserError.
     """
-    heads = tuple(heads)
-    if network in RESNETS:
-        f, g = cut(network, split_at, classes, None if isinstance(init, str) and init == "random" else init)
-        body = hidden_layer(f.channels) if bias_predictor == "conv" else None
-        return Networks(f, g, (MapPredictor if map_bias else PooledPredictor)(f.channels, heads, body))
-    if not isinstance(init, str) or init != "random":
-        raise UserError(f"--init is for ResNets; --network {network} begins with random weights")
-    if network == "paper":
-        return paper_networks(classes, heads, map_bias)
-    if network == "simple_conv":
-        f, g = SimpleConvFeatures(), SimpleConvClassifier(classes)
-        return Networks(f, g, MapPredictor(f.channels, heads) if map_bias else simple_conv_predictor(heads))
-    raise UserError(f"there is no network {network}; choose one of {', '.join(NETWORKS)}")
-
-
-def paper_networks(classes, heads, map_bias):
-    """The paper's. In the order f, g, h, on which the random weights of every earlier run rest."""
-    f, g = FeatureExtractor(), LabelClassifier()
-    if classes != g.fc.out_features:
-        g.fc = nn.Linear(g.fc.in_features, classes)
-    if not map_bias:
+    heads, split_at = tuple(heads), split_at or default_cut(network, map_bias)
+    cuts = [cut for cut in CUTS.get(network, (LAST,)) if not (map_bias and cut == LAST)]
+    if split_at not in cuts:
+        fitting = f"choose of {', '.join(cuts)}" if cuts else "positions have bias labels, and it has no map for them"
+        raise UserError(f"--split_at {split_at} does not fit --network {network} here; {fitting}")
+    net = whole_network(network, classes, init)
+    if split_at == LAST:
+        f, g, channels = cut_last(net, network, classes, size)
+    else:
+        f, g, channels = cut_resnet(net, split_at) if split_at in LAYERS else (*net.parts, 32)
+    if split_at == "conv2" and not map_bias:
         return Networks(f, g, PaperPooledPredictor(heads))
-    if heads != COLOR_HEADS:
+    if split_at == "conv2" and heads != COLOR_HEADS:
         raise UserError("the paper's h on a map predicts three channels of eight bins; this data set has other biases")
-    return Networks(f, g, BiasPredictor())
+    if split_at == "conv2":
+        return Networks(f, g, BiasPredictor())
+    if split_at == "block2" and not map_bias:
+        return Networks(f, g, simple_conv_predictor(heads))
+    return Networks(f, g, (MapPredictor if map_bias else PooledPredictor)(channels, heads, hidden))
+
+
+def default_cut(network, map_bias):
+    """`split_at` where none is given: SimpleConv's own, the paper's own for labels of positions; else the last."""
+    if map_bias and network in RESNETS:
+        return "layer2"
+    return CUTS[network][0] if network == "simple_conv" or (network == "paper" and map_bias) else LAST
+
+
+class LastLayer(nn.Module):
+    """g: a network's last linear layer, under its name there."""
+
+    def __init__(self, path, linear):
+        """path: its name, "classifier.1" say. linear: the layer."""
+        super().__init__()
+        self.path, place = path, self
+        *folders, name = path.split(".")
+        for folder in folders:
+            place.add_module(folder, nn.Module())
+            place = place.get_submodule(folder)
+        place.add_module(name, linear)
+
+    def forward(self, features):
+        """features: float (B, C, 1, 1). Returns logits (B, classes), not below float32."""
+        return not_below_float32(self.get_submodule(self.path)(features.flatten(1)))
+
+
+@torch.no_grad()
+def cut_last(net, name, classes, size):
+    """(f, g, channels): all but the last linear layer, which gives features (B, C, 1, 1), and that layer.
+
+    Checks on two images of `size` pixels that g after f is the whole network. Raises UserError.
+    """
+    x, training = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)), net.training
+    path, linear = last_linear(net)
+    try:
+        logits = net.eval()(x)
+    except Exception as error:  # of any network, on images that do not fit it
+        raise UserError(
+            f"--network {name} does not take images of {size} pixels ({reason(error)}); give another size or network"
+        ) from None
+    try:
+        replace(net, path, nn.Unflatten(1, (linear.in_features, 1, 1)))
+        g = LastLayer(path, linear)
+        fits = logits.shape == (2, classes) and torch.allclose(g(net(x)), logits.float(), rtol=1e-4, atol=1e-5)
+    except Exception:  # whatever a network does with features in the place of its logits
+        fits = False
+    if not fits:
+        raise UserError(
+            f"--network {name} cannot be cut into f, from images (B, 3, H, W) to features (B, C), and g, the nn.Linear "
+            f"at its end from these (which h reads too) to {classes} logits; give a network that ends so"
+        )
+    return net.train(training), g, linear.in_features
+
+
+class ResNetClassifier(nn.Sequential):
+    """g: the layers after the cut, the average over all positions, and the linear layer."""
+
+    def forward(self, features):
+        """features: float (B, channels, h, w). Returns logits (B, classes), not below float32."""
+        return not_below_float32(super().forward(features))
+
+
+def cut_resnet(net, split_at):
+    """(f, g, channels) of a ResNet: f is all up to and including the layer `split_at`.
+
+    Its map is a 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the others, rounded up.
+    """
+    parts, last = dict(net.named_children()), LAYERS.index(split_at) + 1
+    f = nn.Sequential(OrderedDict((k, parts[k]) for k in ("conv1", "bn1", "relu", "maxpool", *LAYERS[:last])))
+    rest = {k: parts[k] for k in (*LAYERS[last:], "avgpool")} | {"flatten": nn.Flatten(), "fc": net.fc}
+    return f, ResNetClassifier(OrderedDict(rest)), parts[split_at][-1].conv1.in_channels

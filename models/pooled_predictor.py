@@ -15,10 +15,7 @@ SURPLUS = -1e4  # logit of a value that a head does not have: its probability is
 
 
 class Heads(nn.Module):
-    """What every h here has in common.
-
-    num_values: the number of values of each head. valid: bool (heads, K), whether a head has a value.
-    """
+    """What every h here has in common. num_values: of each head. valid: bool (heads, K), whether a head has a value."""
 
     def __init__(self, values):
         super().__init__()
@@ -26,11 +23,6 @@ class Heads(nn.Module):
         counts = torch.tensor(self.num_values)
         self.register_buffer("valid", torch.arange(max(self.num_values)) < counts[:, None], persistent=False)
         self.uneven = len(set(self.num_values)) > 1
-
-    @property
-    def outputs(self):
-        """Number of logits of all heads together, heads * K."""
-        return self.valid.numel()
 
     def by_head(self, logits):
         """float (B, heads * K, height, width) to (B, heads, K, height, width), not below float32, surplus filled."""
@@ -46,20 +38,6 @@ class Heads(nn.Module):
         self.load_state_dict(parts["h"])
 
 
-class PooledPredictor(Heads):
-    """h: layers of its own if it has any, the average over all positions, and one linear layer for each head."""
-
-    def __init__(self, in_channels, values, body=None):
-        """in_channels: of the features, or of what `body`, a module, makes of them. values: numbers of values."""
-        super().__init__(values)
-        self.body = nn.Identity() if body is None else body
-        self.out = nn.Conv2d(in_channels, self.outputs, 1)  # the linear layers of all heads, side by side
-
-    def forward(self, features):
-        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1), not below float32."""
-        return self.by_head(self.out(self.body(features).mean(dim=(2, 3), keepdim=True)))
-
-
 class PaperPooledPredictor(Heads):
     """h: the paper's predictor of one channel (models/bias_predictor.py) for each head, averaged over all positions.
 
@@ -71,7 +49,7 @@ class PaperPooledPredictor(Heads):
         heads = len(self.num_values)
         self.conv1 = nn.Conv2d(32, 32 * heads, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(32 * heads)
-        self.conv2 = nn.Conv2d(32 * heads, self.outputs, 3, padding=1, groups=heads)
+        self.conv2 = nn.Conv2d(32 * heads, self.valid.numel(), 3, padding=1, groups=heads)
 
     def forward(self, features):
         """features: float (B, 32, height, width). Returns logits (B, heads, K, 1, 1), not below float32."""
@@ -79,20 +57,33 @@ class PaperPooledPredictor(Heads):
         return self.by_head(z.mean(dim=(2, 3), keepdim=True))
 
 
-class MapPredictor(Heads):
-    """h: layers of its own if it has any, and one linear layer for each head at every position."""
+class PooledPredictor(Heads):
+    """h: the average over all positions - BatchNorm - a hidden layer or none - one linear layer for each head.
 
-    def __init__(self, in_channels, values, body=None):
-        """As of `PooledPredictor`."""
+    f may make its features larger or smaller, which BatchNorm undoes: h need not learn to keep up with that.
+    """
+
+    def __init__(self, channels, values, hidden=0, body=None):
+        """channels: of the features, or of what `body`, a module before the average, makes of them.
+
+        values: number of values of each head. hidden: width of the hidden layer, 0 for none.
+        """
         super().__init__(values)
         self.body = nn.Identity() if body is None else body
-        self.out = nn.Conv2d(in_channels, self.outputs, 1)
+        self.norm = nn.BatchNorm2d(channels)
+        self.hidden = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU()) if hidden else nn.Identity()
+        self.out = nn.Conv2d(hidden or channels, self.valid.numel(), 1)  # the linear layers, side by side
 
     def forward(self, features):
-        """features: float (B, C, height, width). Returns logits (B, heads, K, height, width), not below float32."""
-        return self.by_head(self.out(self.body(features)))
+        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1), not below float32."""
+        return self.by_head(self.out(self.hidden(self.norm(self.pooled(self.body(features))))))
+
+    def pooled(self, features):
+        return features.mean(dim=(2, 3), keepdim=True)
 
 
-def hidden_layer(channels):
-    """conv 3x3 - BatchNorm - ReLU on as many channels, as the paper's h begins. The features' scale does not matter."""
-    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+class MapPredictor(PooledPredictor):
+    """h: the same without the average, at every position. Returns logits (B, heads, K, height, width)."""
+
+    def pooled(self, features):
+        return features

@@ -49,6 +49,6 @@ class SimpleConvClassifier(nn.Module):
 
 
 def simple_conv_predictor(values):
-    """h: two blocks of its own, as g's, the average, and a linear layer for each head. values: by head."""
+    """h: two blocks of its own, as g's, before a PooledPredictor. values: number of values of each head."""
     body = nn.Sequential(block(SimpleConvFeatures.channels, 64), block(64, 128))
-    return PooledPredictor(128, values, body)
+    return PooledPredictor(128, values, body=body)

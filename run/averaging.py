@@ -37,7 +37,7 @@ class Average:
         """Whether it is the mean of so many epochs; not where the run was extended after its average had begun."""
         return self.model.n_averaged == epochs > 0
 
-    def save(self, path, names=None):
-        """Writes a weights file like final.pth. names: of dataset.base.DataSet.names."""
+    def save(self, path, data):
+        """Writes a weights file like final.pth. data: of dataset.base.DataSet."""
         averaged = SimpleNamespace(f=self.f, g=self.g, h=self.method.h, optim_fg=self.method.optim_fg)
-        save_weights(path, averaged, self.option.max_step, self.option, names)
+        save_weights(path, averaged, self.option.max_step, self.option.record(), data.names(), data.inputs())

@@ -1,7 +1,6 @@
 """Evaluation: accuracy, loss, confusion matrix and groups of f and g, accuracy of h."""
 
 import contextlib
-import hashlib
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from common.errors import one_line
 from common.files import write_json
 from dataset.batches import IGNORE_INDEX
+from models.shipped import sha256_of
 from run import groups
 from run.folder import environment, without_nan
 
@@ -28,20 +28,15 @@ class Evaluation(NamedTuple):
     loss: float  # mean cross-entropy
     confusion: list  # K rows of K counts: row = true class, column = predicted class
     predicted: torch.Tensor  # int64 (N,), on the CPU
+    probability: torch.Tensor  # float32 (N,): of the predicted class, by the softmax of g
 
 
 def batches(data):
-    """(x, y, b) of all images of `data` in order. Those that are changed at random in training are as they are here."""
-    kept, size = getattr(data, "augment", None), max(SMALL, getattr(data, "size", 0))
-    if kept:
-        data.augment = "none"
-    try:
-        everything = torch.arange(len(data), device=data.label.device)
-        for handle in data.stream(everything.split(max(1, BATCH * SMALL**2 // size**2))):
-            yield data.batch(handle)
-    finally:
-        if kept:
-            data.augment = kept
+    """(x, y, b) of all images of a part in order, as they are, without augmentation."""
+    size = max(SMALL, getattr(data, "size", 0))
+    everything = torch.arange(len(data), device=data.label.device)
+    for handle in data.stream(list(everything.split(max(1, BATCH * SMALL**2 // size**2)))):
+        yield data.batch(handle)
 
 
 @contextlib.contextmanager
@@ -59,25 +54,26 @@ def running_statistics(*networks):
 
 
 def evaluate(f, g, data):
-    """Classifies every image of `data` (dataset.batches). f, g: in any mode, which stays as it is."""
+    """Classifies every image of a part (dataset/batches.py). f, g: in any mode, which stays as it is."""
     loss = torch.zeros((), dtype=torch.float64, device=data.label.device)
-    predicted, classes = [], 0
+    predicted, probability, classes = [], [], 0
     with running_statistics(f, g):
         for x, y, _ in batches(data):
             logits = g(f(x)).float()
             loss += F.cross_entropy(logits, y, reduction="sum")
-            predicted.append(logits.argmax(1))
+            share, label = logits.softmax(1).max(1)
+            predicted.append(label)
+            probability.append(share)
             classes = logits.shape[1]
-    predicted = torch.cat(predicted)
+    predicted, probability = torch.cat(predicted), torch.cat(probability)
     confusion = torch.bincount(data.label * classes + predicted, minlength=classes**2).view(classes, classes)
-    correct = int(confusion.trace())
-    return Evaluation(
-        correct / len(data), correct, len(data), loss.item() / len(data), confusion.tolist(), predicted.cpu()
-    )
+    correct, n = int(confusion.trace()), len(data)
+    loss = loss.item() / n
+    return Evaluation(correct / n, correct, n, loss, confusion.tolist(), predicted.cpu(), probability.cpu())
 
 
 def bias_accuracy(f, h, data):
-    """Share of the bias labels of `data` that h predicts right, 0..1; NaN where there are none."""
+    """Share of the bias labels of a part that h predicts right, 0..1; NaN where there are none."""
     correct = labelled = 0
     with running_statistics(f, h):
         for x, _, b in batches(data):
@@ -86,24 +82,23 @@ def bias_accuracy(f, h, data):
     return float(correct / labelled) if labelled else math.nan
 
 
-def majority_baseline(data):
+def majority_baseline(bias):
     """The accuracy of h, 0..1, did it always name the most frequent value of each bias; NaN where there are no labels.
 
-    data: with image-level labels, `bias` int64 (N, heads) or (N,).
+    bias: labels of images, int64 (N, heads).
     """
-    counts = [torch.bincount(head[head != IGNORE_INDEX]) for head in data.bias.view(len(data), -1).T]
+    counts = [torch.bincount(head[head != IGNORE_INDEX]) for head in bias.T]
     labelled = sum(int(count.sum()) for count in counts)
     return sum(int(count.max()) for count in counts if len(count)) / labelled if labelled else math.nan
 
 
-def group_figures_of(evaluation, tested, data):
-    """The figures by group (run/groups.py) of an evaluation of the images `tested` of the data set `data`."""
-    if data.map_bias:
+def group_figures_of(evaluation, tested, train, data):
+    """The figures by group (run/groups.py) of an evaluation of the part `tested`. train: the part it was trained on."""
+    if tested.image_bias is None:
         return dict(groups.NONE)
-    train = data.train.label.cpu().numpy(), data.train.bias.cpu().numpy()
-    label, bias = tested.label.cpu().numpy(), tested.bias.cpu().numpy()
-    correct = evaluation.predicted.numpy() == label
-    return groups.group_figures(label, bias, correct, train, data.classes, data.values)
+    label, bias = tested.label.cpu().numpy(), tested.image_bias.cpu().numpy()
+    seen = train.label.cpu().numpy(), train.image_bias.cpu().numpy()
+    return groups.group_figures(label, bias, evaluation.predicted.numpy() == label, seen, data.classes, data.values)
 
 
 def evaluate_all(f, g, tests):
@@ -111,27 +106,31 @@ def evaluate_all(f, g, tests):
     return {title: (images, evaluate(f, g, images)) for title, images in tests.items()}
 
 
-def report(option, folder, evaluated, data, weights, say=print, name="metrics"):
+def report(option, folder, evaluated, data, weights, say=print, name="metrics", more=None):
     """Prints what `evaluate_all` found on tests of `data` (dataset.base.DataSet), and writes it into `folder`.
 
-    NAME.json holds accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the
-    names, the options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
+    option: resolved (option.Options). more: {name: value} of what else is kept, such as the probe's. NAME.json holds
+    accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the names, the
+    options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
     """
     (images, first), *_ = evaluated.values()
     others = [(title, other) for title, (_, other) in evaluated.items()][1:]
-    by_group = group_figures_of(first, images, data)
-    metrics = {k: v for k, v in first._asdict().items() if k != "predicted"}
-    metrics |= {title: other.accuracy for title, other in others} | by_group
-    metrics |= data.names()
-    metrics["weights"] = {
-        "file": Path(weights).name,
-        "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
-    }
-    metrics["data_sha256"] = getattr(option, "data_sha256", None)
-    metrics |= {"option": vars(option), "environment": environment()}
+    by_group = group_figures_of(first, images, data.train, data)
+    metrics = {k: v for k, v in first._asdict().items() if k not in ("predicted", "probability")}
+    metrics |= {title: other.accuracy for title, other in others} | by_group | (more or {}) | data.names()
+    metrics["weights"] = {"file": Path(weights).name, "sha256": sha256_of(weights)}
+    metrics |= {"option": option.record(), "environment": environment()}
     lines = [f"EVALUATION LOSS : {first.loss:.4f}, ACCURACY : {first.accuracy:.4f} ({first.correct}/{first.n})"]
     lines += [f"{title} : {other.accuracy:.4f} ({other.correct}/{other.n})" for title, other in others]
     lines += groups.lines(by_group)
+    if metrics.get("probe_bias_accuracy") is not None:
+        lines.append(
+            f"probe_bias_accuracy : {metrics['probe_bias_accuracy']:.4f} (a new classifier of the bias on f's "
+            f"features; chance {metrics['probe_chance']:.4f})"
+        )
+    if selected := metrics.get("selected"):
+        figures = ", ".join(f"{key} {value:.4f}" for key, value in selected.items() if key.startswith("test_"))
+        lines.append(f"epoch {selected['epoch']}, picked on validation images by {selected['rule']} : {figures}")
     try:
         write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
     except OSError:  # a full disk, a folder of somebody else
@@ -144,13 +143,10 @@ def report(option, folder, evaluated, data, weights, say=print, name="metrics"):
     if by_group["groups"]:
         pictures[draw_group_map] = "groups.png" if name == "metrics" else f"{name}_groups.png"
     for draw, file in pictures.items():
-        path = Path(folder, file)
         try:
-            draw(option, data, metrics, path)
+            draw(option, data, metrics, Path(folder, file))
         except Exception as error:  # of matplotlib, its settings, its fonts: whatever it is, a picture is no result
-            say(f"WARNING: no picture {path} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")
-        else:
-            say(f"written: {path}")
+            say(f"WARNING: no picture {file} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")
 
 
 def draw_matrix(option, data, metrics, path):

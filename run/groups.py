@@ -2,6 +2,7 @@
 
 A group is a label together with a value of every bias. It is *aligned* where that value is the one that most training
 images of the label have, else *conflicting*: on conflicting images, reading the bias instead of the label is wrong.
+Where a label has no such value, as two are equally frequent, aligned and conflicting are not defined.
 """
 
 import numpy as np
@@ -19,21 +20,14 @@ NONE = {  # where there are no groups
 }
 
 
-def by_image(bias):
-    """Bias labels of images as int64 (N, heads), a NumPy array; of one bias, (N,) will do."""
-    bias = np.asarray(bias)
-    return bias[:, None] if bias.ndim == 1 else bias
-
-
 def group_figures(label, bias, correct, train, classes, values):
     """What metrics.json has of the groups (a dictionary as NONE), of images that have a value of every bias.
 
-    label: int64 (N,); bias: int64 (N, heads) or (N,); correct: bool (N,). train: (label, bias) of the training images.
+    label: int64 (N,); bias: int64 (N, heads); correct: bool (N,). train: (label, bias) of the training images.
     classes, values: the names. NumPy arrays.
     groups: a list of {"y", "b", "n", "accuracy"}; b is a name, or a list of names of several biases.
     mean_group_accuracy: the mean over the groups that have images. worst_group: "y / b", the first of the lowest.
     """
-    bias = by_image(bias)
     known = (bias != IGNORE_INDEX).all(1)
     if not known.any():
         return dict(NONE)
@@ -48,24 +42,32 @@ def group_figures(label, bias, correct, train, classes, values):
         groups.append({"y": classes[y], "b": named[0] if len(named) == 1 else named, "n": count, "accuracy": share})
     worst = int(accuracy.argmin())
     aligned = is_aligned(label, bias, *train)
+    sides = {"aligned": aligned, "conflicting": None if aligned is None else ~aligned}
     return {
         "groups": groups,
         "mean_group_accuracy": float(accuracy.mean()),
         "worst_group_accuracy": float(accuracy[worst]),
         "worst_group": group_name(groups[worst]),
-        "aligned_accuracy": float(correct[aligned].mean()) if aligned.any() else None,
-        "conflicting_accuracy": float(correct[~aligned].mean()) if (~aligned).any() else None,
+    } | {
+        f"{side}_accuracy": float(correct[of].mean()) if of is not None and of.any() else None
+        for side, of in sides.items()
     }
 
 
 def is_aligned(label, bias, train_label, train_bias):
-    """bool (N,): whether an image's biases are those that most training images of its label have together."""
-    found, counts = np.unique(np.column_stack([train_label, by_image(train_bias)]), axis=0, return_counts=True)
+    """bool (N,): whether an image's biases are those that most training images of its label have together.
+
+    None where two are equally frequent for one of the labels.
+    """
+    found, counts = np.unique(np.column_stack([train_label, train_bias]), axis=0, return_counts=True)
     most = {}
-    for (y, *b), count in zip(found.tolist(), counts.tolist(), strict=True):
-        if count > most.get(y, (0,))[0]:
-            most[y] = (count, b)
-    return np.array([most.get(y, (0, None))[1] == b for y, b in zip(label.tolist(), bias.tolist(), strict=True)], bool)
+    for y in np.unique(label):
+        mine = np.flatnonzero(found[:, 0] == y)
+        top = mine[counts[mine] == counts[mine].max(initial=0)]
+        if len(top) != 1:
+            return None
+        most[y] = found[top[0], 1:]
+    return np.array([(most[y] == b).all() for y, b in zip(label, bias, strict=True)], bool)
 
 
 def group_name(group):

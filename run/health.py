@@ -1,6 +1,6 @@
 """Numerical health: what is wrong with a finished epoch, seen from its record and the last gradients.
 
-Nothing here costs anything within an epoch. docs/RELIABILITY.md has the runs by which the limits were set.
+Nothing here costs anything within an epoch.
 """
 
 import math
@@ -16,41 +16,38 @@ VANISHED, EXPLODED = 1e-7, 1e3  # norms of a network's gradient
 
 
 def warnings(record, earlier, method, classes=10):
-    """One line for everything that is wrong with the epoch that has just ended.
+    """{kind: line} of everything that is wrong with the epoch that has just ended.
 
     record: the epoch's. earlier: the records before it. method: of trainer.py; its gradients are those of the last
-    iteration (of f: of the last update that reached it). There are none right after a resume. classes: their number.
+    iteration. There are none right after a resume. classes: their number.
     """
     chance = 1 / classes + CLOSE
     before = [method.start_accuracy, *(r.get("accuracy") for r in earlier)]
     accuracy, best = record.get("accuracy"), max((a for a in before if a is not None), default=0.0)
-    found = []
+    found = {}
     if accuracy is None:  # a method of one's own that measures something else
         pass
     elif accuracy < chance and (earlier or best >= chance):
-        found.append(f"training collapsed: label accuracy {accuracy:.4f} on the training images is close to chance")
+        found["collapsed"] = f"training collapsed: label accuracy {accuracy:.4f} on the training images, near chance"
     elif accuracy < best - FALL:
-        found.append(f"training is collapsing: label accuracy {accuracy:.4f} on the training images, after {best:.4f}")
-    guess = chance_loss(method.h)
-    if (loss := record.get("bias_loss") or 0.0) > guess:
-        found.append(f"h does not keep up: its loss {loss:.4f} is worse than that of a guess, {guess:.4f}")
+        found["collapsing"] = f"label accuracy {accuracy:.4f} on the training images, after {best:.4f}"
+    if (loss := record.get("bias_loss") or 0.0) > (chance := chance_loss(method.h)):
+        found["h"] = f"h does not keep up: its loss {loss:.4f} is above that of a guess, {chance:.4f}"
     for name, norm in gradient_norms(method).items():
         if not VANISHED < norm < EXPLODED:
-            found.append(f"the gradient of {name} has {'exploded' if norm > 1 else 'vanished'}, norm {norm:.2g}")
-    return [f"epoch {record['epoch']}: {line} ({advice(method)})" for line in found]
+            found[f"gradient of {name}"] = f"the gradient of {name} has norm {norm:.2g}"
+    return {kind: f"epoch {record['epoch']}: {line} ({advice(method)})" for kind, line in found.items()}
 
 
 def advice(method):
     """What may help a method whose training goes wrong."""
     own = [f"--{name}" for name in ("mu", "lambda_", "alpha") if name in {flag.name for flag in method.flags}]
-    more = ", or --detach_h" if "--mu" in own else ""
-    return f"a smaller {' or '.join(['--lr', *own])} may help{more}: docs/RELIABILITY.md, Numerical health"
+    return f"a smaller {' or '.join(['--lr', *own])} may help: docs/RELIABILITY.md"
 
 
 def chance_loss(h):
     """The loss of h where it gives every value of a bias the same probability: log K, the mean over its heads."""
-    values = getattr(h, "num_values", (8,))
-    return sum(map(math.log, values)) / len(values)
+    return sum(map(math.log, h.num_values)) / len(h.num_values)
 
 
 def measure_start(method, train):

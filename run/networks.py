@@ -7,12 +7,10 @@ from models.networks import make_networks
 def build(option, data, init=None):
     """(f, g, h) with random weights, or as --init says; `init` overrides it, such as "random" before others are loaded.
 
-    data: a dataset.base.DataSet, for its classes and biases. Raises UserError.
+    data: a dataset.base.DataSet, for its classes, biases and inputs. Raises UserError.
     """
     init = init or getattr(option, "init", None) or "random"
     if init not in ("random", "imagenet"):
         init = read_torch_file(init)
-    return make_networks(
-        getattr(option, "network", None) or "paper", len(data.classes), data.heads, data.map_bias,
-        getattr(option, "split_at", None) or "layer2", init, getattr(option, "bias_predictor", None) or "linear",
-    )  # fmt: skip
+    network, split_at = getattr(option, "network", None) or "paper", getattr(option, "split_at", None)
+    return make_networks(network, len(data.classes), data.heads, data.map_bias, split_at, init, data.inputs()["size"])

@@ -8,7 +8,10 @@ from tqdm import tqdm
 
 BAR = "{desc} |{bar}| {figures} {rate_fmt} {remaining} left"
 OFTEN = 0.5  # seconds between two looks at the figures
-SHORT = {"accuracy": "label", "bias_accuracy": "h"}  # what they are called on the bar; the first metric is the loss
+SHORT = {  # what the figures are called on the bar and in a line, in that order; log.jsonl has all by their names
+    "cls_loss": "loss", "accuracy": "label", "bias_accuracy": "h", "holdout_accuracy": "val",
+    "holdout_worst_group_accuracy": "worst", "test_accuracy": "test",
+}  # fmt: skip
 
 
 class Bar(tqdm):
@@ -49,26 +52,24 @@ class Progress:
         rarely = measured[0].is_cuda
         if (iteration - 1) % self.option.log_step == 0 if rarely else now - self.looked >= OFTEN:
             self.looked = now
+            if rarely:
+                torch.cuda.synchronize()  # the iteration may run on a stream of its own
             self.bar.set_description_str(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
-            self.bar.figures = figures(names, measured)
+            self.bar.figures = in_words(dict(zip(names, measured, strict=True)), 3)
         self.bar.update()
 
     def epoch(self, record):
-        """After every epoch: a line with its record and the time left."""
+        """After every epoch: a line of at most 80 columns."""
         finished = record["epoch"] * self.per_epoch
         elapsed = time.perf_counter() - self.start
         left = elapsed / max(1, finished - self.done) * (self.total - finished)
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in record.items() if k not in ("epoch", "lr", "seconds"))
         self.run.say(
-            f"epoch {record['epoch']}/{self.option.max_step}  lr {record['lr']:g}  {shown}  "
-            f"{record['seconds']:.1f} s  left {tqdm.format_interval(left)}"
+            f"epoch {record['epoch']}/{self.option.max_step} {in_words(record, 6)} {record['seconds']:.0f} s "
+            f"left {tqdm.format_interval(left)}"
         )
 
 
-def figures(names, measured):
-    """The loss, and the accuracies of the label and of h where there are any: `loss 0.412 label 0.812 h 0.334`."""
-    if measured[0].is_cuda:
-        torch.cuda.synchronize()  # the iteration may run on a stream of its own
-    shown = [(i, "loss" if i == 0 else SHORT[name]) for i, name in enumerate(names) if i == 0 or name in SHORT]
-    values = torch.stack([measured[i].detach().float() for i, _ in shown]).tolist()
-    return " ".join(f"{name} {value:.3f}" for (_, name), value in zip(shown, values, strict=True))
+def in_words(record, most):
+    """The first figures of SHORT that a record has: `loss 0.412 label 0.812 h 0.334`."""
+    found = [(title, record[name]) for name, title in SHORT.items() if record.get(name) is not None]
+    return " ".join(f"{title} {float(value):.3f}" for title, value in found[:most])

@@ -1,0 +1,59 @@
+"""The probe: is the bias gone from f, or is h weak? A fresh linear classifier of b on f's frozen features tells."""
+
+import numpy as np
+import torch
+
+from dataset.batches import IGNORE_INDEX
+from run.evaluate import batches, running_statistics
+
+MOST = 5000  # training images that it learns from, and test images that it is asked about
+CHANCE = "probe_chance"
+ACCURACY = "probe_bias_accuracy"
+
+
+def probe(f, train, test, seed=0):
+    """{"probe_bias_accuracy": ..., "probe_chance": ...}, of the first bias; {} where images have no labels of it.
+
+    Logistic regression on the features of the training images, standardised and averaged over positions. In training
+    and test, each image weighs 1 / n(label, bias), so that b tells nothing of y and a classifier that reads y alone is
+    at chance, 1 / (number of values in the test).
+    """
+    if train.image_bias is None or test.image_bias is None:
+        return {}
+    from sklearn.linear_model import LogisticRegression  # slow to import, needed at the end alone
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(seed)
+    parts = []
+    for part in (train, test):
+        bias = part.image_bias[:, 0].cpu().numpy()
+        known = np.flatnonzero(bias != IGNORE_INDEX)
+        chosen = np.sort(rng.permutation(known)[:MOST])
+        if not len(chosen):
+            return {}
+        index = torch.from_numpy(chosen)
+        parts.append((features(f, part.subset(index)), bias[chosen], group_weights(part, index, bias[chosen])))
+    (x, b, weight), (x_test, b_test, weight_test) = parts
+    if len(np.unique(b)) < 2 or len(np.unique(b_test)) < 2:
+        return {}
+    scaler = StandardScaler().fit(x)
+    classifier = LogisticRegression(max_iter=500).fit(scaler.transform(x), b, sample_weight=weight)
+    right = classifier.predict(scaler.transform(x_test)) == b_test
+    return {
+        ACCURACY: float(np.average(right, weights=weight_test)),
+        CHANCE: 1 / len(np.unique(b_test)),
+    }
+
+
+def features(f, data):
+    """f's features of all images of a part, averaged over positions, float32 (N, C), a NumPy array."""
+    with running_statistics(f):
+        return torch.cat([f(x).float().flatten(2).mean(2).cpu() for x, _, _ in batches(data)]).numpy()
+
+
+def group_weights(part, index, bias):
+    """1 / n(label, bias) of the images `index` of a part, scaled so that they sum to their number, float64 (N,)."""
+    label = part.label.cpu().numpy()[index.numpy()]
+    _, member, n = np.unique(np.column_stack([label, bias]), axis=0, return_inverse=True, return_counts=True)
+    weight = 1 / n[member.ravel()]
+    return weight * len(weight) / weight.sum()

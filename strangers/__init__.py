@@ -1,1 +1,0 @@
-"""Files from strangers: pickles, read without running them."""
