@@ -4,11 +4,11 @@ Cross-entropy of the logits plus log p(y | b), counted in the training images; p
 tells of the label need not be learned any more.
 """
 
-from torch import nn
 from torch.nn import functional as F
 
 from methods.baseline import Baseline, label_accuracy
 from methods.bias_prior import count_bias
+from models.whole import last_linear
 
 
 class BiasBal(Baseline):
@@ -20,8 +20,7 @@ class BiasBal(Baseline):
 
     def prepare(self, train):
         """Counts p(y | b), with one added to every pair of label and bias."""
-        classes = [m for m in self.g.modules() if isinstance(m, nn.Linear)][-1].out_features
-        self.prior = count_bias(train, classes, self.h.num_values)
+        self.prior = count_bias(train, last_linear(self.g)[1].out_features, self.h.num_values)
 
     def update(self, x, y, b):
         with self.autocast():

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from methods.baseline import Baseline, last_linear
+from methods.baseline import Baseline
 from methods.group_dro import group_index
+from models.whole import last_linear
 
 C = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
 REFITS = 20
@@ -33,7 +34,7 @@ def last_layer(features, y, groups, train_features, seed=0):
     """(weight (classes, D), bias (classes,)), float64, for features as they are.
 
     features: float64 (N, D) of the validation images; y: int (N,), every one of 0..classes-1; groups: int (N,).
-    train_features: float64 (M, D), whose mean and deviation standardise; while C is chosen, those of the fitted half.
+    train_features: float64 (M, D), which are standardised; while C is chosen, the fitted half is.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -65,16 +66,17 @@ class DFR(Baseline):
     title = "DFR"
     help = "the baseline with a last layer fitted anew to validation images (Kirichenko et al. 2023)"
     from_baseline = True
-    epochs = 0  # default of --max_step
 
-    def finish(self, train, held_out):
-        """Fits the last layer of g to validation images. Raises UserError where they cannot serve."""
+    @torch.no_grad()
+    def finish(self, features, train, held_out):
+        """Fits g anew. features(f, part): float (N, D), NumPy. held_out: validation images. Raises UserError."""
         if held_out is None or held_out.image_bias is None:
             raise UserError("dfr needs validation images with bias labels; give --holdout N, or a set that has some")
         groups = group_index(held_out.label, held_out.image_bias, self.h.num_values).cpu().numpy()
-        of_val, of_train = (self.last_features(part) for part in (held_out, train))
-        layer = last_layer(of_val, held_out.label.cpu().numpy(), groups, of_train, self.option.random_seed)
-        linear = last_linear(self.g)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(layer[0]))
-            linear.bias.copy_(torch.from_numpy(layer[1]))
+        given, of_train = (features(self.f, part).astype("float64") for part in (held_out, train))
+        _, linear = last_linear(self.g)
+        if linear.in_features != given.shape[1]:
+            raise UserError("dfr fits the last layer alone, so that f is all before it; give --split_at last")
+        weight, bias = last_layer(given, held_out.label.cpu().numpy(), groups, of_train, self.option.random_seed)
+        linear.weight.copy_(torch.from_numpy(weight))
+        linear.bias.copy_(torch.from_numpy(bias))

@@ -32,7 +32,7 @@ class GroupDRO(Baseline):
     title = "Group DRO"
     help = "the worst group of label and bias counts most (Sagawa et al. 2020)"
     flags = (Flag("eta", number(float, 0, 10), 0.01, "η, step of the groups' weights; 0.001 to 0.1"),)
-    sampling = "balanced"
+    always = {"sampling": "balanced"}  # noqa: RUF012
     metrics = ("cls_loss", "accuracy", "worst_group_loss")
 
     def prepare(self, train):
@@ -45,8 +45,10 @@ class GroupDRO(Baseline):
         self.weights /= self.weights.sum()
 
     def state(self):
-        """What a resumed run needs beside the networks and optimisers: {name: tensor}, the tensors themselves."""
         return {"weights": self.weights}
+
+    def load_state(self, state):
+        self.weights.copy_(state["weights"])
 
     def update(self, x, y, b):
         with self.autocast():

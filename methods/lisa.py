@@ -36,7 +36,7 @@ class Lisa(Baseline):
     name = "lisa"
     title = "LISA"
     help = "mixes images that share the label or the bias alone (Yao et al. 2022)"
-    sampling = "balanced"
+    always = {"sampling": "balanced"}  # noqa: RUF012
     needs_pixels = True
 
     def update(self, x, y, b):
@@ -45,8 +45,8 @@ class Lisa(Baseline):
         weight = share.to(x.dtype).view(-1, 1, 1, 1)
         with self.autocast():
             logits = self.g(self.f(x.lerp(x[other], 1 - weight)))
-        losses = [F.cross_entropy(logits, target, reduction="none") for target in (y, y[other])]
-        loss = losses[0].lerp(losses[1], 1 - share).mean()
+        of_both = [F.cross_entropy(logits, target, reduction="none") for target in (y, y[other])]
+        loss = (share * of_both[0] + (1 - share) * of_both[1]).mean()
         self.optim_fg.zero_grad()
         loss.backward()
         self.optim_fg.step()

@@ -1,7 +1,7 @@
 """Resampling: images drawn so that every pair of label and bias is equally frequent, and cross-entropy.
 
 The plainest remedy, and a strong one: Idrissi et al., "Simple data balancing achieves competitive worst-group-accuracy"
-(CLeaR 2022), where it is RWG's neighbour SUBG; in Group DRO's own tables, "upweighting".
+(CLeaR 2022), as "RWG" beside "SUBG".
 """
 
 from methods.baseline import Baseline
@@ -13,4 +13,4 @@ class Resample(Baseline):
     name = "resample"
     title = "Resampling"
     help = "the baseline on images drawn so that label and bias are independent"
-    sampling = "balanced"  # default of --sampling
+    always = {"sampling": "balanced"}  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""Makes small sets of images with a bias of a known kind, to try methods on: `--dataset images --data_dir DIR` reads them.
+"""Makes small sets of images with a bias of a known kind, which `--dataset images --data_dir DIR` reads.
 
     python -m scripts.biases texture --out DIR                  shapes on textures, 95 % of each shape on its own
     python -m scripts.biases texture --out DIR --share 0.25     the same without the bias: the ceiling
@@ -23,41 +23,35 @@ from dataset.mnist import load_mnist
 
 SIZE, TRAIN, VAL, TEST = 32, 1600, 200, 400
 NOISE = 12  # standard deviation of every pixel, in grey levels
+SHAPES = {"disc": (40, 1), "square": (4, 1), "triangle": (3, 1), "star": (8, 0.4)}  # corners, every second one's radius
 
 
 def digit(pool, side, rng, at=None):
-    """A random one of the digits uint8 (N, 28, 28) as a mask, float (SIZE, SIZE), `side` pixels wide, in the middle or `at`."""
+    """A random image of uint8 (N, 28, 28), `side` pixels wide, at a place or in the middle: float (SIZE, SIZE)."""
     small = Image.fromarray(pool[rng.randint(len(pool))]).resize((side, side), Image.Resampling.BILINEAR)
     mask = Image.new("L", (SIZE, SIZE))
-    mask.paste(small, at if at else ((SIZE - side) // 2,) * 2)
+    mask.paste(small, at or ((SIZE - side) // 2,) * 2)
     return np.asarray(mask) / 255
 
 
 def shape(name, rng):
-    """A disc, square, triangle or cross of random size and place as a mask, float (SIZE, SIZE)."""
-    r = rng.uniform(6, 9)
-    x, y = rng.uniform(r + 2, SIZE - r - 2, 2)
+    """A shape of random size and place: float (SIZE, SIZE), 0 to 1."""
+    corners, inner = SHAPES[name]
+    turn = 2 * np.pi * (np.arange(corners) + 0.5) / corners
+    r = rng.uniform(7, 10)
+    radii = np.resize([r, inner * r], (corners, 1))
+    xy = rng.uniform(r, SIZE - r, 2) + radii * np.stack([np.cos(turn), np.sin(turn)], 1)
     mask = Image.new("L", (4 * SIZE, 4 * SIZE))  # four times as large, for smooth edges
-    draw = ImageDraw.Draw(mask)
-    box = lambda w, h: [4 * (x - w), 4 * (y - h), 4 * (x + w), 4 * (y + h)]  # noqa: E731
-    if name == "disc":
-        draw.ellipse(box(r, r), fill=255)
-    elif name == "square":
-        draw.rectangle(box(0.88 * r, 0.88 * r), fill=255)
-    elif name == "triangle":
-        draw.polygon([4 * (x - 1.2 * r), 4 * (y + r), 4 * (x + 1.2 * r), 4 * (y + r), 4 * x, 4 * (y - r)], fill=255)
-    else:
-        draw.rectangle(box(1.1 * r, 0.45 * r), fill=255)
-        draw.rectangle(box(0.45 * r, 1.1 * r), fill=255)
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in 4 * xy], fill=255)
     return np.asarray(mask.resize((SIZE, SIZE), Image.Resampling.BOX)) / 255
 
 
 def pattern(name, rng):
-    """Stripes or a grid with a period of four to six pixels, float (SIZE, SIZE), 0 or 1."""
+    """Stripes or a grid with a period of four to six pixels: float (SIZE, SIZE), 0 or 1."""
     u, v = np.meshgrid(*[np.arange(SIZE) + rng.uniform(0, 6)] * 2, indexing="ij")
     period = rng.uniform(4, 6)
-    across, down = (v % period < period / 2), (u % period < period / 2)
-    return {"lying": down, "upright": across, "slanted": (u + v) % period < period / 2, "checks": across ^ down}[name]
+    lying, upright, slanted = (z % period < period / 2 for z in (u, v, u + v))
+    return {"lying": lying, "upright": upright, "slanted": slanted, "checks": lying ^ upright}[name].astype(float)
 
 
 def over(mask, colour, ground):
@@ -66,7 +60,7 @@ def over(mask, colour, ground):
 
 
 def texture(label, bias, rng, pool):
-    ground = over(pattern(bias, rng).astype(float), rng.uniform(60, 130, 3), rng.uniform(0, 70, 3))
+    ground = over(pattern(bias, rng), rng.uniform(60, 130, 3), rng.uniform(0, 70, 3))
     return over(shape(label, rng), rng.uniform(140, 255, 3), ground)
 
 
@@ -89,10 +83,8 @@ def brightness(label, bias, rng, pool):
 
 
 def blur(label, bias, rng, pool):
-    picture = over(digit(pool, 26, rng), rng.uniform(150, 255, 3), rng.uniform(0, 100, 3))
-    if bias == "sharp":
-        return picture
-    return np.asarray(Image.fromarray(picture.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.5))).astype(float)
+    picture = over(digit(pool, 26, rng), rng.uniform(150, 255, 3), rng.uniform(0, 100, 3)).astype(np.uint8)
+    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1.5 * (bias == "blurred"))))
 
 
 class Bias(NamedTuple):
@@ -106,7 +98,7 @@ class Bias(NamedTuple):
 
 DIGITS = tuple("0123456789")
 BIASES = {
-    "texture": Bias(texture, ("disc", "square", "triangle", "cross"), ("lying", "upright", "slanted", "checks"), 0.95),
+    "texture": Bias(texture, tuple(SHAPES), ("lying", "upright", "slanted", "checks"), 0.95),
     "place": Bias(place, ("4", "9"), ("left", "right"), 0.95),
     "mark": Bias(mark, DIGITS, DIGITS, 0.95),
     "brightness": Bias(brightness, ("disc", "square"), ("dark", "bright"), 0.99),
@@ -115,30 +107,26 @@ BIASES = {
 
 
 def pairs(kind, count, share, rng):
-    """`count` or a few more pairs (index of the label, index of the bias), in random order; see the top of the file."""
-    labels, values = len(kind.labels), len(kind.values)
-    found = []
-    for k in range(labels):
-        n = -(-count // labels)
-        own = k * values // labels
-        others = [v for v in range(values) if v != own]
-        aligned = round(n * share)
-        found += [(k, own)] * aligned + [(k, others[i % len(others)]) for i in range(n - aligned)]
+    """`count` or a few more pairs (label, value of the bias), in random order; see the top of the file."""
+    found, each = [], -(-count // len(kind.labels))
+    for k, label in enumerate(kind.labels):
+        own = kind.values[k * len(kind.values) // len(kind.labels)]
+        others = [value for value in kind.values if value != own]
+        aligned = round(each * share)
+        found += [(label, own)] * aligned + [(label, others[i % len(others)]) for i in range(each - aligned)]
     return [found[i] for i in rng.permutation(len(found))]
 
 
 def images(kind, share, seed):
-    """Yields (split, label, bias, uint8 (SIZE, SIZE, 3)) of every image."""
-    mnist = load_mnist()
-    rng = np.random.RandomState(seed)
+    """Yields (split, label, value of the bias, uint8 (SIZE, SIZE, 3)) of every image."""
+    mnist, rng = load_mnist(), np.random.RandomState(seed)
     for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-        values = len(kind.values)
-        if split != "train":
-            share, count = 1 / values, -(-count // (values * len(kind.labels))) * values * len(kind.labels)
-        raw, of = (mnist.test_images, mnist.test_labels) if split == "test" else (mnist.train_images, mnist.train_labels)
-        pools = {name: raw[of == int(name)] for name in kind.labels if name.isdigit()}
-        for k, v in pairs(kind, count, share, rng):
-            label, bias = kind.labels[k], kind.values[v]
+        raw, of = mnist[2:] if split == "test" else mnist[:2]
+        pools = {label: raw[of == int(label)] for label in kind.labels if label.isdigit()}
+        if split != "train":  # as many of every pair
+            cells = len(kind.labels) * len(kind.values)
+            share, count = 1 / len(kind.values), -(-count // cells) * cells
+        for label, bias in pairs(kind, count, share, rng):
             picture = kind.draw(label, bias, rng, pools.get(label)) + rng.normal(0, NOISE, (SIZE, SIZE, 3))
             yield split, label, bias, picture.clip(0, 255).astype(np.uint8)
 
