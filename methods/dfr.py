@@ -1,0 +1,82 @@
+"""DFR: Kirichenko, Izmailov and Wilson, "Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations"
+(ICLR 2023): the last layer of a trained baseline is fitted anew to validation images, as many of each group of label
+and bias. Logistic regression with L1 on standardised features, the mean of twenty fits to random balanced parts.
+"""
+
+import numpy as np
+import torch
+
+from common.errors import UserError
+from methods.baseline import Baseline
+from methods.group_dro import group_index
+from models.whole import last_linear
+
+C = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
+REFITS = 20
+
+
+def balanced(groups, rng):
+    """Indices of as many random members of each group as the smallest has. groups: int (N,)."""
+    members = [rng.permutation(np.flatnonzero(groups == group)) for group in np.unique(groups)]
+    return np.concatenate([m[: min(map(len, members))] for m in members])
+
+
+def fit(features, y, c):
+    """(weight (classes, D), bias (classes,)): a logistic regression with L1 for each class against the others."""
+    from sklearn.linear_model import LogisticRegression  # slow to import, needed here only
+
+    models = [LogisticRegression(l1_ratio=1, C=c, solver="liblinear", random_state=0) for _ in np.unique(y)]
+    fitted = [model.fit(features, y == label) for label, model in enumerate(models)]
+    return np.concatenate([m.coef_ for m in fitted]), np.concatenate([m.intercept_ for m in fitted])
+
+
+def last_layer(features, y, groups, train_features, seed=0):
+    """(weight (classes, D), bias (classes,)), float64, for features as they are.
+
+    features: float64 (N, D) of the validation images; y: int (N,), every one of 0..classes-1; groups: int (N,).
+    train_features: float64 (M, D), which are standardised; while C is chosen, the fitted half is.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.RandomState(seed)
+    rest, half = np.array_split(rng.permutation(len(y)), 2)
+    half = half[balanced(groups[half], rng)]
+    if not np.array_equal(np.unique(y[half]), np.unique(y)):
+        raise UserError("half of the validation images lacks a class, so that dfr cannot choose C; give more of them")
+    scaled = StandardScaler().fit(features[half]).transform(features)
+
+    def worst_group(c):
+        weight, bias = fit(scaled[half], y[half], c)
+        right = (scaled[rest] @ weight.T + bias).argmax(1) == y[rest]
+        return min(right[groups[rest] == group].mean() for group in np.unique(groups[rest]))
+
+    c = max(C, key=worst_group)  # the first of equals
+    scaler = StandardScaler().fit(train_features)
+    scaled = scaler.transform(features)
+    fits = [fit(scaled[part], y[part], c) for part in (balanced(groups, rng) for _ in range(REFITS))]
+    weight, bias = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
+    weight = weight / scaler.scale_
+    return weight, bias - weight @ scaler.mean_
+
+
+class DFR(Baseline):
+    """A trained baseline whose last layer is fitted anew. No epoch is trained: `finish` does it all."""
+
+    name = "dfr"
+    title = "DFR"
+    help = "the baseline with a last layer fitted anew to validation images (Kirichenko et al. 2023)"
+    from_baseline = True
+
+    @torch.no_grad()
+    def finish(self, features, train, held_out):
+        """Fits g anew. features(f, part): float (N, D), NumPy. held_out: validation images. Raises UserError."""
+        if held_out is None or held_out.image_bias is None:
+            raise UserError("dfr needs validation images with bias labels; give --holdout N, or a set that has some")
+        groups = group_index(held_out.label, held_out.image_bias, self.h.num_values).cpu().numpy()
+        given, of_train = (features(self.f, part).astype("float64") for part in (held_out, train))
+        _, linear = last_linear(self.g)
+        if linear.in_features != given.shape[1]:
+            raise UserError("dfr fits the last layer alone, so that f is all before it; give --split_at last")
+        weight, bias = last_layer(given, held_out.label.cpu().numpy(), groups, of_train, self.option.random_seed)
+        linear.weight.copy_(torch.from_numpy(weight))
+        linear.bias.copy_(torch.from_numpy(bias))
