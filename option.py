@@ -48,6 +48,7 @@ EXPERIMENT = (
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
     Flag("network", help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function"),
+    Flag("split_at", help="the layer that f ends with: layer1 to layer4 of a ResNet, or last", choices=CUTS),
 )
 OPTIMISATION = (
     Flag("max_step", count, 100, "epochs (official)", metavar="N"),
@@ -342,7 +343,7 @@ def with_start(option):
 def of_pretraining(option):
     """The Options of the baseline that --pretrain asks for; it lies beside the run, with _baseline behind its name."""
     mine = {flag.name for flag in (*DATA, *MACHINE)} | {"save_dir", "batch_size", "optimizer", "weight_decay"}
-    mine |= {"sampling", "random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
+    mine |= {"random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
     given = {flag: value for flag, value in vars(option).items() if flag in mine and value not in (None, False)}
     given = {k: v for k, v in given.items() if k not in flags_of_data() or option.dataset in flags_of_data()[k]}
     given |= {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}

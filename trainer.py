@@ -70,7 +70,7 @@ class Trainer:
         self.train.set_epoch(self.option.random_seed, self.epoch)
         start = time.perf_counter()
         with self.step as step:
-            for handle in self.train.stream(self.split(order)[self.iteration :]):
+            for handle in self.train.stream(self.split(order)[self.iteration :] if method.updates else []):
                 measured = step(handle)
                 self.iteration += 1
                 progress.iteration(self.epoch, self.iteration, method.metrics, measured)
@@ -107,6 +107,8 @@ class Trainer:
         record |= dict(zip(self.method.metrics, means, strict=True))
         if self.method.trains_h and self.train.image_bias is not None:
             record["majority_baseline"] = majority_baseline(self.train.image_bias)
+        if self.epoch + 1 == self.option.max_step:
+            self.method.finish(self.train, self.held_out)
         with self.interruptible():
             record |= self.evaluations()
         if not self.option.dry_run:  # after one iteration nobody is well

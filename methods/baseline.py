@@ -29,6 +29,7 @@ class Baseline:
     needs_pixels = False  # whether it mixes images, so that their factored form will not do
     from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
     trains_h = False
+    updates = True  # whether an epoch has updates
     start_accuracy = None  # of the trained weights that it began with, by run.health.measure_start
     grey = False  # whether it sees the luma of the images
     metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
@@ -96,6 +97,9 @@ class Baseline:
 
     def load_state(self, state):
         """Loads what `state` returned."""
+
+    def finish(self, train, held_out):
+        """Called after the last update of a run, before the last evaluation. held_out: validation images, or None."""
 
     def start_epoch(self, epoch):
         """Called before each epoch, counted from 0."""
