@@ -28,7 +28,12 @@ NAMES = {
 PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
 AUTHORS_NETWORK = "the authors' network"
 FREE = RESULT_FREE - {"max_step"} | {"checkpoint", "average"}  # options of which a run's result does not depend
-IN_BFLOAT16 = ("lntl", "lntl_plus", NO_H.name)  # rows whose runs may be; of the strong-bias region, all
+IN_BFLOAT16 = (
+    "lntl",
+    "lntl_averaged",
+    "lntl_plus",
+    NO_H.name,
+)  # rows whose runs may be; of the strong-bias region, all
 
 
 def named(name, table):

@@ -107,10 +107,8 @@ def check_alike(runs):
     names = [c for c in runs if c.startswith("options.") and c.removeprefix("options.") not in NOT_OF_A_CELL]
     told = runs[names].map(lambda v: None if v != v else repr(v))  # None: an option that a record does not have yet
     told["options.precision"] = [*map(records.precision_class, runs.row, runs.place, runs["options.precision"])]
-    start = [
-        f"{s} ".replace(f"_seed{k} ", "").replace(f"_{DRAW0}", "") for s, k in zip(runs.start, runs.seed, strict=True)
-    ]
-    told["start"] = pandas.Series(start, runs.index) + runs.pretrain.astype(str)
+    own = zip(runs.start, runs.seed, runs.pretrain, strict=True)  # each from the baseline of its own seed is alike
+    told["start"] = [f"{s} {n}".replace(f"_seed{k} ", " ").replace(f"_{DRAW0} ", " ") for s, k, n in own]
     different = told.groupby([runs.row, runs.place]).nunique() > 1
     for (row, place), columns in different[different.any(axis=1)].iterrows():
         what = ", ".join(c.removeprefix("options.") for c in columns.index[columns])
