@@ -1,12 +1,10 @@
 """Shared by all tests: optional material beside the repository, a small data set, a run on it, the scripts alone."""
 
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from evidence import records
 from tests import processes
 from tests.scripts.clone import Clone
 
@@ -56,20 +54,3 @@ def ready(clone):
     """A clone whose environment is there already."""
     clone.environment["LNTL_PYTHON"] = str(clone.bin / "python3")
     return clone
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A copy of what the report reads, as its root: of the records, one LNTL run, another, and the shipped weights'."""
-    runs = {"lntl_var0.020_seed1", "lntl_var0.020_official"}
-    runs |= {records.run_of(path) for path in (records.ROOT / "checkpoints").glob("*.pth")}
-    for name in ("results/health", "results/authors_network", "checkpoints", *(f"results/runs/{run}" for run in runs)):
-        shutil.copytree(records.ROOT / name, tmp_path / name)
-    (tmp_path / "docs").mkdir()
-    for path in (
-        p
-        for files in ("README.md", "docs/*.md", "results/bench_*.json", "results/neighbour_*.json")
-        for p in records.ROOT.glob(files)
-    ):
-        shutil.copy(path, tmp_path / path.relative_to(records.ROOT))
-    return tmp_path
