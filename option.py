@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common import Flag, Parser, count, name, number, path, pattern, seed, switch
 from common.errors import UserError, one_line
+from common.flags import LAYERS
 from dataset import data_sets
 from methods import METHODS, owners
 from models.shipped import cell_name, sha256_of, weights_of
@@ -28,6 +29,7 @@ SCHEDULES = {  # of a run of the paper's table: epochs, and epochs between two c
 }
 MAIN_COLOR_VAR = 0.02  # of the main job; the official default, 0.03, is that of a run with a name
 SHA256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
+SPLITS = ("conv2", "block2", *LAYERS, "last")  # models.networks.CUTS
 SELECT = ("worst_group", "mean_group", "accuracy")
 TRAIN_USAGE = """
   python train.py                                          the main job: LNTL at σ² = 0.02, as in the table
@@ -48,7 +50,11 @@ EXPERIMENT = (
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
     Flag("network", help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function"),
-    Flag("split_at", help="the layer that f ends with: layer1 to layer4 of a ResNet, or last", choices=CUTS),
+    Flag(
+        "split_at",
+        help="the layer that f ends with: last, or layer1 to layer4 of a ResNet, conv2 of paper, block2 of simple_conv",
+        choices=SPLITS,
+    ),
 )
 OPTIMISATION = (
     Flag("max_step", count, 100, "epochs (official)", metavar="N"),

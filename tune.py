@@ -31,7 +31,7 @@ JUDGED_BY = ("holdout_worst_group_accuracy", "holdout_mean_group_accuracy")
 
 
 def draw(ranges, trial, search_seed):
-    """{flag: value} of a trial: {} of trial 0, else drawn from `ranges`, {flag: (low, high)}, evenly in the logarithm."""
+    """{flag: value} of a trial: {} of trial 0, else drawn from `ranges`, {flag: (low, high)}, evenly in the log."""
     rng = np.random.default_rng([search_seed, trial])
     low_high = {flag: (math.log(low), math.log(high)) for flag, (low, high) in ranges.items()}
     return {flag: float(f"{math.exp(rng.uniform(*ends)):.2g}") for flag, ends in low_high.items()} if trial else {}

@@ -262,10 +262,6 @@ class ImageSet(DataSet):
         ),
         Flag("image", given, help="column of the image's file; else filename, image, path, ...", metavar="COLUMN"),
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
-        Flag(
-            "split_at", choices=(*LAYERS, "last"),
-            help="f is a ResNet up to this layer, g the rest; last: all but the last linear layer of any network",
-        ),
         Flag("init", path, "random", help="weights of a network of torchvision: imagenet, a file, or random"),
         Flag("background", color, "black", "what transparent places show: a colour's name, #RRGGBB or R,G,B"),
         AUGMENT_FLAG,
