@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from common import Flag, given, number, path, seed
 from common.errors import UserError
@@ -111,6 +112,9 @@ class Streaming(Photographs):
             num_workers=self.workers, prefetch_factor=READY if self.workers else None, worker_init_fn=quiet,
             generator=torch.Generator(),  # else every stream draws from the one of the training
         )  # fmt: skip
+        _MultiProcessingDataLoaderIter._shutdown = (
+            True  # or one that cannot start prints a traceback when it is deleted
+        )
         with readers_may_lack("give fewer --workers, or 0"):
             ready = iter(loader)
         for index in indices:

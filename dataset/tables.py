@@ -5,6 +5,7 @@ or folders alone (dataset/trees.py). What is wrong with it ends in one line that
 Names are compared in Unicode's form NFC: an accent has two spellings that look alike.
 """
 
+import csv
 import dataclasses
 import difflib
 import hashlib
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError, one_line
+from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
 from dataset.trees import SPLIT_WORDS, SPLITS, Finder, folders_in, is_system, nfc, read_tree, split_of_folder
 
@@ -42,6 +43,7 @@ CELEBA = ("list_attr_celeba", "list_eval_partition")
 COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
 MOST_CLASSES, MOST_BIASES = 1000, IGNORE_INDEX  # a bias label of IGNORE_INDEX means that there is none
+csv.field_size_limit(2**31 - 1)  # a mask as run lengths, in a column that is not used, is longer than the default
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 SHARES = (0.7, 0.1, 0.2)  # of training, validation and test where nothing says which is which
 
@@ -189,7 +191,8 @@ def names_images(path, folder, wanted):
 def read_frame(path):
     """A table as a pandas frame of texts, with the numbers of the rows as its index. Raises UserError.
 
-    UTF-8 or UTF-16; commas, semicolons, tabs or bars, whatever a first line such as Excel's `sep=;` says.
+    UTF-8 or UTF-16; commas, semicolons, tabs or bars, whatever a first line such as Excel's `sep=;` says. Not by
+    pandas.read_csv, which fills rows that lack a cell without a word.
     """
     import pandas  # slow to import, and needed for tables alone
 
@@ -202,32 +205,30 @@ def read_frame(path):
         raise UserError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
     if "\0" in text:
         raise UserError(f"{path} is no table of text; save it as CSV in UTF-8")
-    lines = text.lstrip().splitlines(keepends=True)
-    separated = lines[:1] and re.fullmatch(r"sep=.\s*", lines[0])
-    body = "".join(lines[1:] if separated else lines)
-    delimiter = max(",;\t|", key=body.partition("\n")[0].count)
-    if path.suffix.lower() == ".txt":  # CelebA's own: a count and the names of the attributes, or rows alone
-        body = f"image_id {''.join(lines[1:])}" if lines[0].strip().isdigit() else f"image_id partition\n{body}"
-        delimiter = r"\s+"
-    if not body.strip():
+    lines = io.StringIO(text, newline="").readlines()
+    start = next((i for i, line in enumerate(lines) if line.strip() and not re.fullmatch(r"sep=.\s*", line)), None)
+    if start is None:
         raise UserError(f"{path} is empty; it needs a line of column names and a line for each image")
-    how = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False, "index_col": False}
+    reader = csv.reader(lines[start:], delimiter=max(",;\t|", key=lines[start].count), strict=True)
     try:
-        frame = pandas.read_csv(io.StringIO(body), sep=delimiter, **how)
-    except pandas.errors.ParserError as error:
-        raise UserError(f"{path}: {one_line(str(error).partition('C error: ')[2])}; mend this row") from None
-    frame.index += 1 + text[: text.index(body[:1])].count("\n") + bool(separated)
-    frame = frame.apply(lambda texts: texts.str.strip())
-    frame = frame[~frame.fillna("").eq("").all(axis=1)]
-    header, rows = [nfc(name) for name in frame.iloc[0].fillna("")], frame.iloc[1:]
-    rows = rows.loc[:, [bool(name) for name in header]]  # a delimiter at the end of every line is no column
-    for number, row in rows[rows.isna().any(axis=1)].iterrows():
-        raise UserError(
-            f"{path}, row {number} has {row.notna().sum()} cells, and there are {rows.shape[1]} column names; mend it"
-        )
-    if not len(rows):
+        rows = [(start + reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, row {start + reader.line_num}: {error}; mend this row") from None
+    if path.suffix.lower() == ".txt":  # CelebA's own: a count and the names of the attributes, or rows without names
+        words = [(number, line.split()) for number, line in enumerate(lines, 1)]
+        names = ["partition"] if len(words[0][1]) > 1 else words[1][1]
+        rows = [(0, ["image_id", *names]), *words[0 if len(words[0][1]) > 1 else 2 :]]
+    (_, header), *rows = [(number, row) for number, row in rows if any(row)]
+    wide = max((i for i, name in enumerate(header, 1) if name), default=0)  # a delimiter at a line's end is no column
+    for number, row in rows:
+        if len(row) < wide or any(row[wide:]):
+            raise UserError(
+                f"{path}, row {number} has {len(row)} cells, and there are {wide} column names; mend this row"
+            )
+    if not rows:
         raise UserError(f"{path} has column names and no rows; it needs a row for each image")
-    return rows.set_axis([name for name in header if name], axis=1)
+    cells, numbers = [row[:wide] for _, row in rows], [number for number, _ in rows]
+    return pandas.DataFrame(cells, index=numbers, columns=list(map(nfc, header[:wide])))
 
 
 def from_tables(folder, tables, wanted, colour, seed):
@@ -266,6 +267,8 @@ def from_tables(folder, tables, wanted, colour, seed):
             )
     elif splits[0] is None and all(parts and split_of_folder(parts[0]) is not None for parts in below):
         splits = [split_of_folder(parts[0]) for parts in below]
+        if len(set(splits)) == 1:  # a table of the training images alone
+            splits = [None] * len(splits)
         notes.append("no split column: the folders of the images tell the splits")
     labels = list(map(nfc, frame[label]))
     check_folders(source, places, below, labels, label)
@@ -318,7 +321,9 @@ def columns_of(source, frame, wanted, colour):
 def column(source, names, role, wanted=None):
     """The one of the columns `names` that a flag wants, or that fits a role; None where none does. Raises UserError."""
     known = [folded(wanted)] if wanted else RECOGNISED[role]
-    found = [n for n in names if wanted and n == nfc(wanted)] or [n for k in known for n in names if folded(n) == k]
+    found = [n for n in names if wanted and n == nfc(wanted).strip()] or [
+        n for k in known for n in names if folded(n) == k
+    ]
     if wanted and not found:
         close = difflib.get_close_matches(known[0], map(folded, names), 1)
         hint = f"; did you mean {next(n for n in names if folded(n) == close[0])}" if close else ""
@@ -351,8 +356,8 @@ def check_folders(source, places, below, labels, label):
     pairs = [(nfc(a).casefold(), b.casefold()) for a, b in zip(folders, labels, strict=True)]
     differ = [i for i, (a, b) in enumerate(pairs) if a != b]
     said, known = map(set, zip(*pairs, strict=True))
-    words = not all(name.isdigit() for name in said)
-    if differ and (len(differ) < len(pairs) / 2 or (words and said <= known)):
+    words, agree = not all(name.isdigit() for name in said), len(pairs) - len(differ)
+    if differ and (agree > len(differ) or (words and (agree == len(differ) or said <= known))):
         raise UserError(
             f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
             f"{folders[differ[0]]} ({len(differ)} such); make both the same"
