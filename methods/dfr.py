@@ -1,6 +1,6 @@
 """DFR: Kirichenko, Izmailov and Wilson, "Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations"
-(ICLR 2023): the last layer of a trained baseline is fitted anew to validation images, as many of each group of label
-and bias. Logistic regression with L1 on standardised features, the mean of twenty fits to random balanced parts.
+(ICLR 2023): a trained baseline's last layer is fitted anew to validation images, as many of each group of label and
+bias. Logistic regression with L1 on standardised features, the mean of twenty fits to random balanced parts.
 """
 
 import numpy as np
@@ -12,8 +12,7 @@ from methods.group_dro import group_index
 from models.whole import last_linear
 from run.probe import features
 
-C = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
-REFITS = 20
+C, REFITS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01), 20
 
 
 def balanced(groups, rng):
@@ -31,18 +30,18 @@ def fit(features, y, c):
     return np.concatenate([m.coef_ for m in fitted]), np.concatenate([m.intercept_ for m in fitted])
 
 
-def last_layer(features, y, groups, train_features, seed=0):
+def last_layer(features, y, groups, train_features, classes, seed=0):
     """(weight (classes, D), bias (classes,)), float64, for features as they are.
 
-    features: float64 (N, D) of the validation images; y: int (N,), every one of 0..classes-1; groups: int (N,).
-    train_features: float64 (M, D), which are standardised; while C is chosen, the fitted half is.
+    features: float64 (N, D) of the validation images; y: int (N,), 0..classes-1; groups: int (N,). train_features:
+    float64 (M, D), by which all is standardised; while C is chosen, by the fitted half. Raises UserError.
     """
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.RandomState(seed)
     rest, half = np.array_split(rng.permutation(len(y)), 2)
     half = half[balanced(groups[half], rng)]
-    if not np.array_equal(np.unique(y[half]), np.unique(y)):
+    if len(np.unique(y[half])) < classes:
         raise UserError("half of the validation images lacks a class, so that dfr cannot choose C; give more of them")
     scaled = StandardScaler().fit(features[half]).transform(features)
 
@@ -56,8 +55,7 @@ def last_layer(features, y, groups, train_features, seed=0):
     scaled = scaler.transform(features)
     fits = [fit(scaled[part], y[part], c) for part in (balanced(groups, rng) for _ in range(REFITS))]
     weight, bias = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
-    weight = weight / scaler.scale_
-    return weight, bias - weight @ scaler.mean_
+    return weight / scaler.scale_, bias - weight @ (scaler.mean_ / scaler.scale_)
 
 
 class DFR(Baseline):
@@ -81,6 +79,7 @@ class DFR(Baseline):
         _, linear = last_linear(self.g)
         if linear.in_features != given.shape[1]:
             raise UserError("dfr fits the last layer alone, so that f is all before it; give --split_at last")
-        weight, bias = last_layer(given, held_out.label.cpu().numpy(), groups, of_train, self.option.random_seed)
-        linear.weight.copy_(torch.from_numpy(weight))
-        linear.bias.copy_(torch.from_numpy(bias))
+        y, classes = held_out.label.cpu().numpy(), linear.out_features
+        layer = last_layer(given, y, groups, of_train, classes, self.option.random_seed)
+        for parameter, value in zip((linear.weight, linear.bias), layer, strict=True):
+            parameter.copy_(torch.from_numpy(value))

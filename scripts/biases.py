@@ -3,10 +3,9 @@
     python -m scripts.biases texture --out DIR                  shapes on textures, 95 % of each shape on its own
     python -m scripts.biases texture --out DIR --share 0.25     the same without the bias: the ceiling
 
-DIR gets PNG images of 32 pixels and metadata.csv: filename, label, bias, split (train, val, test). In the training
-images a label has its own value of the bias with the probability `--share`, and every other value equally often; the
-counts are exact. In the validation and test images all pairs of label and bias are equally frequent. The same
-arguments give the same pixels. Digits are MNIST's: those of the test images come from MNIST's test images.
+DIR gets PNG images of 32 pixels and metadata.csv: filename, label, bias, split (train, val, test). Of a label's
+training images the share `--share` has its own value of the bias, and the others share the rest. In validation and
+test all pairs are equally frequent. The same arguments give the same pixels. Test digits are MNIST's test digits.
 """
 
 import argparse
@@ -146,14 +145,15 @@ def main(argv=None):
     if option.out.exists():
         raise UserError(f"{option.out} exists; give another --out, or remove it")
     option.out.mkdir(parents=True)
-    rows = []
+    rows = [("filename", "label", "bias", "split")]
     for n, (split, label, bias, picture) in enumerate(images(kind, share, option.seed)):
-        name = f"{split}_{n:05d}.png"
-        Image.fromarray(picture).save(option.out / name)
-        rows.append((name, label, bias, split))
+        rows.append((f"{split}_{n:05d}.png", label, bias, split))
+        Image.fromarray(picture).save(option.out / rows[-1][0])
     with open(option.out / "metadata.csv", "w", newline="", encoding="utf-8") as file:  # last: a set is whole or unread
-        csv.writer(file).writerows([("filename", "label", "bias", "split"), *rows])
-    print(f"{len(rows)} images and metadata.csv in {option.out}: {option.name}, share {share:g}, seed {option.seed}")
+        csv.writer(file).writerows(rows)
+    print(
+        f"{len(rows) - 1} images and metadata.csv in {option.out}: {option.name}, share {share:g}, seed {option.seed}"
+    )
 
 
 if __name__ == "__main__":

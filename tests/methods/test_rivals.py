@@ -232,7 +232,7 @@ def tied():
 
 def test_dfr_is_its_protocol(tied):
     x, y, _, groups = tied
-    weight, bias = last_layer(x, y, groups, x[:200] + 1, seed=4)
+    weight, bias = last_layer(x, y, groups, x[:200] + 1, CLASSES, seed=4)
     (mean_weight, mean_bias), scaler = by_the_protocol(x, y, groups, x[:200] + 1, 4)
     expected = scaler.transform(x) @ np.array(mean_weight).T + mean_bias
     np.testing.assert_allclose(x @ weight.T + bias, expected, rtol=1e-9, atol=1e-9)
@@ -243,7 +243,7 @@ def test_dfr_puts_the_layer_into_g(tied):
     part = Part(label=torch.tensor(y), image_bias=torch.tensor(b)[:, None], x=x)
     method = make("dfr", part, inputs=6, values=(CLASSES,))
     method.finish(lambda f, part: part.x, part, part)
-    weight, bias = last_layer(x, y, y * (CLASSES + 1) + b, x, seed=4)
+    weight, bias = last_layer(x, y, y * (CLASSES + 1) + b, x, CLASSES, seed=4)
     np.testing.assert_allclose(method.g.weight.detach().numpy(), weight, rtol=1e-12)
     np.testing.assert_allclose(method.g.bias.detach().numpy(), bias, rtol=1e-12)
     with pytest.raises(UserError, match="--split_at last"):
@@ -256,7 +256,7 @@ def test_dfr_puts_the_layer_into_g(tied):
 def test_dfr_says_where_half_of_the_images_lacks_a_class():
     x, y = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8)  # each class has one image
     with pytest.raises(UserError, match="lacks a class"):
-        last_layer(x, y, y, x)
+        last_layer(x, y, y, x, 8)
 
 
 def test_which_of_them_draw_balanced():
