@@ -58,7 +58,7 @@ DATA = (
 )
 OPTIMISATION = (
     Flag("max_step", count, 100, "epochs (official)", metavar="N"),
-    Flag("batch_size", number(int, 2, 60000), 128, "images a batch (official)"),
+    Flag("batch_size", number(int, 0, 60000), 128, "images a batch (official); 0: so few that an epoch has 40 batches"),
     Flag("lr", number(float, 0, 100, open_low=True), None, "initial learning rate (official: 0.01)"),
     Flag(
         "lr_decay_period",
@@ -71,8 +71,8 @@ OPTIMISATION = (
     Flag("optimizer", default="sgd", help="sgd is the official one", choices=("sgd", "adam")),
     Flag("momentum", number(float, 0, 0.9999), 0.9, "of SGD (official)"),
     Flag("weight_decay", number(float, 0, 10), 0.0005, "(official)"),
-    Flag("sampling", default="plain", help="balanced: images are drawn with weight 1 / n(label, bias)",
-         choices=("plain", "balanced")),
+    Flag("sampling", default="plain", help="images are drawn with weight n(label, bias)^-1 (balanced), or ^-1/2 (half)",
+         choices=("plain", "half", "balanced")),
     Flag("random_seed", seed, help="seed of weights and order (official) [drawn, and recorded]"),
     Flag("precision", default="float32", help="of the arithmetic; tf32 is for a GPU",
          choices=("float32", "tf32", "bfloat16")),

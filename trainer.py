@@ -35,8 +35,8 @@ class Trainer:
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
         self.batch_size = option.batch_size or usual_batch(len(self.train))
-        self.weights = group_weights(self.train) if option.sampling == "balanced" else None
-        self.method.prepare(self.train)
+        self.weights = sampling_weights(self.train, option.sampling)
+        self.method.prepare(self.train, self.weights)
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
@@ -80,7 +80,7 @@ class Trainer:
         return not self.stop
 
     def draw_order(self):
-        """The images of an epoch, int64 (N,): each once, or drawn with weight 1 / n(label, bias)."""
+        """The images of an epoch, int64 (N,): each once, or drawn with the weights of --sampling."""
         if self.weights is None:
             return torch.randperm(len(self.train), generator=self.order)
         return torch.multinomial(self.weights, len(self.train), replacement=True, generator=self.order)
@@ -244,10 +244,16 @@ def usual_batch(images):
     return next((size for size in (128, 64, 32, 16) if images >= UPDATES * size), 8)
 
 
-def group_weights(train):
-    """1 / n(label, bias) of every image of a part, float64 (N,), on the CPU. Raises UserError without bias labels."""
+def sampling_weights(train, sampling):
+    """The weight with which an image is drawn, float64 (N,), on the CPU; None where each is seen once an epoch.
+
+    sampling: "plain", "half" for n(label, bias)^-1/2, "balanced" for 1 / n(label, bias). Raises UserError without bias
+    labels.
+    """
+    if sampling == "plain":
+        return None
     if train.image_bias is None:
-        raise UserError("--sampling balanced needs a bias label for every image; leave it out, or name one with --bias")
+        raise UserError(f"--sampling {sampling} needs a bias label for every image; leave it out, or name its column")
     groups = torch.cat([train.label[:, None], train.image_bias], 1).cpu()
     _, member, count = groups.unique(dim=0, return_inverse=True, return_counts=True)
-    return 1 / count[member].double()
+    return count[member].double() ** (-0.5 if sampling == "half" else -1)

@@ -8,10 +8,13 @@ from common import Flag
 from common.errors import UserError
 from dataset.batches import AUGMENT, MEAN, STD
 
-# Defaults where bias labels belong to images, chosen on validation images (docs/IMAGES.md). To be filled with what the
-# selection finds: {common flag: value} and {method: {flag of the method: value}}.
-BY_IMAGE = {}
-METHODS_BY_IMAGE = {"lntl": {"lambda_": 1.0, "mu": 1.0}, "lntl_plus": {"mu": 0.01}}
+# Defaults where bias labels belong to images, chosen on validation images (docs/LNTL_PLUS.md): of all methods, of one.
+BY_IMAGE = {"optimizer": "adam", "lr": 0.001, "lr_decay_period": 0, "batch_size": 32, "max_step": 16}
+BY_IMAGE |= {"augment": ["affine"], "select": "worst_group"}
+METHODS_BY_IMAGE = {
+    "lntl": {"lambda_": 0.01, "mu": 0.1, "sampling": "balanced"},
+    "lntl_plus": {"lambda_": 0.0, "mu": 0.0, "prior": "drawn", "smoothing": 0.0, "sampling": "half"},
+}
 
 DATA_DIR = "folder of the data: the released files (unset, it is built), or your images"  # help of --data_dir
 AUGMENT_FLAG = Flag(

@@ -203,11 +203,16 @@ class BiasedSet(DataSet):
 
     @classmethod
     def defaults(cls, option):
-        return BY_IMAGE
+        return BY_IMAGE | {"batch_size": 128}
 
     @classmethod
     def method_defaults(cls, option):
-        return METHODS_BY_IMAGE | {"lntl_plus": {"mu": 0.03}}  # the best there, where 0.01 is the best on photographs
+        if option.network not in (None, "paper"):
+            return METHODS_BY_IMAGE
+        papers_cut = {
+            method: {"split_at": "conv2"} | METHODS_BY_IMAGE.get(method, {}) for method in ("lntl", "blindeye")
+        }
+        return METHODS_BY_IMAGE | papers_cut
 
     @classmethod
     def setting(cls, option):

@@ -85,8 +85,8 @@ class Baseline:
         """The precision of the arithmetic: bfloat16 where asked for, else that of the weights."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.option.precision == "bfloat16")
 
-    def prepare(self, train):
-        """Called with the training data (dataset.batches), before anything else."""
+    def prepare(self, train, weights=None):
+        """Called with the training part before anything else. weights: with which its images are drawn [equal ones]."""
 
     def start_from(self, content):
         """Called with the content of the weights file from which f and g were loaded."""
