@@ -18,7 +18,7 @@ from common.commands import evaluation, resume
 from common.errors import Diverged, Stopped, UserError, counted, exits
 from common.files import write_json
 from dataset import data_sets
-from methods import method_class
+from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
 from run import health
 from run.device import choose_device
@@ -48,7 +48,7 @@ def train(option):
 def run_once(option):
     """One run: options, data, start, method, trainer, report. Returns the exit status."""
     device = choose_device(option)
-    method = method_class(option)
+    method = METHODS[option.method]
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = continued(option, run)
         data = data_sets()[option.dataset](option, device, grey=method.grey, pixels=method.needs_pixels)
@@ -169,7 +169,7 @@ def main(arguments=None):
                 print(line)
         return status
     with tempfile.TemporaryDirectory() as folder:
-        few = {"max_step": 1, "average": min(option.average, 1), "pretrain": min(option.pretrain, 1)}
+        few = {"max_step": 1, "pretrain": min(option.pretrain, 1)}
         status = train(option.replace(save_dir=folder, holdout=min(option.holdout, DRY_RUN), **few))
     if status == 0:
         print("dry run: one batch of everything went well; nothing was kept")

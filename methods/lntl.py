@@ -162,10 +162,7 @@ class LNTL(Baseline):
         return F.cross_entropy(logits, y)
 
     def neg_entropy(self, logits, b):
-        """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`.
-
-        A deviation leaves out the background.
-        """
+        """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`."""
         return negative_entropy(logits)
 
     def start_epoch(self, epoch):
