@@ -1,4 +1,4 @@
-"""Tables where a bias belongs to an image: Biased-MNIST, the photographs, the suite; from the frames of records.frame."""
+"""Tables where a bias belongs to an image: Biased-MNIST, photographs, the suite; from the frames of records.frame."""
 
 import pandas
 
