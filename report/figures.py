@@ -7,11 +7,7 @@ from dataset.sample_sheet import show_samples
 
 from common.picture import draw_confusion, plain, save, subplots
 from dataset.colored_mnist import MEAN_COLORS, build
-<<<<<<< HEAD
-=======
-from dataset.sample_sheet import show_samples
 from report.group_tables import GROUPS
->>>>>>> report
 from report.published import COLOR_VARS, MARKS, PUBLISHED
 from report.rows import CHOSEN, IMAGES
 from report.tables import MINE, TITLES, select
