@@ -19,7 +19,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from common import Flag, given, number, path, seed
 from common.errors import UserError
 from common.flags import LAYERS, RESNETS
-from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet, check_augment
+from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
 from dataset.batches import Augmentation, OnDevice, bias_labels
 from dataset.inspect import main, overview, same_bytes, troubles
 from dataset.pictures import BLACK, color, decode, read_picture, readers_may_lack, rgb, too_dark, usable_cores
@@ -295,7 +295,6 @@ class ImageSet(DataSet):
             raise UserError(
                 "--bias colour needs features on a map: a ResNet, or --network paper, and no --split_at last"
             )
-        check_augment(option)
 
     @classmethod
     def defaults(cls, option):

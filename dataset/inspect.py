@@ -67,7 +67,7 @@ def verdict(what, label, bias):
     rng = np.random.default_rng(0)
     tells, shuffled = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
     chance = np.mean(shuffled)
-    is_bias = tells > chance + max(3 * np.std(shuffled), 0.005)
+    is_bias = tells > chance + max(2.5 * np.std(shuffled), 0.005)
     above = f"a bias, {100 * (tells - chance):.1f} points above chance"
     return [
         f"in training, {what} {tells:.4f} of the labels, {chance:.4f} with its values shuffled:",

@@ -251,7 +251,7 @@ def from_tables(folder, tables, wanted, colour, seed):
         place = f"{path.relative_to(folder)}, row" if len(tables) > 1 else "row"
         places += [f"{place} {number}" for number in frame.index]
         splits += [split] * len(frame)
-        frames.append(frame)
+        frames.append(frame.loc[:, ~frame.columns.duplicated()])
     source = str(tables[0][0] if len(tables) == 1 else folder)
     frame = pandas.concat(frames, ignore_index=True).fillna("")
     roles = columns_of(source, frame, wanted, colour)
@@ -328,7 +328,7 @@ def column(source, names, role, wanted=None):
         close = difflib.get_close_matches(known[0], map(folded, names), 1)
         hint = f"; did you mean {next(n for n in names if folded(n) == close[0])}" if close else ""
         raise UserError(f"{source} has no column {wanted} ({FLAGS[role]}){hint}. Its columns: {listed(names, 45)}")
-    if len(found) > 1 and (wanted or role in ("label", "bias")):
+    if len(found) > 1 and (wanted or role in ("label", "bias") or found[0] == found[1]):
         how = "rename one" if wanted else f"say which with {FLAGS[role]} COLUMN"
         raise UserError(f"{source}: both {found[0]} and {found[1]} could be the {role}; {how}")
     return found[0] if found else None
