@@ -16,8 +16,9 @@ from PIL import Image
 from common import Parser, given, location, number, seed
 from common.errors import UserError, exits, one_line
 from dataset.batches import IGNORE_INDEX
+from dataset.csv_tables import listed
 from dataset.pictures import color, decode, rgb, too_dark
-from dataset.tables import listed, read_table
+from dataset.tables import read_table
 from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble
@@ -67,7 +68,7 @@ def verdict(what, label, bias):
     rng = np.random.default_rng(0)
     tells, shuffled = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
     chance = np.mean(shuffled)
-    is_bias = tells > chance + max(2.5 * np.std(shuffled), 0.005)
+    is_bias = tells > chance + max(3 * np.std(shuffled), 0.005)
     above = f"a bias, {100 * (tells - chance):.1f} points above chance"
     return [
         f"in training, {what} {tells:.4f} of the labels, {chance:.4f} with its values shuffled:",

@@ -11,7 +11,8 @@ from PIL import Image
 
 from common.errors import UserError
 from dataset import images as image_sets
-from dataset.images import ImageSet, Streaming, map_size
+from dataset.images import ImageSet, map_size
+from dataset.photographs import Streaming
 from tests.dataset import sets
 
 
