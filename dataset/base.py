@@ -23,12 +23,6 @@ AUGMENT_FLAG = Flag(
 )  # fmt: skip
 
 
-def check_augment(option):
-    """Raises UserError where --augment says "none" and something else."""
-    if not isinstance(option.augment, str) and "none" in option.augment and len(option.augment) > 1:
-        raise UserError("--augment has none and something else; give one of the two")
-
-
 class DataSet:
     """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
 
