@@ -68,7 +68,7 @@ OPTIMISATION = (
         "lr_decay_period",
         number(int, 0, 10**6),
         40,
-        "epochs between two cuts of the learning rate (official); 0: two cuts, after 50 %% and 85 %% of the epochs",
+        "epochs between two cuts of the learning rate (official); 0: one cycle over the run, up and down to 0",
         metavar="N",
     ),
     Flag("lr_decay_rate", number(float, 0, 1, open_low=True), 0.1, "factor of a cut (official)"),

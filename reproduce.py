@@ -49,7 +49,9 @@ def parser():
         help="run K of a cell has --random_seed K and --data_seed K - 1 [1 2 3; of the paper's table on a CPU 1]",
     )  # fmt: skip
     group.add_argument(
-        "--epochs", type=common.count, help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them [below]"
+        "--epochs",
+        type=common.count,
+        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them [--schedule]",
     )
     group.add_argument(
         "--schedule", choices=("cpu", "cuda"),

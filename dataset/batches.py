@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from common.errors import UserError
+
 MEAN = (0.4914, 0.4822, 0.4465)  # of the normalisation, per channel (official)
 STD = (0.2023, 0.1994, 0.2010)
 IGNORE_INDEX = 255  # bias label of a position or an image that has none
@@ -73,8 +75,10 @@ class Augmentation:
 
     @classmethod
     def of(cls, augment, n, device="cpu"):
-        """That of the flag --augment, None for "none"."""
+        """That of the flag --augment, None for "none". Raises UserError for "none" and something else."""
         kinds = {augment} if isinstance(augment, str) else set(augment or ())
+        if "none" in kinds and len(kinds) > 1:
+            raise UserError("--augment has none and something else; give one of the two")
         return cls(kinds, n, device) if kinds - {"none"} else None
 
     def set_epoch(self, seed, epoch):

@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from common import Flag, number, seed
-from dataset.base import AUGMENT_FLAG, BY_IMAGE, METHODS_BY_IMAGE, DataSet, check_augment
+from dataset.base import AUGMENT_FLAG, BY_IMAGE, METHODS_BY_IMAGE, DataSet
 from dataset.batches import Augmentation, ColoredMasks, OnDevice, mask_patches
 from dataset.mnist import load_mnist
 
@@ -196,10 +196,6 @@ class BiasedSet(DataSet):
     map_bias = False
     mean_colors = BACKGROUNDS
     mean, std = (MEAN,) * 3, (STD,) * 3
-
-    @classmethod
-    def check(cls, option):
-        check_augment(option)
 
     @classmethod
     def defaults(cls, option):

@@ -1,6 +1,6 @@
 """Builds Colored-MNIST: digits whose colour gives their label away in training, and says nothing in the test.
 
-    python -m dataset.colored_mnist --color_var 0.02 --out DIR      # a file in the released format, a sample sheet
+    python -m dataset.colored_mnist --color_var 0.02 --out DIR      # a file in the released format
 
 The recipe (README.md in this folder has the evidence): MNIST in its own order, binarised at > 128; one RGB triple
 per image on a black background. In training the triple is drawn around the mean colour of the image's own digit,
@@ -205,45 +205,26 @@ def show_samples(axis, split, heading, per_digit=8):
     axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
 
 
-def draw_samples(path, data, title):
-    """Writes a PNG with the first 8 images of each digit of a ColoredMnist, training at the left, test at the right."""
-    from common.picture import plain, save, subplots  # matplotlib is slow to import
-
-    @plain
-    def draw():
-        figure, axes = subplots(1, 2, (9, 6))
-        figure.suptitle(title)
-        show_samples(axes[0], data.train, "training: the colour follows the digit")
-        show_samples(axes[1], data.test, "test: the colour says nothing")
-        save(figure, path)
-
-    draw()
-
-
 def main(arguments=None):
-    """Writes the data of one variance as the authors released it, and a picture of it."""
+    """Writes the data of one variance as the authors released it."""
     from dataset.released import ReleasedFile, released_name, write_released
 
     parser = Parser(prog="-m dataset.colored_mnist", description=main.__doc__)
     sigma = number(float, 0, MOST, open_low=True)
     parser.add_argument("--color_var", type=sigma, required=True, help=f"sigma^2 of the colours, up to {MOST}")
     parser.add_argument("--data_seed", type=seed, default=DATA_SEED, help="seed of the colours [0]")
-    parser.add_argument("--out", type=location, required=True, help="folder for the two files; made if it is missing")
+    parser.add_argument("--out", type=location, required=True, help="folder for the file; made if it is missing")
     option = parser.parse_args(arguments)
     if option.out.exists() and not option.out.is_dir():
         raise UserError(f"--out {option.out} is a file; give a folder")
     file = option.out / released_name(option.color_var)
-    for path_of in (file, file.with_suffix(".png")):
-        if path_of.exists():
-            raise UserError(
-                f"{path_of} is there already, and may be the authors' own; give another --out, or remove it"
-            )
+    if file.exists():
+        raise UserError(f"{file} is there already, and may be the authors' own; give another --out, or remove it")
     option.out.mkdir(parents=True, exist_ok=True)
     data = build(option.color_var, option.data_seed)
     images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)
     write_released(file, ReleasedFile(*images))
-    draw_samples(file.with_suffix(".png"), data, f"Colored-MNIST, $\\sigma^2$ = {option.color_var:g}")
-    print(f"written: {file}, {file.with_suffix('.png')}")
+    print(f"written: {file}")
     print(f"SHA-256 of the images and labels, as in the data card (a run records another, data_sha256): {sha256(data)}")
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 from common import Parser, given, location, number, seed
 from common.errors import UserError, exits, one_line
 from dataset.batches import IGNORE_INDEX
+from dataset.csv_tables import listed
 from dataset.pictures import color, decode, rgb, too_dark
-from dataset.tables import listed, read_table
+from dataset.tables import read_table
 from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble

@@ -1,11 +1,20 @@
 """The baseline, f and g alone, and what every method has in common with it."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 
-CUTS = (0.5, 0.85)  # of the epochs of a run, after which its learning rate is cut
+WARM_UP = 0.2  # of a run, in which the learning rate of one cycle rises
+
+
+def one_cycle(done):
+    """The share of the learning rate when the share `done` of a run is over: up along a line, down along a cosine."""
+    if done < WARM_UP:
+        return done / WARM_UP
+    return 0.5 + 0.5 * math.cos(math.pi * min(1, (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def label_accuracy(logits, y):
@@ -59,12 +68,15 @@ class Baseline:
         return torch.optim.SGD(parameters, momentum=option.momentum, fused=on_gpu, **how)
 
     def schedule(self, optimizer):
-        """The learning rate's: cut every `lr_decay_period` epochs (official); 0: at CUTS of the run's length."""
-        rate, epochs = self.option.lr_decay_rate, self.option.max_step
+        """The learning rate's: cut every `lr_decay_period` epochs (official); 0: one cycle over the run.
+
+        By epoch and not by iteration, as a change of the rate makes a CUDA graph anew.
+        """
         if self.option.lr_decay_period:
-            return torch.optim.lr_scheduler.StepLR(optimizer, self.option.lr_decay_period, rate)
-        cuts = [max(1, round(share * epochs)) for share in CUTS]
-        return torch.optim.lr_scheduler.MultiStepLR(optimizer, cuts, rate)
+            return torch.optim.lr_scheduler.StepLR(optimizer, self.option.lr_decay_period, self.option.lr_decay_rate)
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: one_cycle((epoch + 0.5) / self.option.max_step)
+        )
 
     @classmethod
     def check(cls, option):

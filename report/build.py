@@ -1,11 +1,16 @@
 """Rebuilds the report from the committed records alone: `python reproduce.py --report` calls `rebuild`."""
 
+import contextlib
+import itertools
 import json
 import re
 
 from common.errors import UserError
 from common.files import replacing
-from report import figures, records, tables
+from dataset import data_sets
+from methods import METHODS
+from report import figures, group_tables, records, tables
+from report.grid import resolve
 from report.published import BIASED_MNIST, LNL, RHOS, ROOT
 from report.rows import BIASED, DATASETS, SUITE
 
@@ -16,6 +21,20 @@ def load(root=ROOT):
     """{table: frame}, and the frame of epochs of Colored-MNIST as "epochs"."""
     read = {table: records.read(table, root) for table in DATASETS}
     return {t: records.frame(r, t) for t, r in read.items()} | {"epochs": records.epochs(read["colored_mnist"])}
+
+
+def defaults():
+    """What train.py does where nothing else is given, a line a data set and method."""
+    everywhere = ("network", "batch_size", "max_step", "lr_decay_period", "optimizer", "lr")
+    names = [*dict.fromkeys(flag.name for method in METHODS.values() for flag in method.flags)]
+    rows = []
+    for data_set, method in itertools.product(data_sets(), METHODS):
+        own = {*everywhere, *(flag.name for flag in METHODS[method].flags)}
+        with contextlib.suppress(UserError):  # a method that is not for this data
+            flags = ["-e", "x", "--dataset", data_set, "--method", method]
+            option = vars(resolve([*flags, "--data_dir=."] if data_set == "images" else flags))
+            rows.append([data_set, method, *(option[n] if n in own else "-" for n in (*everywhere, *names))])
+    return tables.markdown(["data set", "method", *(f"`--{name}`" for name in (*everywhere, *names))], rows)
 
 
 def blocks(runs, cells, root=ROOT):
@@ -34,11 +53,12 @@ def blocks(runs, cells, root=ROOT):
         "last epochs": tables.last_epochs(colored, runs["epochs"]),
         "cost": tables.cost(colored),
         "weights": tables.weights(colored, root),
-        "biased mnist": tables.biased_mnist(runs["biased_mnist"]),
-        "photographs": tables.photographs_in_a_line(images),
-        "demonstration": tables.photographs(images),
-        "groups": tables.photographs_by_group(images),
-        "suite": tables.suite(runs["suite"]),
+        "biased mnist": group_tables.biased_mnist(runs["biased_mnist"]),
+        "photographs": group_tables.photographs_in_a_line(images),
+        "demonstration": group_tables.photographs(images),
+        "groups": group_tables.photographs_by_group(images),
+        "suite": group_tables.suite(runs["suite"]),
+        "defaults": defaults(),
     }
 
 
@@ -82,10 +102,14 @@ def draw(folder, root=ROOT):
     figures.curves(folder / "curves.png", colored, runs["epochs"])
     published = {"LNL, published, another network": [float(v.split()[0]) for v in BIASED_MNIST[LNL]]}
     words = "ρ, share of training images on their digit's colour"
-    figures.by_place(folder / "biased_mnist.png", runs["biased_mnist"], BIASED, RHOS, tables.UNBIASED, words, published)
+    figures.by_place(
+        folder / "biased_mnist.png", runs["biased_mnist"], BIASED, RHOS, group_tables.UNBIASED, words, published
+    )
     figures.photographs(folder / "demonstration.png", runs["images"])
     if len(suite := runs["suite"]):
-        figures.by_place(folder / "suite.png", suite, SUITE, tables.suite_places(suite), tables.GROUPS, "bias")
+        figures.by_place(
+            folder / "suite.png", suite, SUITE, group_tables.suite_places(suite), group_tables.GROUPS, "bias"
+        )
 
 
 def rebuild(root=ROOT):

@@ -3,13 +3,13 @@
 import itertools
 
 import numpy as np
-from dataset.sample_sheet import show_samples
 
 from common.picture import draw_confusion, plain, save, subplots
-from dataset.colored_mnist import MEAN_COLORS, build
+from dataset.colored_mnist import MEAN_COLORS, build, show_samples
+from report.group_tables import GROUPS
 from report.published import COLOR_VARS, MARKS, PUBLISHED
 from report.rows import CHOSEN, IMAGES
-from report.tables import GROUPS, MINE, TITLES, select
+from report.tables import MINE, TITLES, select
 
 STYLE = {  # method: colour, marker
     "baseline": ("#d55e00", "o"),

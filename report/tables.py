@@ -1,4 +1,4 @@
-"""Tables in Markdown and results.json, from the frames of records.frame."""
+"""Tables of Colored-MNIST in Markdown, results.json, and of speed; from the frames of records.frame."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from bench import tables as bench
 from common.errors import UserError
 from methods import METHODS
 from report import records
-from report.published import BIASED_MNIST, COLOR_VARS, MARKS, PUBLISHED, RERUNS, RHOS, ROOT, STRONG
-from report.rows import BIASED, BIASES, CHOSEN, GRIDS, IMAGES, NO_H, SUITE, THEIRS
+from report.published import COLOR_VARS, MARKS, PUBLISHED, RERUNS, ROOT, STRONG
+from report.rows import GRIDS, NO_H
 
 DRAW0 = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
@@ -52,6 +52,12 @@ def spread(values, digits=4, n=False):
 def minutes(runs):
     """{hardware: mean minutes of training one of the runs on it}, without pretraining."""
     return {name: round(fmean(of), 1) for name, of in runs.groupby("hardware")["minutes"]}
+
+
+def select(runs, row, place="", column=None):
+    """The runs of a row at a place in the order of their seeds, or a column of them."""
+    found = runs[(runs.row == row) & (runs.place == place)].sort_values("seed")
+    return found if column is None else found.get(column, [])
 
 
 # ------------------------------------------------------------------------------------------ Colored-MNIST
@@ -272,100 +278,6 @@ def weights(runs, root=ROOT):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{digest}`"])
     return markdown(["file", "run", "accuracy", "SHA-256"], rows)
-
-
-# ------------------------------------------------------------------------------------ labels of whole images
-
-GROUPS = {"mean over groups": "metrics.mean_group_accuracy", "worst group": "metrics.worst_group_accuracy"}
-UNBIASED = {"unbiased": "metrics.accuracy"}
-OTHERS = {
-    "conflicting": "metrics.conflicting_accuracy",
-    "aligned": "metrics.aligned_accuracy",
-    "plain": "metrics.accuracy",
-    "h on validation": "last.holdout_bias_accuracy",
-}
-PROBE = {"bias, by the probe": "metrics.probe_bias_accuracy"}
-
-
-def select(runs, row, place="", column=None):
-    """The runs of a row at a place in the order of their seeds, or a column of them."""
-    found = runs[(runs.row == row) & (runs.place == place)].sort_values("seed")
-    return found if column is None else found.get(column, [])
-
-
-def by_place(runs, rows, places, columns, digits=4):
-    """Lines of a table: of every Row those of its columns {title: column}, mean ± std (n) at every place."""
-
-    def shown(found, column):
-        lost = int(found.get("diverged", pandas.Series()).notna().sum())
-        parts = [spread(found.get(column, []), digits, n=True)] if lost < len(found) else []
-        return "; ".join(parts + [f"{lost} of {len(found)} diverged"] * bool(lost)) or "-"
-
-    return [
-        ["" if i else row.title, what, *(shown(select(runs, row.name, place), column) for place in places)]
-        for row in rows
-        for i, (what, column) in enumerate(columns.items())
-    ]
-
-
-def biased_mnist(runs):
-    """Our rows, three figures each, and the published rows of another network."""
-    mean, worst = GROUPS.values()
-    rows = by_place(runs, BIASED, RHOS, UNBIASED | {"mean over the 100 groups": mean, "worst group": worst})
-    rows += by_place(runs, THEIRS, RHOS, {"unbiased, SimpleConvNet, 80 epochs": "metrics.accuracy"})
-    rows += [[name, "unbiased, SimpleConvNet", *values] for name, values in BIASED_MNIST.items()]
-    ended = runs[runs.row.isin([row.name for row in BIASED]) & runs.place.isin(RHOS)]
-    seeds = len(GRIDS["biased_mnist"].seeds)
-    whole = ended[ended.diverged.isna()] if "diverged" in ended else ended
-    cost = "; ".join(f"{name}: {mean:.1f}" for name, mean in minutes(whole).items()) or "not known yet"
-    return (
-        f"{markdown(['', '', *(f'ρ = {rho:g}' for rho in RHOS)], rows)}\n\n{len(ended)} of "
-        f"{len(BIASED) * len(RHOS) * seeds} runs with the paper's network are done ({len(BIASED)} rows, {len(RHOS)} ρ, "
-        f"{seeds} runs). Minutes of training a run: {cost}."
-    )
-
-
-def photographs(runs):
-    """A row a method: mean ± std over the seeds."""
-    columns, rows = GROUPS | OTHERS, []
-    for row in IMAGES:
-        figures = [spread(select(runs, row.name, column=column), 3) for column in columns.values()]
-        n = len(select(runs, row.name))
-        rows.append([row.title, *(figures if n else ["not yet run"] + [""] * (len(columns) - 1)), n or ""])
-    return markdown(["method", *columns, "n"], rows)
-
-
-def photographs_in_a_line(runs):
-    """The mean over groups of the settings that were chosen, for the README."""
-    parts = []
-    for row in (row for name in CHOSEN for row in IMAGES if row.name == name):
-        figure = spread(select(runs, row.name, column=GROUPS["mean over groups"]), 3).replace(" ", "")
-        parts.append(f"{METHODS[row.method].title} {figure}" + ", trained without the bias" * (row.name == "fair"))
-    return f"Mean over groups there: {'; '.join(parts)}."
-
-
-def photographs_by_group(runs):
-    """A row a group, a column a method: mean ± std over the seeds."""
-    done = [row for row in IMAGES if len(select(runs, row.name))]
-    found = [[*select(runs, row.name, column="metrics.groups")] for row in done]
-    rows = [
-        [f"{g['y']} / {g['b']}", g["n"], *(spread([run[i]["accuracy"] for run in seeds], 3) for seeds in found)]
-        for i, g in enumerate(found[0][0] if found else [])
-    ]
-    return markdown(["group", "images", *(row.title for row in done)], rows)
-
-
-def suite_places(runs):
-    return [*BIASES, *sorted({*runs.place} - {*BIASES})]
-
-
-def suite(runs):
-    """A column a bias; of every method the mean over groups, the worst group, and how well a probe finds the bias."""
-    places = suite_places(runs)
-    rows = by_place(runs, SUITE, places, GROUPS | PROBE, 3)
-    chance = runs.get("metrics.probe_chance", pandas.Series(dtype=float)).groupby(runs.place).first()
-    rows.append(["chance", *PROBE, *(f"{chance[place]:.3f}" if place in chance else "-" for place in places)])
-    return markdown(["method", "", *places], rows)
 
 
 # -------------------------------------------------------------------------------------------------- speed

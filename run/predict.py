@@ -11,9 +11,9 @@ import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
-from dataset.images import InMemory
+from dataset.csv_tables import PREDICTIONS, column, listed, read_frame
+from dataset.photographs import InMemory
 from dataset.pictures import BLACK, decode, extensions
-from dataset.tables import PREDICTIONS, column, listed, read_frame
 from dataset.trees import Finder, pictures_below
 from run.evaluate import running_statistics
 

@@ -21,15 +21,14 @@ from common.errors import UserError, exits
 from dataset.mnist import load_mnist
 
 SIZE, TRAIN, VAL, TEST = 32, 1600, 200, 400
-NOISE = 12  # standard deviation of every pixel, in grey levels
+NOISE = 12  # standard deviation of every value, in grey levels
 SHAPES = {"disc": (40, 1), "square": (4, 1), "triangle": (3, 1), "star": (8, 0.4)}  # corners, every second one's radius
 
 
 def digit(pool, side, rng, at=None):
-    """A random image of uint8 (N, 28, 28), `side` pixels wide, at a place or in the middle: float (SIZE, SIZE)."""
-    small = Image.fromarray(pool[rng.randint(len(pool))]).resize((side, side), Image.Resampling.BILINEAR)
+    """A random image of uint8 (N, 28, 28), `side` pixels wide, in the middle or `at` a corner: float (SIZE, SIZE)."""
     mask = Image.new("L", (SIZE, SIZE))
-    mask.paste(small, at or ((SIZE - side) // 2,) * 2)
+    mask.paste(Image.fromarray(pool[rng.randint(len(pool))]).resize((side, side)), at or ((SIZE - side) // 2,) * 2)
     return np.asarray(mask) / 255
 
 
@@ -38,16 +37,15 @@ def shape(name, rng):
     corners, inner = SHAPES[name]
     turn = 2 * np.pi * (np.arange(corners) + 0.5) / corners
     r = rng.uniform(7, 10)
-    radii = np.resize([r, inner * r], (corners, 1))
-    xy = rng.uniform(r, SIZE - r, 2) + radii * np.stack([np.cos(turn), np.sin(turn)], 1)
+    x, y = rng.uniform(r, SIZE - r, (2, 1)) + np.resize([r, inner * r], corners) * [np.cos(turn), np.sin(turn)]
     mask = Image.new("L", (4 * SIZE, 4 * SIZE))  # four times as large, for smooth edges
-    ImageDraw.Draw(mask).polygon([tuple(point) for point in 4 * xy], fill=255)
+    ImageDraw.Draw(mask).polygon([*zip(4 * x, 4 * y, strict=True)], fill=255)
     return np.asarray(mask.resize((SIZE, SIZE), Image.Resampling.BOX)) / 255
 
 
 def pattern(name, rng):
     """Stripes or a grid with a period of four to six pixels: float (SIZE, SIZE), 0 or 1."""
-    u, v = np.meshgrid(*[np.arange(SIZE) + rng.uniform(0, 6)] * 2, indexing="ij")
+    u, v = np.indices((SIZE, SIZE)) + rng.uniform(0, 6)
     period = rng.uniform(4, 6)
     lying, upright, slanted = (z % period < period / 2 for z in (u, v, u + v))
     return {"lying": lying, "upright": upright, "slanted": slanted, "checks": lying ^ upright}[name].astype(float)
@@ -87,12 +85,10 @@ def blur(label, bias, rng, pool):
 
 
 class Bias(NamedTuple):
-    """A kind of bias. Label k has for its own value the one at k * len(values) // len(labels)."""
-
-    draw: Callable  # (label, value, np.random.RandomState, that label's digits of MNIST) -> RGB, (SIZE, SIZE, 3)
+    draw: Callable  # (label, value, np.random.RandomState, the label's digits of MNIST) -> RGB, (SIZE, SIZE, 3)
     labels: tuple
-    values: tuple
-    share: float
+    values: tuple  # label k's own is the one at k * len(values) // len(labels)
+    share: float  # default of --share
 
 
 DIGITS = tuple("0123456789")
@@ -106,7 +102,7 @@ BIASES = {
 
 
 def pairs(kind, count, share, rng):
-    """`count` or a few more pairs (label, value of the bias), in random order; see the top of the file."""
+    """`count` or a few more pairs (label, value of the bias), in random order."""
     found, each = [], -(-count // len(kind.labels))
     for k, label in enumerate(kind.labels):
         own = kind.values[k * len(kind.values) // len(kind.labels)]
@@ -119,13 +115,12 @@ def pairs(kind, count, share, rng):
 def images(kind, share, seed):
     """Yields (split, label, value of the bias, uint8 (SIZE, SIZE, 3)) of every image."""
     mnist, rng = load_mnist(), np.random.RandomState(seed)
-    for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST)):
+    cells, even = len(kind.labels) * len(kind.values), 1 / len(kind.values)
+    val, test = (-(-count // cells) * cells for count in (VAL, TEST))  # as many of every pair
+    for split, count, own in (("train", TRAIN, share), ("val", val, even), ("test", test, even)):
         raw, of = mnist[2:] if split == "test" else mnist[:2]
         pools = {label: raw[of == int(label)] for label in kind.labels if label.isdigit()}
-        if split != "train":  # as many of every pair
-            cells = len(kind.labels) * len(kind.values)
-            share, count = 1 / len(kind.values), -(-count // cells) * cells
-        for label, bias in pairs(kind, count, share, rng):
+        for label, bias in pairs(kind, count, own, rng):
             picture = kind.draw(label, bias, rng, pools.get(label)) + rng.normal(0, NOISE, (SIZE, SIZE, 3))
             yield split, label, bias, picture.clip(0, 255).astype(np.uint8)
 

@@ -226,4 +226,4 @@ def test_the_digit_is_changed_and_the_colours_are_not():
 
 def test_what_augment_cannot_be():
     with pytest.raises(UserError, match="none and something else"):
-        BiasedSet.check(option(augment=["none", "flip"]))
+        BiasedSet(option(augment=["none", "flip"], dry_run=True), "cpu")

@@ -120,7 +120,7 @@ def test_the_command(tmp_path, capsys, mnist, monkeypatch):
     colored_mnist.main(["--color_var", "0.03", "--out", str(tmp_path)])
     said = capsys.readouterr().out
     assert re.search(r"SHA-256 .*\(a run records another, data_sha256\): 5483303db6aa", said)
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy", ".png"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy"]
     data = ColoredSet(option(color_var=0.03, data_dir=str(tmp_path)), "cpu")
     assert data.fingerprint() == ColoredSet(option(color_var=0.03), "cpu").fingerprint()
     exits = colored_mnist.exits(colored_mnist.main)

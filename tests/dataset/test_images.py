@@ -11,7 +11,8 @@ from PIL import Image
 
 from common.errors import UserError
 from dataset import images as image_sets
-from dataset.images import ImageSet, Streaming, map_size
+from dataset.images import ImageSet, map_size
+from dataset.photographs import Streaming
 from tests.dataset import sets
 
 
@@ -66,7 +67,6 @@ def test_where_all_is_aligned(tmp_path):
     ({"network": "vit_b_16", "split_at": "layer2"}, "--split_at layer2 is for ResNets"),
     ({"network": "vit_b_16", "bias": ["colour"]}, "--bias colour needs features on a map"),
     ({"split_at": "last", "bias": ["colour"]}, "--bias colour needs features on a map"),
-    ({"augment": ["flip", "none"]}, "--augment has none and something else"),
 ])  # fmt: skip
 def test_what_cannot_go_together(birds, how, said):
     with pytest.raises(UserError, match=said):

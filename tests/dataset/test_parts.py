@@ -12,8 +12,10 @@ import torch
 
 from common.errors import UserError
 from dataset import images as image_sets
+from dataset import photographs
 from dataset.batches import IGNORE_INDEX, Augmentation, bias_labels
-from dataset.images import MEAN, STD, InMemory, Streaming, colour_bias, free_memory, load
+from dataset.images import free_memory, load
+from dataset.photographs import MEAN, STD, InMemory, Streaming, colour_bias
 from dataset.tables import read_table
 from tests.dataset.sets import BIRDS, ROOT, birds, random_pictures, table
 
@@ -227,7 +229,7 @@ def test_a_reading_process_that_is_ended_is_one_line(files):
     _, data = both(files, 1)
     program = f"""
 import os, torch
-from dataset.images import Streaming
+from dataset.photographs import Streaming
 label = torch.zeros({N}, dtype=torch.int64).numpy()
 data = Streaming({files[0]!r}, label, label[:, None], {SIZE}, workers=1)
 stream = data.stream(list(torch.arange({N}).repeat(20).split(2)))
@@ -249,7 +251,7 @@ def test_readers_that_cannot_be_started_are_one_line(files, monkeypatch, error, 
     def start(self):
         raise error
 
-    monkeypatch.setattr(image_sets.DataLoader, "__iter__", start)
+    monkeypatch.setattr(photographs.DataLoader, "__iter__", start)
     with pytest.raises(UserError, match=said):
         next(both(files, 1)[1].stream([torch.arange(3)]))
 

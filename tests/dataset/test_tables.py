@@ -399,6 +399,8 @@ WRONG = [
     (rename("img_id", "b"), {}, "both b and place could be the bias; say which with --bias"),
     (rename("img_id", "PLACE"), {"bias": ("Place",)}, "both PLACE and place could be the bias; rename one"),
     (rename("img_id", "y"), {"target": "y"}, "both y and y could be the label; rename one"),
+    (rename("img_id", "img_filename"), {}, "both img_filename and img_filename could be the image; say which"),
+    (rename("img_id", "place_filename"), {}, None),
     (edit("split", "trian", 4), {}, r"row 6, column split: trian is no split; write train, val or test"),
     (edit("split", ""), {}, r"row 2, column split: an empty cell is no split"),
     (edit("split", 3), {}, r"row 2, column split: 3 is no split"),

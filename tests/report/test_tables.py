@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 
 from common.errors import UserError
-from report import build, figures, published, records, rows, tables
+from report import build, figures, group_tables, published, records, rows, tables
 from tests.report.conftest import SOME, made_up
 
 
@@ -140,7 +140,7 @@ def test_the_last_epochs(tree):
 
 def test_biased_mnist_says_what_diverged():
     found = records.read("biased_mnist").values()
-    text = tables.biased_mnist(build.load()["biased_mnist"])
+    text = group_tables.biased_mnist(build.load()["biased_mnist"])
     runs = [r for r in found if r["name"].startswith("lntl_plus_rho0.997_")]
     values = [r["metrics"]["accuracy"] for r in runs if r["metrics"]]
     cell = f"{fmean(values):.4f} ± {stdev(values):.4f} (2); 1 of 3 diverged"
@@ -150,11 +150,11 @@ def test_biased_mnist_says_what_diverged():
 def test_photographs():
     found = [r["metrics"] for r in records.read("images").values() if r["name"].startswith("fair_")]
     runs = build.load()["images"]
-    worst, conflicting = tables.photographs(runs).splitlines()[3].split(" | ")[2:4]
+    worst, conflicting = group_tables.photographs(runs).splitlines()[3].split(" | ")[2:4]
     values = [m["worst_group_accuracy"] for m in found]
     assert (worst, conflicting) == (f"{fmean(values):.3f} ± {stdev(values):.3f}", "-")
     third = [m["groups"][2]["accuracy"] for m in found]
-    assert f"{fmean(third):.3f} ± {stdev(third):.3f}" in tables.photographs_by_group(runs).splitlines()[4]
+    assert f"{fmean(third):.3f} ± {stdev(third):.3f}" in group_tables.photographs_by_group(runs).splitlines()[4]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def suite():
 
 
 def test_the_suite(suite):
-    lines = [line.strip("| ").split(" | ") for line in tables.suite(suite).splitlines()]
+    lines = [line.strip("| ").split(" | ") for line in group_tables.suite(suite).splitlines()]
     assert lines[0][2:] == [*rows.BIASES, "smell"]
     assert lines[2][:3] == ["Baseline", "mean over groups", "0.600 ± 0.100 (3)"]
     ceiling = next(line for line in lines if line[0] == "Baseline, trained without the bias")
@@ -223,7 +223,9 @@ def test_figures_are_drawn_the_same_twice_and_strong_bias_and_suite_too(tmp_path
     }
     assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in drawn)
     figures.accuracy(tmp_path / "strong.png", made_of({("lntl_plus", 0.01): 0.8, ("lntl_plus", 0.02): 0.95}))
-    figures.by_place(tmp_path / "suite.png", suite, rows.SUITE, tables.suite_places(suite), tables.GROUPS, "bias")
+    figures.by_place(
+        tmp_path / "suite.png", suite, rows.SUITE, group_tables.suite_places(suite), group_tables.GROUPS, "bias"
+    )
     assert (tmp_path / "strong.png").stat().st_size > 10_000 < (tmp_path / "suite.png").stat().st_size
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from dataset.images import InMemory
+from dataset.photographs import InMemory
 from run.predict import predict, predictions, write_predictions
 from tests.dataset import sets
 
