@@ -51,7 +51,8 @@ EXPERIMENT = (
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
     Flag(
-        "network", not_empty,
+        "network",
+        not_empty,
         help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function",
     ),
     Flag(
@@ -243,7 +244,7 @@ def recorded_options(given):
         return {}, False
     if begun:
         return known(read_options(folder), folder / "options.json"), True
-    if given.get("resume") and not (folder.with_name(f"{folder.name}_baseline") / "options.json").exists():
+    if given.get("resume") and not (folder / "last.pt").exists():
         runs = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/options.json"))[:5])
         there = f"; there are {runs}" if runs else ""
         raise UserError(f"there is no run {folder} to resume{there}; check -e and --save_dir")
@@ -373,6 +374,8 @@ def check_resumed(option, record, source):
     """
     free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
     free = free | {"checkpoint"} if option.pretrain else free  # which lies beside the run, wherever that is
+    if gone := next((flag for flag in ("deviation", "average") if record.get(flag)), None):
+        raise UserError(f"{source.parent} was begun with --{gone}, which is no more; go on with it at its own commit")
     before = vars(resolve({}, known(record, source)))
     for flag, value in vars(option).items():
         if flag not in free | NOT_RECORDED and before[flag] != value:

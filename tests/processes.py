@@ -14,7 +14,7 @@ from dataset.released import ReleasedFile, released_name, write_released
 from tests.test_trainer import digits
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS = 4
+EPOCHS = 3
 PATIENT = os.environ | {"OMP_WAIT_POLICY": "passive"}  # or two threads on a busy machine spend minutes in waiting
 WATCHED = """
 import sys, train
@@ -37,7 +37,7 @@ def write_small(folder, color_var=0.02, train=256, test=64):
 
 
 def flags(folder, data, *more, epochs=EPOCHS):
-    """The flags of a small LNTL run in `folder`/run: 4 epochs of 16 iterations."""
+    """The flags of a small LNTL run in `folder`/run: 3 epochs of 16 iterations."""
     fixed = "-e run --color_var 0.02 --from_scratch --random_seed 5 --batch_size 16 --lr 0.01 --threads 1 --device cpu"
     fixed += f" --max_step {epochs} --save_step 2"
     return [*fixed.split(), "--save_dir", str(folder), "--data_dir", str(data), *map(str, more)]

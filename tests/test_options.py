@@ -67,14 +67,11 @@ CONTRADICTIONS = [
     (["--alpha", "0.2"], "--alpha belongs to --method blindeye"),
     (["--rho", "0.99"], "--rho belongs to --dataset biased_mnist"),
     (["--color_var", "0.02", *IMAGES], "--color_var belongs to --dataset colored_mnist"),
-    (["--deviation", "still_g", "--method", "baseline"], "--deviation belongs to --method lntl"),
-    (["--deviation", "one_pass", "--detach_h", "2"], "no step of h alone"),
     (["--method", "gray", *IMAGES], "--method gray is for --dataset colored_mnist"),
     (["--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"], "--prior_width is of --prior colour"),
     (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
     (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
     (["--detach_h", "5", "--max_step", "4"], "is more than --max_step 4"),
-    (["--average", "5", "--max_step", "4"], "--average 5 is more than --max_step 4"),
     (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
     (["--data_dir", "."], "does not exist; give the folder of the released files"),
     (["--data_dir", "no/such"], "is not a folder"),
@@ -88,8 +85,7 @@ CONTRADICTIONS = [
     (["--resume"], "there is no run"),
     (["--resume", "--dry-run"], "there is no run"),
     (["--save_dir", "README.md"], "cannot write to README.md/x"),
-    (["--optimizer", "adam", "--momentum", "0.5"], "--optimizer adam and a flag of sgd"),
-    (["--optimizer", "adam", "--deviation", "one_pass"], "--optimizer adam and a flag of sgd"),
+    (["--optimizer", "adam", "--momentum", "0.5"], "--optimizer adam and --momentum contradict"),
     (["--no_such_flag"], "unknown: --no_such_flag"),
     (["--lr"], "expected one argument"),
 ]
@@ -156,7 +152,6 @@ def resolved(*line):
         ("--method baseline --optimizer adam --lr 0.5", {"lr": 0.5}),
         ("--method lntl_plus", {"lr": 0.01, "prior": "colour", "prior_width": 6, "smoothing": 0.03, "mu": 0.1}),  # data
         ("--method lntl_plus --prior bins", {"prior": "bins"}),
-        ("--method lntl_plus --dataset biased_mnist", {"prior": "bins", "data_seed": 0}),
         ("--dataset images --data_dir . --bias colour --from_scratch --network paper", {"lambda_": 0.01, "mu": 0.1}),
         ("--dataset images --data_dir . --method baseline", {"network": "resnet18", "image_size": 224}),
     ],
@@ -216,7 +211,7 @@ def test_official_command_line_works(capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["w.pth"]
 
 
-@pytest.mark.parametrize("more", [["--pretrain", "3"], ["--average", "2", "--select", "accuracy", "--holdout", "100"]])
+@pytest.mark.parametrize("more", [["--pretrain", "3", "--select", "accuracy", "--holdout", "100"]])
 def test_a_dry_run_leaves_nothing(tmp_path, more):
     line = ["-e", "x", "--save_dir", str(tmp_path), "--dry-run", "--device", "cpu", "--batch_size", "8", *more]
     assert train.main(line) == 0
@@ -270,8 +265,7 @@ def test_given_flags_override_the_record(record, more, changes, expected):
 
 @pytest.mark.parametrize(
     "change",
-    [{"lr": "fast"}, {"lr": float("nan")}, {"batch_size": 1e3}, {"method": "theirs"}, {"data_sha256": "x"},
-     {"deviation": "clipped"}],
+    [{"lr": "fast"}, {"lr": float("nan")}, {"batch_size": 1e3}, {"method": "theirs"}, {"data_sha256": "x"}],
 )  # fmt: skip
 def test_a_damaged_record_is_one_line(record, tmp_path, change):
     record()
@@ -309,7 +303,7 @@ def test_what_resume_refuses(capsys, tmp_path, small_data, whole):
     shutil.copytree(whole, tmp_path / "run")
     line = flags(tmp_path, small_data)
     assert "go on with --resume" in refused(capsys, train, *line)
-    for more in (["--mu", "0.2"], ["--random_seed", "6"], ["--average", "1"], ["--method", "baseline"]):
+    for more in (["--mu", "0.2"], ["--random_seed", "6"], ["--method", "baseline"]):
         assert f"was begun with {more[0]} " in refused(capsys, train, *line, "--resume", *more)
     assert "there are run" in refused(capsys, train, "-e", "rum", "--save_dir", tmp_path, "--resume")
     assert train.main([*line, "--continue"]) == 0
@@ -344,7 +338,7 @@ OLD = {  # what options.json of commit 3bf2ffc has beside ours: flags that are g
 }  # fmt: skip
 
 
-def test_a_run_of_an_older_version_goes_on_to_the_bit(tmp_path, small_data, whole):
+def test_a_run_of_an_older_version_goes_on_to_the_bit_or_is_refused(tmp_path, small_data, whole, capsys):
     """Its record lacks what is new, and its checkpoint has no state of a method."""
     assert train.main(flags(tmp_path, small_data, epochs=2)) == 0
     folder = tmp_path / "run"
@@ -355,7 +349,12 @@ def test_a_run_of_an_older_version_goes_on_to_the_bit(tmp_path, small_data, whol
         state = torch.load(folder / name, weights_only=True)
         del state["method"], state["warned"]
         torch.save(state | {"option": old}, folder / name)
-    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]) == 0
+    again = ["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]
+    for gone in ({"deviation": "still_g"}, {"average": 2}):
+        (folder / "options.json").write_text(json.dumps(old | gone))
+        assert f"was begun with --{next(iter(gone))}, which is no more" in refused(capsys, train, *again)
+    (folder / "options.json").write_text(json.dumps(old | {"deviation": None, "average": 0}))
+    assert train.main(again) == 0
     assert_same(folder, whole)
 
 

@@ -9,11 +9,9 @@ from torch.nn import functional as F
 
 import option as resolver
 from common.errors import UserError
-from dataset.base import hold_out
 from dataset.batches import IGNORE_INDEX, ImageData, on_device
 from dataset.colored_mnist import ColoredSet
 from dataset.images import InMemory
-from methods import make_method
 from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
@@ -94,14 +92,6 @@ def test_the_colour_itself():
     assert wide[0].tolist() == pytest.approx(wide[1].tolist(), rel=1e-3)
 
 
-def test_every_value_of_a_colour_is_found_again():
-    colors = np.arange(256)[:, None].repeat(3, 1).astype(np.uint8)
-    images = np.zeros((256, 28, 28, 3), np.uint8)
-    images[:, 5:9, 5:9] = colors[:, None, None]
-    data = on_device(images, np.arange(256) % 10)
-    assert np.array_equal(Colour(data, 10, 6).values(data.batch(torch.arange(256))[0]), colors)
-
-
 def test_the_colour_needs_images_of_one_colour():
     images, labels = digits(20)
     images[3, 4, 5] = 7
@@ -150,16 +140,24 @@ def test_too_many_combinations_are_naive_bayes():
     assert prior.p(None, b).numpy() == pytest.approx(joint / joint.sum(1, keepdims=True), rel=1e-5)
 
 
-def test_with_labels_of_images_it_counts_those():
+def test_what_is_drawn_is_counted_with_its_weights():
+    """Of images drawn with weights, the joint table of the draws; without λ and μ, h is left out."""
     rng = np.random.default_rng(0)
     label, bias = rng.integers(0, 10, 50), rng.integers(0, 10, 50)
     data = InMemory(rng.integers(0, 256, (50, 28, 28, 3), np.uint8), label, bias[:, None])
-    method = LNTLPlus(numbers(smoothing=0.0), networks=make_networks("simple_conv", heads=(10,), map_bias=False))
-    method.prepare(data)
+    networks = make_networks("simple_conv", heads=(10,), map_bias=False)
+    method = LNTLPlus(numbers(prior="drawn", smoothing=0.0, lambda_=0, mu=0), networks=networks)
+    weights = torch.from_numpy(rng.random(50))
+    method.prepare(data, weights)
+    share = weights.numpy() / weights.sum().item() * 50
+    both = np.array([[share[(label == k) & (bias == own)].sum() + 1 for k in range(10)] for own in bias])
     x, y, b = data.batch(torch.arange(50))
-    both = np.array([[((label == k) & (bias == own)).sum() + 1 for k in range(10)] for own in bias])
-    assert method.log_prior(x, b).exp().numpy() == pytest.approx(both / both.sum(1, keepdims=True), rel=1e-5)
-    assert method.label_loss(torch.zeros(50, 10), x, y, b).item() == pytest.approx(math.log(10), rel=1e-5)
+    assert method.log_prior(x, b).exp().numpy() == pytest.approx(both / both.sum(1, keepdims=True), rel=1e-4)
+    assert (method.trains_h, method.metrics, method.scale) == (False, ("cls_loss", "accuracy"), 1)
+    before = [p.detach().clone() for p in method.h.parameters()]
+    logits = method.g(method.f(x)) + method.log_prior(x, b)
+    assert method.update(x, y, b)[0].item() == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-4)
+    assert all(torch.equal(p, q) for p, q in zip(method.h.parameters(), before, strict=True))
 
 
 def test_the_best_logits_do_not_depend_on_the_bias():
@@ -209,25 +207,10 @@ def test_the_label_loss_alone_is_another():
     assert distance(join_net(method.f, method.g), expected) < 1e-6
 
 
-def test_held_out_images_are_coloured_like_the_test():
-    option = resolver.train_options(["-e", "x", "--color_var", "0.02", "--holdout", "5000"])
-    benchmark = ColoredSet(option, torch.device("cpu"))
-    _, held = hold_out(benchmark.train, option)
-    other = benchmark.unbiased_holdout(held, option)
-    assert torch.equal(other.label, held.label)
-    assert torch.equal(other.padded, held.padded)
-    for data, tied in ((held, True), (other, False)):
-        means = torch.stack([data.color[data.label == y].double().mean(0) for y in range(10)])
-        assert (means.std(dim=0).min() > 40) == tied
-    assert torch.equal(benchmark.unbiased_holdout(held, option).color, other.color)
-    benchmark.grey = True
-    assert benchmark.unbiased_holdout(held, option) is None
-
-
 @pytest.mark.parametrize(("color_var", "factor"), [(0.02, 5), (0.05, 2)])
 def test_the_label_loss_is_scaled_as_the_documents_say(color_var, factor):
     option = resolver.train_options(["-e", "x", "--method", "lntl_plus", "--color_var", str(color_var)])
     data = ColoredSet(option, "cpu")
-    method = make_method(option, networks=build(option, data))
+    method = LNTLPlus(option, networks=build(option, data))
     method.prepare(data.train)
     assert round(float(method.scale)) == factor

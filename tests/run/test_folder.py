@@ -18,7 +18,7 @@ def test_what_a_run_leaves(whole):
     names = {path.name for path in whole.iterdir()}
     assert names == {
         ".lock", "options.json", "environment.json", "log.jsonl", "log.txt", "last.pt", "previous.pt", "final.pth",
-        "checkpoint_step_0002.pth", "checkpoint_step_0004.pth", "metrics.json", "confusion_matrix.png",
+        "checkpoint_step_0002.pth", "metrics.json", "confusion_matrix.png",
     }  # fmt: skip
     option, metrics = read(whole / "options.json"), read(whole / "metrics.json")
     assert {k for k, v in metrics["option"].items() if option[k] != v} <= {"data_sha256"}
@@ -36,7 +36,7 @@ def test_what_a_run_leaves(whole):
 def test_what_a_run_says(whole):
     """At most 80 columns an epoch, and the commands that come next; log.txt has it too."""
     out = (whole.parent / "output").read_text("utf-8")
-    epochs = re.findall(r"^epoch \d/4 .*$", out, re.MULTILINE)
+    epochs = re.findall(r"^epoch \d/3 .*$", out, re.MULTILINE)
     assert len(epochs) == EPOCHS
     assert all(len(line) <= 80 and re.search(r"loss \S+ label \S+ h \S+ test \S+ \d+ s left", line) for line in epochs)
     assert f"next: python test.py -e run --save_dir {whole.parent}" in out

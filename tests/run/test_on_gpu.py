@@ -1,4 +1,4 @@
-"""Whole runs on a GPU, small ones: data sets, precisions, ways of reading, averages, resumption."""
+"""Whole runs on a GPU, small ones: data sets, precisions, ways of reading, resumption."""
 
 import pytest
 import torch
@@ -26,10 +26,8 @@ def run(folder, line, *more):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 def test_digits_in_every_precision(tmp_path, small_data, precision, optimizer):
-    line = processes.flags(tmp_path, small_data, "--average", 3, "--holdout", 64)
-    log = run(tmp_path, line, "--precision", precision, "--optimizer", optimizer)
-    assert ["averaged_test_accuracy" in record for record in log] == [False, True, True, True]
-    assert (tmp_path / "run/averaged.pth").exists()
+    line = processes.flags(tmp_path, small_data, "--holdout", 64)
+    assert len(run(tmp_path, line, "--precision", precision, "--optimizer", optimizer)) == EPOCHS
 
 
 @pytest.mark.parametrize("method", ["baseline", "lntl", "blindeye", "lntl_plus"])
