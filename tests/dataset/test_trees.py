@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
 from dataset.tables import read_table
-from tests.dataset.sets import picture, random_pictures, tree
+from tests.dataset.sets import picture, random_pictures, table, tree
 
 
 @pytest.mark.parametrize("biases", [("",), ("sea", "land")])
@@ -114,3 +114,50 @@ def test_a_folder_further_up_or_none(tmp_path):
         read_table(tmp_path / "nowhere")
     with pytest.raises(UserError, match="neither a folder nor"):
         read_table(picture(tmp_path / "x.png"))
+
+
+def table_beside_tree(folder, change=lambda row: row):
+    """A tree of classes and biases with a table that names its images; change: of the rows of dogs."""
+    tree(folder, classes=("cat", "dog"), biases=("in", "out"))
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.png"))
+    rows = [[name, name.split("/")[1], name.split("/")[2]] for name in names]
+    table(folder / "labels.csv", ("path", "label", "place"), [change(r) if r[1] == "dog" else r for r in rows])
+
+
+def test_a_table_beside_split_folders_is_read(tmp_path):
+    table_beside_tree(tmp_path)
+    read = read_table(tmp_path)
+    assert read.source == f"{tmp_path}/labels.csv"
+    assert (read.biases, np.bincount(read.split).tolist()) == (("place",), [12, 0, 12])
+    assert "no split column: the folders of the images tell the splits" in read.notes
+    table(tmp_path / "other.csv", ("path", "label"), [["train/cat/in/0.png", "x"]])
+    with pytest.raises(UserError, match=r"several tables \(labels.csv, other.csv\); give one of them itself"):
+        read_table(tmp_path)
+    for name in ("labels.csv", "other.csv"):
+        (tmp_path / name).unlink()
+    (tmp_path / "predictions.csv").write_text("file,class,probability\ntrain/cat/in/0.png,dog,0.9\n")
+    (tmp_path / "notes.csv").write_text("who,when\nme,today\n")
+    assert read_table(tmp_path).source == str(tmp_path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda r: [r[0], "wolf", r[2]],  # most agree
+    lambda r: [r[0], "cat" if r[0].endswith("0.png") else "dog", r[2]],
+])  # fmt: skip
+def test_a_table_that_contradicts_its_folders_is_an_error(tmp_path, change):
+    table_beside_tree(tmp_path, change)
+    with pytest.raises(
+        UserError, match=r"labels.csv, row 8: label is (wolf|cat), but the image lies in the folder dog"
+    ):
+        read_table(tmp_path)
+
+
+def test_without_splits_every_group_is_split_by_a_seed(tmp_path):
+    tree(tmp_path, ("",), biases=("sea", "land"), n=10)
+    read = read_table(tmp_path)
+    groups = read.label * 2 + read.bias[:, 0]
+    for group in range(4):
+        assert np.bincount(read.split[groups == group]).tolist() == [7, 1, 2]
+    assert any("70 % / 10 % / 20 % within every group, with seed 0" in note for note in read.notes)
+    assert (read_table(tmp_path).split == read.split).all()
+    assert (read_table(tmp_path, seed=1).split != read.split).any()
