@@ -40,13 +40,12 @@ def defaults():
 def blocks(runs, cells, root=ROOT):
     """{name of a block: its Markdown}; "FILE: name" where a name means another block in one file."""
     colored, images = runs["colored_mnist"], runs["images"]
-    in_a_line, side_by_side, one_by_one = tables.speed(root)
+    in_a_line, side_by_side = tables.speed(root)
     return {
         "README.md: results": tables.matrix(cells),
         "results": f"{tables.full_table(cells, colored)}\n\n{tables.summary(cells)}",
         "README.md: speed": in_a_line,
         "docs/SPEED.md: comparison": side_by_side,
-        "speed": one_by_one,
         "comparison": tables.comparison(cells),
         "strong bias": tables.strong_bias(cells),
         "ablation": tables.ablation(colored),

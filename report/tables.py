@@ -7,7 +7,6 @@ from statistics import fmean, stdev
 import pandas
 from scipy.stats import t as student
 
-from bench import tables as bench
 from common.errors import UserError
 from methods import METHODS
 from report import records
@@ -284,7 +283,7 @@ def weights(runs, root=ROOT):
 
 
 def speed(root=ROOT):
-    """Of all records of `python -m bench`, results/bench_*.json: (in a line, side by side, their tables one by one)."""
+    """Of all records of `python -m bench`, results/bench_*.json: (in a line, side by side)."""
     paths = sorted((root / "results").glob("bench_*.json"))
     found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
 
@@ -299,4 +298,11 @@ def speed(root=ROOT):
         f"original, a baseline iteration {faster('baseline', 'cpu')}, on {processors} processors; on a GPU "
         f"{faster('lntl', 'cuda')} and {faster('baseline', 'cuda')}: [docs/SPEED.md](docs/SPEED.md)."
     )
-    return line, bench.comparison(found), "\n\n".join(f"**{name}**: {bench.table(f)}" for name, f in found.items())
+    rows = []
+    for method in ("lntl", "baseline"):
+        for precision in ("reference", "float32", "tf32", "bfloat16"):
+            took = [(f[method][f"{precision}_ms"], f[method]["reference_ms"]) for f in found.values()]
+            cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
+            if {*cells} != {"-"}:
+                rows.append([f"{method}, {'straightforward' if precision == 'reference' else precision}", *cells])
+    return line, markdown(["ms an iteration, times as fast", *found], rows)
