@@ -57,9 +57,10 @@ def run_once(option):
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
             run.say(f"{run.path} is finished ({counted(state['epoch'], 'epoch')}); see {run / 'metrics.json'}")
             return 0
+        option = option.replace(data_sha256=fingerprint)
         for name in ("diverged.json", "metrics.json"):
             (run / name).unlink(missing_ok=True)
-        run.write_options(option.record() | data.found | {"data_sha256": fingerprint})
+        run.write_options(option.record() | data.found)
         trainer = Trainer(option, data, run, device, init="random" if state else None)
         for line in data.overview().splitlines():
             run.say(line)
@@ -141,7 +142,7 @@ def fit_and_report(trainer):
             with trainer.interruptible():  # --resume evaluates again
                 evaluated = evaluate_all(method.f, method.g, trainer.test)
                 more = probe(method.f, trainer.train, next(iter(trainer.test.values())), option.random_seed)
-            more |= {"selected": trainer.selected(), "data_sha256": read_options(run.path).get("data_sha256")}
+            more |= {"selected": trainer.selected(), "data_sha256": option.data_sha256}
             report(option, run.path, evaluated, trainer.data, run / "final.pth", run.say, more=more)
             return 0
         where = f"epoch {trainer.epoch + 1}, iteration {trainer.iteration}"

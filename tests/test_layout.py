@@ -27,7 +27,7 @@ UPWARDS = {("train", "report.published")}  # a table of figures, which a finishe
 TOP = sorted(ROOT.glob("*.py"))
 SOURCES = TOP + [path for folder in (*FOLDERS, "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-SLOW_OR_BIG = {"pandas", "sklearn", "matplotlib", "PIL", "report", "tabulate"}
+SLOW_OR_BIG = {"pandas", "sklearn", "matplotlib", "report", "tabulate", "torchvision"}
 
 
 def imports(path):

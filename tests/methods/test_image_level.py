@@ -24,7 +24,7 @@ def h(p, features):
 def test_updates_equal_the_equations(name):
     torch.manual_seed(0)
     option = options()
-    networks = make_networks("paper", classes=4, heads=(VALUES,), map_bias=False)
+    networks = make_networks("paper", classes=4, heads=(VALUES,), map_bias=False, split_at="conv2")
     method = METHODS[name](option, dtype=torch.float64, networks=networks)
     method.start_epoch(0)
     net = {k: v.detach().clone() for k, v in join_net(method.f, method.g).items() if "running" not in k}
@@ -74,7 +74,7 @@ def test_logits_of_one_label_need_no_more_dimensions():
 
 def test_confusion_of_heads_with_different_numbers_of_values():
     torch.manual_seed(2)
-    h = make_networks("paper", heads=(2, 5), map_bias=False).h
+    h = make_networks("paper", heads=(2, 5), map_bias=False, split_at="conv2").h
     logits = h(torch.randn(3, 32, 14, 14).relu())
     one, two = logits[:, 0, :2, 0, 0].log_softmax(1), logits[:, 1, :, 0, 0].log_softmax(1)
     expected = -(one.mean() + two.mean()) / 2
