@@ -3,12 +3,13 @@
 import itertools
 
 import numpy as np
+import pandas
 
 from common.picture import draw_confusion, plain, save, subplots
 from dataset.colored_mnist import MEAN_COLORS, build, show_samples
 from report.group_tables import GROUPS
-from report.published import COLOR_VARS, MARKS, PUBLISHED
-from report.rows import CHOSEN, IMAGES
+from report.published import COLOR_VARS, MARKS, PUBLISHED, RHOS
+from report.rows import BIASES, SUITE
 from report.tables import MINE, TITLES, select
 
 STYLE = {  # method: colour, marker
@@ -121,46 +122,50 @@ def curves(path, runs, epochs):
     save(figure, path)
 
 
-@plain
-def by_place(path, runs, rows, places, columns, words, published=None):
-    """A panel a column {title: column} of the runs: a place along the axis, a line a Row, bars for one std.
+def look(row):
+    """(colour, marker) of a Row."""
+    return CEILING if row.name == "fair" else STYLE[row.method]
 
-    Settings other than the method's defaults are dashed and hollow. published: {title: a value a place}.
+
+@plain
+def by_rho(path, runs, rows, before, published):
+    """Biased-MNIST: the unbiased accuracy at every ρ, a line a Row, bars for one std; dashed and hollow: `before`.
+
+    published: {title: a figure a ρ}.
     """
-    figure, axes = subplots(len(columns), 1, (8, 1 + 3 * len(columns)), squeeze=False, sharex=True)
-    for axis, (what, column) in zip(axes.flat, columns.items(), strict=True):
-        for i, row in enumerate(rows):
-            color, marker = CEILING if row.name == "fair" else STYLE[row.method]
-            values = [np.array(select(runs, row.name, place, column), float) for place in places]
-            values = [v[np.isfinite(v)] for v in values]
-            mean = [v.mean() if len(v) else np.nan for v in values]
-            std = [v.std(ddof=1) if len(v) > 1 else 0 for v in values]
-            at = np.arange(len(places)) + 0.04 * (i - len(rows) / 2)  # side by side
-            how = {"color": color, "marker": marker, "capsize": 3, "label": row.title}
-            how |= {"ls": "--", "mfc": "white"} if row.name != row.method else {}
-            axis.errorbar(at, mean, std, **how)
-        for title, values in (published or {}).items():
-            axis.plot(values, ":o", mfc="white", color="0.4", label=title)
-        tidy(axis, ylabel=f"{what}, last epoch", ylim=(0, 1), xticks=range(len(places)), xticklabels=places)
-    axes[-1, 0].set_xlabel(words)
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
+    figure, axis = subplots(1, 1, (8, 5))
+    shown = [row for row in (*rows, *before) if len(runs[runs.row == row.name])]
+    for i, row in enumerate(shown):
+        values = [select(runs, row.name, rho, "metrics.accuracy").dropna() for rho in RHOS]
+        how = {"label": row.title} if row in rows else {"label": f"{row.title}; first recipe", "ls": "--", "mfc": "white"}
+        at = np.arange(len(RHOS)) + 0.03 * (i - len(shown) / 2)  # side by side
+        color, marker = look(row)
+        mean, std = [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
+        axis.errorbar(at, mean, std, color=color, marker=marker, capsize=3, **how)
+    for title, values in published.items():
+        axis.plot(values, ":o", mfc="white", color="0.4", label=title)
+    words = "ρ, share of training images on their digit's colour"
+    tidy(axis, xlabel=words, ylabel="unbiased accuracy, last epoch", ylim=(0, 1))
+    axis.set_xticks(range(len(RHOS)), RHOS)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save(figure, path)
 
 
 @plain
-def photographs(path, runs):
-    """Bars of the photographs: mean over groups and worst group, one std, a dot a seed; what was not chosen is pale."""
-    figure, axis = subplots(1, 1, (7, 3.6))
-    for i, row in enumerate(IMAGES):
-        color = CEILING[0] if row.name == "fair" else STYLE[row.method][0]
-        how = {"color": color, "alpha": 1 if row.name in CHOSEN else 0.45}
-        for place, column in enumerate(GROUPS.values()):
-            values, at = select(runs, row.name, column=column), place + (i - (len(IMAGES) - 1) / 2) * 0.8 / len(IMAGES)
-            axis.bar(at, np.mean(values), 0.1, yerr=np.std(values, ddof=1), capsize=3, **how)
-            axis.plot([at] * len(values), values, ".", color="black", ms=4)
-        axis.bar(0, 0, label=row.title, **how)
-    tidy(axis, ylabel="test accuracy, last epoch", ylim=(0, 1), xticks=range(2), xticklabels=GROUPS)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+def suite(path, runs):
+    """The suite of biases: a bar a method, its mean over groups, one std; a line across its bias: without the bias."""
+    figure, axis = subplots(1, 1, (9, 4))
+    bars = [row for row in SUITE if row.name != "fair"]
+    for i, row in enumerate(SUITE):
+        values = [pandas.Series(select(runs, row.name, bias, GROUPS["mean over groups"])).dropna() for bias in BIASES]
+        mean, std = [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
+        if row in bars:
+            at = np.arange(len(BIASES)) + (i - (len(bars) - 1) / 2) * 0.8 / len(bars)
+            how = {"color": look(row)[0], "capsize": 2, "error_kw": {"lw": 1}}
+            axis.bar(at, mean, 0.8 / len(bars), yerr=std, label=row.title, **how)
+        else:
+            axis.hlines(mean, np.arange(len(BIASES)) - 0.45, np.arange(len(BIASES)) + 0.45, "black", label=row.title)
+    tidy(axis, ylabel="mean over groups, last epoch", ylim=(0, 1))
+    axis.set_xticks(range(len(BIASES)), BIASES)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     save(figure, path)

@@ -5,7 +5,6 @@ import json
 from statistics import fmean, stdev
 
 import pandas
-from scipy.stats import t as student
 
 from common.errors import UserError
 from methods import METHODS
@@ -16,11 +15,9 @@ from report.rows import GRIDS, NO_H
 DRAW0 = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
 BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     "gray_luma": "Gray, on luma",
-    "lntl_averaged": "LNTL, mean weights of the last 5 epochs",
     "lntl_official": "LNTL, from the authors' network",
     "baseline_draw0": "one draw: Baseline, seeds 1 to 3 on draw 0",
     "lntl_draw0": "one draw: LNTL, seeds 1 to 3 on draw 0",
-    "lntl_draw0_averaged": "one draw: LNTL, mean weights of the last 5 epochs",
     "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
     "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
     "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
@@ -31,7 +28,6 @@ BESIDE = {  # rows beside the methods': other readings of their runs, and named 
 }
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
 MINE = [name for name in TITLES if name not in BESIDE]  # the methods, in their order
-NOT_OF_A_CELL = records.FREE | {"data_seed", "random_seed"}
 
 
 def markdown(header, rows):
@@ -63,16 +59,13 @@ def select(runs, row, place="", column=None):
 
 
 def readings(runs):
-    """The frame of Colored-MNIST with `accuracy`, and more rows: of one draw, on luma, of averaged weights."""
+    """The frame of Colored-MNIST with `accuracy`, and more rows: the runs of one draw, and Gray on luma."""
     runs = runs.assign(accuracy=runs["last.test_accuracy"])
     of_draw = {*zip(runs.row, runs.place, strict=True)}
     first = runs[runs.seed == 1].assign(row=lambda f: f.row + f"_{DRAW0}")
     first = first[[key in of_draw for key in zip(first.row, first.place, strict=True)]]
-    runs = pandas.concat([runs, first], ignore_index=True)
     luma = runs[runs.row == "gray"].assign(row="gray_luma", accuracy=lambda f: f["last.test_luma_accuracy"])
-    mean = runs.assign(row=runs.row + "_averaged", accuracy=runs["last.averaged_test_accuracy"])
-    mean = mean[mean.row.isin(BESIDE)].dropna(subset="accuracy")
-    return pandas.concat([runs, luma, mean], ignore_index=True).sort_values("seed", kind="stable")
+    return pandas.concat([runs, first, luma], ignore_index=True).sort_values("seed", kind="stable")
 
 
 def make_cells(runs):
@@ -109,7 +102,8 @@ def make_cells(runs):
 
 def check_alike(runs):
     """Raises UserError where two runs of a row and place differ in what a result depends on."""
-    names = [c for c in runs if c.startswith("options.") and c.removeprefix("options.") not in NOT_OF_A_CELL]
+    decide = records.DECIDE - {"data_seed", "random_seed"}
+    names = [c for c in runs if c.startswith("options.") and c.removeprefix("options.") in decide]
     told = runs[names].map(lambda v: None if v != v else repr(v))  # None: an option that a record does not have yet
     told["options.precision"] = [*map(records.precision_class, runs.row, runs.place, runs["options.precision"])]
     own = zip(runs.start, runs.seed, runs.pretrain, strict=True)  # each from the baseline of its own seed is alike
@@ -147,7 +141,7 @@ def full_table(cells, runs):
         if cell:
             first, *others = cell["starts"]
             seeds = "".join(f", {name.split('_', 2)[2]}" for name in others if first != cell["starts"][-1])
-            of = lr.loc[row.removesuffix("_luma").removesuffix("_averaged"), place]
+            of = lr.loc[row.removesuffix("_luma"), place]
             line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
             line += [within(cell, None if row.startswith("lntl_plus") else published), cell["n"], cell["epochs"]]
             line += [f"{of['options.lr']:g}, {of['options.lr_decay_period']} epochs"]
@@ -201,35 +195,23 @@ def matrix(cells):
 
 
 def comparison(cells):
-    """Published figures beside ours, whether they lie within two std, and what would be expected."""
-    rows, told = [], {}
+    """Published figures beside ours, and whether they lie within two std."""
+    rows = []
     for method, published in PUBLISHED.items():
         ours = [cells.get((method, v)) for v in COLOR_VARS]
-        told[method] = [*map(within, ours, published.values())]
         rows.append([TITLES[method], "published", *(f"{v:.4f}" for v in published.values())])
         rows.append(["", "ours: mean ± std (runs)", *(measured(cell, "not yet run", n=True) for cell in ours)])
-        rows.append(["", "published within two std", *told[method]])
+        rows.append(["", "published within two std", *map(within, ours, published.values())])
         if method == "lntl":
             rows += [["", name, *(f"{v:.4f}" for v in of.values())] for name, of in RERUNS.items()]
-    table = markdown(["σ²", "", *COLOR_VARS], rows)
-    # Of n runs and one more, |difference| <= 2 std where |t| <= 2 / sqrt(1 + 1/n), t of n - 1 degrees of freedom.
-    runs = [cell["n"] for (m, v), cell in cells.items() if m in PUBLISHED and v in COLOR_VARS and cell["n"] > 1]
-    if not runs:
-        return f"{table}\n\nNo cell has two runs yet, so that nothing is said of a spread."
-    expected = sum(1 - 2 * student.sf(2 / (1 + 1 / n) ** 0.5, n - 1) for n in runs)
-    yes = {method: fits.count("yes") for method, fits in told.items()}
-    parts = (f"{TITLES[m]} {yes[m]} of {yes[m] + fits.count('no')}" for m, fits in told.items() if {*fits} != {"-"})
-    return (
-        f"{table}\n\nCells with two runs or more: {len(runs)}. The published figure lies within two std of ours in "
-        f"{sum(yes.values())} ({', '.join(parts)}); of {expected:.1f} that would be expected if all were of one "
-        "distribution, as mean and std of so few runs are uncertain themselves."
-    )
+    return markdown(["σ²", "", *COLOR_VARS], rows)
 
 
 def strong_bias(cells):
     """Ours below σ² = .02, and what others have there."""
     places = sorted({*STRONG, *(v for _, v in cells if v < COLOR_VARS[0])})
-    methods = [m for m in MINE if m in GRIDS["strong"].methods or any((m, v) in cells for v in places)]
+    asked = [row.method for row in GRIDS["strong"].rows]
+    methods = [m for m in MINE if m in asked or any((m, v) in cells for v in places)]
     rows = [
         [f"**{TITLES[m]}**", *(measured(cells.get((m, v)), "not yet run", n=True) for v in places)] for m in methods
     ]
@@ -250,22 +232,6 @@ def ablation(runs):
         gain = spread([whole[k] - without[k] for k in both])
         rows.append([v, *(spread([of[k] for k in both or of]) for of in (whole, without)), gain, len(both)])
     return markdown(["σ²", TITLES["lntl_plus"], NO_H.title, "what h adds", "runs of both"], rows)
-
-
-def last_epochs(runs, epochs):
-    """What the choice of an epoch is worth: every LNTL run's last epoch, last five, and best on test."""
-    rows = []
-    for name in runs.name[(runs["options.method"] == "lntl") & runs.row.isin(TITLES)]:
-        log = epochs[epochs.name == name].set_index("epoch").test_accuracy
-        few, best = log.iloc[-5:], f"{log.max():.4f} (epoch {log.idxmax()} of {len(log)})"
-        rows.append([name, f"{log.iloc[-1]:.4f}", f"{few.min():.4f} to {few.max():.4f}", best])
-    return markdown(["run", "last epoch", "lowest and highest of the last five", "best epoch, chosen on test"], rows)
-
-
-def cost(runs):
-    """Training time of all runs, by hardware."""
-    rows = [[name, len(of), f"{sum(of) / 60:.1f}"] for name, of in runs.groupby("hardware")["minutes"]]
-    return markdown(["hardware", "runs", "hours of training"], rows)
 
 
 def weights(runs, root=ROOT):
