@@ -30,8 +30,8 @@ if names := [n for n in ("dataset", "models", "common") if n in sys.modules and 
 if str(FOLDER) not in sys.path[1:]:  # torch.hub takes its own entry, the first, away again
     sys.path.append(str(FOLDER))  # last: for the worker processes of a DataLoader, which import the data set's class
 
-from dataset.torch_datasets import BiasedMNIST as biased_mnist  # noqa: E402, N813  after the check
-from dataset.torch_datasets import ColoredMNIST as colored_mnist  # noqa: E402, N813
+from dataset.torch_datasets import BiasedMNIST as biased_mnist  # noqa: E402  after the check
+from dataset.torch_datasets import ColoredMNIST as colored_mnist  # noqa: E402
 from models.classifier import classifier  # noqa: E402
 from models.shipped import cell_name, weights_of  # noqa: E402
 

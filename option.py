@@ -6,14 +6,17 @@ table). What comes out is an `Options`, which nothing changes.
 """
 
 import argparse
+import os
 import random
 import re
 from pathlib import Path
 
 from common import Flag, Parser, count, name, number, path, pattern, seed, switch
+from common import given as not_empty
 from common.errors import UserError, one_line
+from common.flags import LAYERS
 from dataset import data_sets
-from methods import METHODS, method_class, owners
+from methods import METHODS, owners
 from models.shipped import cell_name, sha256_of, weights_of
 from run.folder import read_options, read_record
 
@@ -27,6 +30,7 @@ SCHEDULES = {  # of a run of the paper's table: epochs, and epochs between two c
 }
 MAIN_COLOR_VAR = 0.02  # of the main job; the official default, 0.03, is that of a run with a name
 SHA256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
+SPLITS = ("conv2", "block2", *LAYERS, "last")  # models.networks.CUTS
 SELECT = ("worst_group", "mean_group", "accuracy")
 TRAIN_USAGE = """
   python train.py                                          the main job: LNTL at σ² = 0.02, as in the table
@@ -46,25 +50,33 @@ EXPERIMENT = (
 )
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
-    Flag("network", help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function"),
+    Flag(
+        "network", not_empty,
+        help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function",
+    ),
+    Flag(
+        "split_at",
+        help="the layer that f ends with: last, or layer1 to layer4 of a ResNet, conv2 of paper, block2 of simple_conv",
+        choices=SPLITS,
+    ),
 )
 OPTIMISATION = (
     Flag("max_step", count, 100, "epochs (official)", metavar="N"),
-    Flag("batch_size", number(int, 2, 60000), 128, "images a batch (official)"),
+    Flag("batch_size", number(int, 0, 60000), 128, "images a batch (official); 0: so few that an epoch has 40 batches"),
     Flag("lr", number(float, 0, 100, open_low=True), None, "initial learning rate (official: 0.01)"),
     Flag(
         "lr_decay_period",
         number(int, 0, 10**6),
         40,
-        "epochs between two cuts of the learning rate (official); 0: two cuts, after 50 %% and 85 %% of the epochs",
+        "epochs between two cuts of the learning rate (official); 0: one cycle over the run, up and down to 0",
         metavar="N",
     ),
     Flag("lr_decay_rate", number(float, 0, 1, open_low=True), 0.1, "factor of a cut (official)"),
     Flag("optimizer", default="sgd", help="sgd is the official one", choices=("sgd", "adam")),
     Flag("momentum", number(float, 0, 0.9999), 0.9, "of SGD (official)"),
     Flag("weight_decay", number(float, 0, 10), 0.0005, "(official)"),
-    Flag("sampling", default="plain", help="balanced: images are drawn with weight 1 / n(label, bias)",
-         choices=("plain", "balanced")),
+    Flag("sampling", default="plain", help="images are drawn with weight n(label, bias)^-1 (balanced), or ^-1/2 (half)",
+         choices=("plain", "half", "balanced")),
     Flag("random_seed", seed, help="seed of weights and order (official) [drawn, and recorded]"),
     Flag("precision", default="float32", help="of the arithmetic; tf32 is for a GPU",
          choices=("float32", "tf32", "bfloat16")),
@@ -85,7 +97,6 @@ START_AND_STOP = (
 RECORDS = (
     Flag("holdout", number(int, 0, 59000), 0, "training images that are kept out, to choose settings by", metavar="N"),
     Flag("select", help="rule that picks an epoch on validation images, beside the last one", choices=SELECT),
-    Flag("average", number(int, 0, 10**6), 0, "evaluate the mean weights of the last N epochs too", metavar="N"),
     Flag("save_step", count, 10, "epochs between two kept weights (official)", metavar="N"),
     Flag("log_step", count, 50, "iterations between two looks at a GPU's losses (official)", metavar="N"),
 )
@@ -244,13 +255,15 @@ def known(record, source):
     actions = {action.dest: action for action in train_parser()._actions}
     flags = []
     for option, value in record.items():
-        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value in (None, False):
+        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value is None:
             continue
         flag = max(actions[option].option_strings, key=len)
         if isinstance(value, list):
             flags += [flag, *map(str, value)]
+        elif actions[option].nargs == 0:
+            flags += [flag] if value else []
         else:
-            flags += [flag] if value is True and actions[option].nargs == 0 else [f"{flag}={value}"]
+            flags += [f"{flag}={value}"]
     try:
         return vars(train_parser().parse_args(flags))
     except UserError as error:
@@ -268,7 +281,7 @@ def repeated(record, given):
         gone |= {flag.name for flag in OPTIMISATION}
     if other & {"checkpoint", "from_scratch", "pretrain", "color_var"}:
         gone |= {*OF_THE_START, "pretrain"}
-    if other & {"dataset", "deviation", *flags_of_data()}:
+    if other & {"dataset", *flags_of_data()}:
         gone |= {"data_sha256"} | (flags_of_data().keys() if "dataset" in other else set())
     gone |= {"data_seed"} if "data_dir" in other else {"data_dir"} if "data_seed" in other else set()
     return {option: value for option, value in record.items() if option not in gone}
@@ -282,6 +295,8 @@ def resolve(given, recorded=()):
         owner, kind = (data_set.name, "dataset") if flag in flags_of_data() else (method, "method")
         if flag in given and owner not in its:
             raise UserError(f"--{flag} belongs to --{kind} {' or '.join(its)}, not {owner}; leave it out")
+        if owner not in its:
+            said.pop(flag, None)  # records of before have every flag, with a value that nobody looked at
     flags = {flag.name: flag for flag in COMMON}
     for flag, its in owned_flags().items():
         flags[flag] = its.get(data_set.name) or its.get(method) or next(iter(its.values()))._replace(default=None)
@@ -305,15 +320,13 @@ def check(option, given):
         (option.pretrain and option.from_scratch, "--pretrain and --from_scratch"),
         (option.pretrain and given.get("checkpoint"), "--pretrain and --checkpoint"),
         (option.resume and option.dry_run, "--resume and --dry-run"),
-        (option.optimizer != "sgd" and ("momentum" in given or option.deviation), "--optimizer adam and a flag of sgd"),
+        (option.optimizer != "sgd" and "momentum" in given, "--optimizer adam and --momentum"),
     )
     if clash := next((what for wrong, what in clashes if wrong), None):
         raise UserError(f"{clash} contradict each other; give one of them")
-    method = method_class(option)
+    method = METHODS[option.method]
     if option.pretrain and (option.method == "baseline" or method.grey):
         raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
-    if option.average > option.max_step:
-        raise UserError(f"--average {option.average} is more than --max_step {option.max_step}")
     data_set = data_sets()[option.dataset]
     if method.grey and not data_set.has_grey:
         raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
@@ -324,10 +337,10 @@ def check(option, given):
 def with_start(option):
     """The options of a new run: a seed is drawn where none was given, its start is found. Raises UserError."""
     option = option.replace(random_seed=random.randint(1, 10000) if option.random_seed is None else option.random_seed)
-    method = method_class(option)
+    method = METHODS[option.method]
     if option.pretrain or not method.starts_trained(option):
         return option
-    start = Path(option.checkpoint or weights_of(cell_name("baseline", option.color_var or 0, 1)))
+    start = Path(option.checkpoint or os.path.relpath(weights_of(cell_name("baseline", option.color_var or 0, 1))))
     if not option.checkpoint and (option.dataset != "colored_mnist" or not start.exists()):
         raise UserError(
             f"--method {option.method} starts from a trained baseline, and none is shipped for this data; say "
@@ -344,8 +357,8 @@ def with_start(option):
 def of_pretraining(option):
     """The Options of the baseline that --pretrain asks for; it lies beside the run, with _baseline behind its name."""
     mine = {flag.name for flag in (*DATA, *MACHINE)} | {"save_dir", "batch_size", "optimizer", "weight_decay"}
-    mine |= {"sampling", "random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
-    given = {flag: value for flag, value in vars(option).items() if flag in mine and value not in (None, False)}
+    mine |= {"random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
+    given = {flag: value for flag, value in vars(option).items() if flag in mine and value is not None}
     given = {k: v for k, v in given.items() if k not in flags_of_data() or option.dataset in flags_of_data()[k]}
     given |= {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
     if option.optimizer == "adam":
@@ -359,7 +372,8 @@ def check_resumed(option, record, source):
     record: {option: value} of the run; source: its file.
     """
     free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
-    before = vars(resolve(known(record, source)))
+    free = free | {"checkpoint"} if option.pretrain else free  # which lies beside the run, wherever that is
+    before = vars(resolve({}, known(record, source)))
     for flag, value in vars(option).items():
         if flag not in free | NOT_RECORDED and before[flag] != value:
             raise UserError(

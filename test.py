@@ -19,7 +19,7 @@ import option as options
 from common import same_path
 from common.errors import UserError, exits
 from dataset import data_sets
-from methods import method_class
+from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.shipped import cell_name, sha256_of
 from run.device import choose_device
@@ -28,7 +28,7 @@ from run.folder import read_options
 from run.networks import build
 from run.predict import predict, write_evaluated
 
-DATA_FLAGS = ("dataset", "method", "deviation")  # beside those of the data sets: what decides which images are seen
+DATA_FLAGS = ("dataset", "method")  # beside those of the data sets: what decides which images are seen
 
 
 def find_weights(given):
@@ -97,7 +97,7 @@ def main(arguments=None):
         if against or given.keys() & {"anyway", "data_split", "data_dir"}:
             raise UserError("--images asks for predictions of new images; leave out the flags of an evaluation")
         return predict(weights, content, option, given["images"], predictions_path(given, run, weights), device)
-    method = method_class(option)
+    method = METHODS[option.method]
     data = data_sets()[option.dataset](option, device, grey=method.grey)
     fingerprint = data.fingerprint()
     if said.get("data_sha256") not in (None, fingerprint):

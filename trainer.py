@@ -7,10 +7,9 @@ import torch
 
 from common.errors import Diverged, Stopped, UserError
 from dataset.base import hold_out
-from methods import make_method
+from methods import METHODS
 from models.checkpoint import save_weights
 from run import health
-from run.averaging import Average
 from run.cuda_graph import GraphedIteration
 from run.evaluate import bias_accuracy, evaluate, group_figures_of, majority_baseline
 from run.networks import build
@@ -30,15 +29,14 @@ class Trainer:
         """
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
-        self.method = make_method(option, device, networks=build(option, data, init))
+        self.method = METHODS[option.method](option, device, networks=build(option, data, init))
         self.data, self.test = data, data.test
         self.train, self.held_out = hold_out(data.train, option)
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
         self.batch_size = option.batch_size or usual_batch(len(self.train))
-        self.weights = group_weights(self.train) if option.sampling == "balanced" else None
-        self.method.prepare(self.train)
-        self.average = Average(self.method, option) if option.average else None
+        self.weights = sampling_weights(self.train, option.sampling)
+        self.method.prepare(self.train, self.weights)
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
@@ -72,7 +70,7 @@ class Trainer:
         self.train.set_epoch(self.option.random_seed, self.epoch)
         start = time.perf_counter()
         with self.step as step:
-            for handle in self.train.stream(self.split(order)[self.iteration :]):
+            for handle in self.train.stream(self.split(order)[self.iteration :] if method.updates else []):
                 measured = step(handle)
                 self.iteration += 1
                 progress.iteration(self.epoch, self.iteration, method.metrics, measured)
@@ -82,7 +80,7 @@ class Trainer:
         return not self.stop
 
     def draw_order(self):
-        """The images of an epoch, int64 (N,): each once, or drawn with weight 1 / n(label, bias)."""
+        """The images of an epoch, int64 (N,): each once, or drawn with the weights of --sampling."""
         if self.weights is None:
             return torch.randperm(len(self.train), generator=self.order)
         return torch.multinomial(self.weights, len(self.train), replacement=True, generator=self.order)
@@ -109,9 +107,10 @@ class Trainer:
         record |= dict(zip(self.method.metrics, means, strict=True))
         if self.method.trains_h and self.train.image_bias is not None:
             record["majority_baseline"] = majority_baseline(self.train.image_bias)
-        averaged = bool(self.average) and self.average.update(self.epoch)
+        if self.epoch + 1 == self.option.max_step:
+            self.method.finish(self.train, self.held_out)
         with self.interruptible():
-            record |= self.evaluations(averaged)
+            record |= self.evaluations()
         if not self.option.dry_run:  # after one iteration nobody is well
             found = health.warnings(record, self.run.log(), self.method, len(self.data.classes))
             for kind in found.keys() - self.warned:  # each kind once in a run
@@ -123,11 +122,8 @@ class Trainer:
         record["seconds"], self.seconds = round(self.seconds, 3), 0.0
         return record
 
-    def evaluations(self, averaged):
-        """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h.
-
-        averaged: whether the mean of the weights is one of enough epochs to be evaluated beside them.
-        """
+    def evaluations(self):
+        """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h."""
         f, h = self.method.f, self.method.h
         found = {}
         if self.held_out:
@@ -138,11 +134,6 @@ class Trainer:
                 found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
                 if self.held_out.image_bias is not None:
                     found["holdout_majority_baseline"] = majority_baseline(self.held_out.image_bias)
-        if averaged:
-            parts = {"holdout_accuracy": self.held_out, "holdout_unbiased_accuracy": self.unbiased_holdout}
-            for name, part in (self.test | parts).items():
-                if part:
-                    found[f"averaged_{name}"] = evaluate(self.average.f, self.average.g, part).accuracy
         for name, part in self.test.items():
             found |= self.figures(name.removesuffix("_accuracy"), part)
         return found
@@ -189,8 +180,6 @@ class Trainer:
             self.save_weights("selected.pth")
         if self.epoch == self.option.max_step:
             self.save_weights("final.pth")
-            if self.average and self.average.whole(self.option.average):
-                self.average.save(self.run / "averaged.pth", self.data)
         self.run.save(
             {
                 "epoch": self.epoch,
@@ -202,10 +191,10 @@ class Trainer:
                 "f": method.f.state_dict(),
                 "g": method.g.state_dict(),
                 "h": method.h.split_state_dict(),
-                "average": self.average.model.state_dict() if self.average else None,
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
                 "method": method.state(),
+                "warned": sorted(self.warned),
                 "start_accuracy": method.start_accuracy,
                 "names": self.data.names(),
             }
@@ -237,14 +226,13 @@ class Trainer:
             method.f.load_state_dict(state["f"])
             method.g.load_state_dict(state["g"])
             method.h.load_split_state_dict(state["h"])
-            if self.average:
-                self.average.model.load_state_dict(state["average"])
             for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):
                 scheduler.load_state_dict(saved)
             method.load_state(state.get("method") or {})
             method.start_accuracy = state.get("start_accuracy")
+            self.warned = set(state.get("warned", ()))
             self.order.set_state(state["order"])
             torch.set_rng_state(state["torch_rng"])
             self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
@@ -258,10 +246,16 @@ def usual_batch(images):
     return next((size for size in (128, 64, 32, 16) if images >= UPDATES * size), 8)
 
 
-def group_weights(train):
-    """1 / n(label, bias) of every image of a part, float64 (N,), on the CPU. Raises UserError without bias labels."""
+def sampling_weights(train, sampling):
+    """The weight with which an image is drawn, float64 (N,), on the CPU; None where each is seen once an epoch.
+
+    sampling: "plain", "half" for n(label, bias)^-1/2, "balanced" for 1 / n(label, bias). Raises UserError without bias
+    labels.
+    """
+    if sampling == "plain":
+        return None
     if train.image_bias is None:
-        raise UserError("--sampling balanced needs a bias label for every image; leave it out, or name one with --bias")
+        raise UserError(f"--sampling {sampling} needs a bias label for every image; leave it out, or name its column")
     groups = torch.cat([train.label[:, None], train.image_bias], 1).cpu()
     _, member, count = groups.unique(dim=0, return_inverse=True, return_counts=True)
-    return 1 / count[member].double()
+    return count[member].double() ** (-0.5 if sampling == "half" else -1)

@@ -24,14 +24,14 @@ from common import Parser, count, seed
 from common.commands import command
 from common.errors import Busy, Diverged, UserError, exits
 from common.files import read_json_lines, replacing
-from methods import method_class
+from methods import METHODS
 from train import train
 
 JUDGED_BY = ("holdout_worst_group_accuracy", "holdout_mean_group_accuracy")
 
 
 def draw(ranges, trial, search_seed):
-    """{flag: value} of a trial: {} of trial 0, else drawn from `ranges`, {flag: (low, high)}, evenly in the logarithm."""
+    """{flag: value} of a trial: {} of trial 0, else drawn from `ranges`, {flag: (low, high)}, evenly in the log."""
     rng = np.random.default_rng([search_seed, trial])
     low_high = {flag: (math.log(low), math.log(high)) for flag, (low, high) in ranges.items()}
     return {flag: float(f"{math.exp(rng.uniform(*ends)):.2g}") for flag, ends in low_high.items()} if trial else {}
@@ -82,7 +82,7 @@ def main(arguments=None):
     parser.add_argument("--search_seed", type=seed, default=0, help="of the settings that are drawn [0]")
     own, given = parser.parse_known_args(arguments)
     option = options.train_options(given)  # refuses what is wrong before any trial
-    ranges = method_class(option).ranges
+    ranges = METHODS[option.method].ranges
     if taken := sorted(flag for flag in ranges if any(word.partition("=")[0] == f"--{flag}" for word in given)):
         ranges = {flag: ends for flag, ends in ranges.items() if flag not in taken}
     trials, commands = [], []

@@ -1,7 +1,7 @@
 """Times an iteration of the project's trainer beside one of a straightforward rewrite of the original.
 
     python -m bench                                     # prints a table
-    python -m bench --quick --json results/bench_X.json # two minutes on a CPU; keeps the figures
+    python -m bench --quick --json results/bench_X.json # fewer rounds; keeps the figures
     python -m bench --device cuda
 
 All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
@@ -30,6 +30,7 @@ from trainer import Trainer
 
 METHODS = ("lntl", "baseline")
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "tf32", "bfloat16")}
+COLUMNS = ("reference", *PRECISIONS["cuda"])
 BATCH, EPOCH = 128, 469  # images, iterations
 COLOR_VAR = 0.02
 UNCOUNTED = 10  # iterations at the start of a round: in the first ones, loader queues and caches fill
@@ -83,21 +84,26 @@ class Ours:
 
 
 def measure(device, rounds, iterations):
-    """Runs all variants in turns. Returns {method: {PRECISION_ms: median, "rounds_ms": {precision: [ms]}}}."""
+    """Runs all variants in turns. Returns the figures as plain values.
+
+    {method: {PRECISION_ms: median, None where it was not measured, "rounds_ms": {precision: [ms]}}}
+    """
     data = build(COLOR_VAR).train
     variants = {}
     for method in METHODS:
         variants[method, "reference"] = Reference(method, data.images(), data.label, device)
         variants |= {(method, p): Ours(method, p, device) for p in PRECISIONS[device.type]}
-    rounds_ms = {method: {name: [] for other, name in variants if other == method} for method in METHODS}
+    times = {key: [] for key in variants}
     for turn in range(rounds):
-        for (method, name), variant in variants.items():
-            rounds_ms[method][name].append(variant.seconds(iterations) * 1e3)
+        for key, variant in variants.items():
+            times[key].append(variant.seconds(iterations) * 1e3)
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
-    return {
-        method: {f"{name}_ms": statistics.median(ms) for name, ms in found.items()} | {"rounds_ms": found}
-        for method, found in rounds_ms.items()
-    }
+    figures = {}
+    for method in METHODS:
+        own = {name: times[method, name] for name in ("reference", *PRECISIONS[device.type])}
+        medians = {name: statistics.median(own[name]) if name in own else None for name in COLUMNS}
+        figures[method] = {f"{name}_ms": ms for name, ms in medians.items()} | {"rounds_ms": own}
+    return figures
 
 
 def table(figures):

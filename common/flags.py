@@ -14,6 +14,9 @@ from typing import NamedTuple
 from common.commands import command
 from common.errors import UserError
 
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+LAYERS = ("layer1", "layer2", "layer3", "layer4")  # of a ResNet, for --split_at
+
 
 @functools.cache  # the same bounds are the same type: flags that two owners share are compared
 def number(kind, low, high, *, open_low=False):

@@ -4,42 +4,65 @@ import hashlib
 
 import torch
 
+from common import Flag
 from common.errors import UserError
+from dataset.batches import AUGMENT, MEAN, STD
 
-# Defaults of methods where bias labels belong to images: chosen on held-out images of two sets (docs/IMAGES.md).
-BY_IMAGE = {"lntl": {"lambda_": 1.0, "mu": 1.0}, "lntl_plus": {"mu": 0.01}}
+# Defaults where bias labels belong to images, chosen on validation images (docs/LNTL_PLUS.md): of all methods, of one.
+BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size": 32, "max_step": 16}
+BY_IMAGE |= {"augment": ["affine"], "select": "worst_group"}
+METHODS_BY_IMAGE = {
+    "lntl": {"lambda_": 0.01, "mu": 0.1, "sampling": "balanced"},
+    "lntl_plus": {"lambda_": 0.0, "mu": 0.0, "prior": "drawn", "smoothing": 0.0, "sampling": "half"},
+}
+
+DATA_DIR = "folder of the data: the released files (unset, it is built), or your images"  # help of --data_dir
+AUGMENT_FLAG = Flag(
+    "augment", choices=AUGMENT, default="none", nargs="+",
+    help="of training images, any of: mirrored, a random part, turned to 20 degrees with shift and zoom to a tenth",
+)  # fmt: skip
 
 
 class DataSet:
     """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
 
-    train: data as of dataset.batches, with `stream(indices)` and `batch(handle)` -> (x, y, b).
-    test: {name of its accuracy in records: data}, the first of which is the one that is reported.
+    train: a *part*, of dataset.batches or with the same methods: `len`, `label` (int64 (N,), on the device),
+        `image_bias` (int64 (N, heads), or None where bias labels belong to positions), `stream(indices)`,
+        `batch(handle, augmented=False)` -> (x, y, b), `set_epoch(seed, epoch)`, `subset(index)`.
+    test: {name of its accuracy in records: part}, the first of which is the one that is reported.
     """
 
     name = ""
     help = ""  # for train.py --help
     flags = ()  # common.Flag; unset and not its own, a flag's value is None
     networks = ("paper",)  # values of --network that fit; the first is the default
+    any_network = False  # whether networks of torchvision fit as well
     classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...
     biases = ("red", "green", "blue")  # name of each bias label, a head of h
     values = (
         tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),
     ) * 3  # for each bias, names of the labels 0, 1, ...
     map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
-    held_out = None  # data that settings are chosen by, where the data set has some of its own
+    held_out = None  # a part that settings are chosen by, where the data set has one of its own
     one_is_a_batch = True  # whether networks can be trained on one image (BatchNorm on a map of one position cannot)
     has_grey = False  # whether --method gray fits
     class_word = "digit"  # in figures
     mean_colors = None  # uint8 (K, 3): of the classes in training, where they have one
+    found = {}  # noqa: RUF012  {"target": column, "bias": [column, ...]} where they were found in the data
+    size, mean, std = 28, MEAN, STD  # of `inputs`
 
     @classmethod
-    def resolve(cls, option):
-        """Fills in its own flags, and refuses what cannot go together. Raises UserError."""
+    def check(cls, option):
+        """Refuses what cannot go together, and changes nothing. Raises UserError."""
 
     @classmethod
-    def settings(cls, option):
-        """{method: {flag: default}} where another default fits than the method's own. option: after `resolve`."""
+    def defaults(cls, option):
+        """{common flag: value} where this data set has another default."""
+        return {}
+
+    @classmethod
+    def method_defaults(cls, option):
+        """{method: {flag: value}} where another default fits than the method's own."""
         return {}
 
     @classmethod
@@ -47,13 +70,15 @@ class DataSet:
         """The data set and its setting in words, for the log and the title of a figure."""
         return cls.name
 
-    def __init__(self, option, device, grey=False):
-        """Loads it by resolved options. grey: for the method that sees no colour. Raises UserError."""
+    def __init__(self, option, device, grey=False, pixels=False):
+        """Loads it by resolved options. grey: for the method that sees no colour. pixels: for a method that mixes
+        images: x are tensors, never ColoredMasks. Raises UserError.
+        """
         raise NotImplementedError
 
     @classmethod
     def of(cls, train, test=None):
-        """A data set of data that is there already. test: {name: data}."""
+        """A data set of parts that are there already. test: {name: part}."""
         made = object.__new__(cls)
         made.train, made.test = train, test or {}
         return made
@@ -70,6 +95,14 @@ class DataSet:
         """{"classes": [name, ...], "biases": {name: [value, ...]}}: what weights files and results call them."""
         biases = zip(self.biases, map(list, self.values), strict=True)
         return {"classes": list(self.classes), "biases": dict(biases)}
+
+    def inputs(self):
+        """How images are prepared for f: {"size": pixels, "mean": [3 floats], "std": [3]}, of values in [0, 1]."""
+        return {"size": self.size, "mean": list(self.mean), "std": list(self.std)}
+
+    def test_files(self):
+        """What the images of the reported test are called, in its order, for a table of predictions."""
+        return [f"test/{i}" for i in range(len(next(iter(self.test.values()))))]
 
     @property
     def heads(self):

@@ -1,19 +1,25 @@
 """The data on the training device, and the batches f, g and h are fed: inputs x, labels y, bias labels b.
 
-There is no data loader: the whole data set is small enough to live on the device as bytes, and a batch is made
-there from a list of indices in a few vectorised steps.
+There is no data loader: a data set small enough lives on the device as bytes, and a batch is made there from a list of
+indices in a few vectorised steps. (Images that do not fit are streamed: dataset/images.py.)
 """
 
 import copy
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from common.errors import UserError
+
 MEAN = (0.4914, 0.4822, 0.4465)  # of the normalisation, per channel (official)
 STD = (0.2023, 0.1994, 0.2010)
-IGNORE_INDEX = 255  # bias label of a position that has none
+IGNORE_INDEX = 255  # bias label of a position or an image that has none
+AUGMENT = ("none", "flip", "crop", "affine")
+AREA, RATIO = (0.7, 1.0), 4 / 3  # of a crop: the share of the area, and most of width by height or height by width
+TURN, SHIFT, ZOOM = math.radians(20), 0.1, 0.1  # most of an affine change: angle, share of the side, scale
 
 
 class ColoredMasks(NamedTuple):
@@ -25,6 +31,11 @@ class ColoredMasks(NamedTuple):
 
     def __len__(self):
         return len(self.foreground)
+
+
+def mask_patches(padded):
+    """`patches` of ColoredMasks. padded: masks with two pixels of 0 around them, (B, 32, 32)."""
+    return torch.stack([padded[:, i : i + 28, j : j + 28] for i in range(5) for j in range(5)], dim=1).flatten(2)
 
 
 def normalised_palette(device, dtype):
@@ -49,21 +60,106 @@ def bias_labels(values):
     return torch.where(values > 0, values // 32, IGNORE_INDEX).long()
 
 
+class Augmentation:
+    """Random changes of training images, never of their colours: any of AUGMENT.
+
+    The draws for all images are made at the start of an epoch and lie on the device: what an image looks like depends
+    on the seed, the epoch and the image alone, not on batches, their order or where a resumed run begins. The random
+    transforms of torchvision's v2 do not fit: they draw one set of numbers for all images of a batch.
+    """
+
+    def __init__(self, kinds, n, device="cpu"):
+        """kinds: some of AUGMENT but "none". n: number of images."""
+        self.kinds, self.n, self.identity = frozenset(kinds), n, torch.arange(n)
+        self.draws = torch.zeros(n, 9, device=device)
+
+    @classmethod
+    def of(cls, augment, n, device="cpu"):
+        """That of the flag --augment, None for "none". Raises UserError for "none" and something else."""
+        kinds = {augment} if isinstance(augment, str) else set(augment or ())
+        if "none" in kinds and len(kinds) > 1:
+            raise UserError("--augment has none and something else; give one of the two")
+        return cls(kinds, n, device) if kinds - {"none"} else None
+
+    def set_epoch(self, seed, epoch):
+        """Draws anew. In place: a captured CUDA graph sees it."""
+        numbers = np.random.default_rng((seed, epoch)).random((self.n, self.draws.shape[1]), np.float32)
+        self.draws.copy_(torch.from_numpy(numbers)[self.identity])
+
+    def subset(self, index):
+        """That of the images of `index` alone, whose draws stay their own."""
+        part = copy.copy(self)
+        part.identity, part.draws = self.identity[index.cpu()], self.draws[index]
+        return part
+
+    def __call__(self, images, index):
+        """The images `index`, int64 (B,), changed. images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned."""
+        draws = self.draws[index]
+        if self.kinds == {"flip"}:
+            mirrored = (draws[:, 0] < 0.5).view(-1, *[1] * (images.dim() - 1))
+            return torch.where(mirrored, images.flip(2), images)
+        pixels = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).float()
+        grid = F.affine_grid(self.matrices(draws), pixels.shape, align_corners=False)
+        moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
+
+    def matrices(self, draws):
+        """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then a part of it, mirrored.
+
+        draws: (B, 9) in [0, 1). Returns float (B, 2, 3).
+        """
+        flip, area, ratio = draws.T[:3]
+        both = 2 * draws.T - 1  # in [-1, 1); of the part's place 3 and 4, angle 5, scale 6, shift 7 and 8
+        scale = draws.new_ones(2, len(draws))  # of x and y
+        offset = torch.zeros_like(scale)
+        if "crop" in self.kinds:
+            area, ratio = AREA[0] + (AREA[1] - AREA[0]) * area, torch.exp(math.log(RATIO) * (2 * ratio - 1))
+            scale = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).clamp(max=1)
+            offset = (1 - scale) * both[3:5]
+        if "flip" in self.kinds:
+            scale = scale * torch.stack([torch.where(flip < 0.5, -1.0, 1.0), torch.ones_like(flip)])
+        angle, size, shift = torch.zeros_like(flip), torch.ones_like(flip), torch.zeros_like(scale)
+        if "affine" in self.kinds:
+            angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
+        turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
+        linear = scale[:, None] * turned / size
+        return torch.cat([linear, (scale * shift + offset)[:, None]], dim=1).permute(2, 0, 1)
+
+
 class OnDevice:
-    """Data that lives on the device as bytes: an index is all that a batch takes."""
+    """A part of a data set that lives on the device as bytes: an index is all that a batch takes."""
 
     waited = 0.0  # seconds in which the program had nothing but reading to do
+    image_bias = None  # int64 (N, heads) where bias labels belong to images
+    augmentation = None
+    of_images = ("label",)  # attributes with a row for every image
+
+    def __len__(self):
+        return len(self.label)
 
     def stream(self, indices):
         """A handle for each of `indices` (int64 (B,), on the device), for `batch`: itself."""
         yield from indices
 
-    def set_epoch(self, epoch):
-        """Called before each epoch, for data that differs from epoch to epoch."""
+    def set_epoch(self, seed, epoch):
+        """Called before each epoch of training, for what differs from epoch to epoch."""
+        if self.augmentation:
+            self.augmentation.set_epoch(seed, epoch)
+
+    def subset(self, index):
+        """The images of `index` (int64, on the CPU) alone."""
+        part, index = copy.copy(self), index.to(self.label.device)
+        for name in self.of_images:
+            setattr(part, name, getattr(self, name)[index])
+        if self.augmentation:
+            part.augmentation = self.augmentation.subset(index)
+        return part
 
 
 class FactoredData(OnDevice):
     """Images that consist of a mask and one colour each, which is what Colored-MNIST is."""
+
+    of_images = ("padded", "color", "label")
 
     def __init__(self, mask, color, label, device="cpu", dtype=torch.float32, mask_dtype=None):
         """mask: bool (N, 28, 28); color: uint8 (N, 3); label: int64 (N,). NumPy arrays.
@@ -76,28 +172,19 @@ class FactoredData(OnDevice):
         self.palette = normalised_palette(device, dtype)
         self.mask_dtype = mask_dtype or dtype
 
-    def __len__(self):
-        return len(self.label)
-
-    def batch(self, index):
+    def batch(self, index, augmented=False):
         """index: int64 (B,) on the device. Returns x (ColoredMasks), y int64 (B,), b int64 (B, 3, 14, 14)."""
         padded, color = self.padded[index], self.color[index]
         on_grid = padded[:, None, 3:30:2, 3:30:2] * color[:, :, None, None]
-        padded = padded.to(self.mask_dtype)
-        patches = torch.stack([padded[:, i : i + 28, j : j + 28] for i in range(5) for j in range(5)], dim=1)
-        x = ColoredMasks(patches.flatten(2), foreground=normalise(color, self.palette), background=self.palette[0])
+        patches = mask_patches(padded.to(self.mask_dtype))
+        x = ColoredMasks(patches, foreground=normalise(color, self.palette), background=self.palette[0])
         return x, self.label[index], bias_labels(on_grid)
-
-    def subset(self, index):
-        """The images of `index` (int64, on the CPU) alone."""
-        part = copy.copy(self)
-        index = index.to(self.label.device)
-        part.padded, part.color, part.label = self.padded[index], self.color[index], self.label[index]
-        return part
 
 
 class ImageData(OnDevice):
     """Any 28x28 RGB images."""
+
+    of_images = ("images", "label")
 
     def __init__(self, images, label, device="cpu", dtype=torch.float32):
         """images: uint8 (N, 28, 28, 3); label: int64 (N,). NumPy arrays."""
@@ -105,21 +192,11 @@ class ImageData(OnDevice):
         self.label = torch.from_numpy(label).to(device)
         self.palette = normalised_palette(device, dtype)
 
-    def __len__(self):
-        return len(self.label)
-
-    def batch(self, index):
+    def batch(self, index, augmented=False):
         """index: int64 (B,) on the device. Returns x float (B, 3, 28, 28) in channels_last order, y and b as above."""
         images = self.images[index]
         x = normalise(images, self.palette).permute(0, 3, 1, 2)
         return x, self.label[index], bias_labels(images[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous())
-
-    def subset(self, index):
-        """The images of `index` (int64, on the CPU) alone."""
-        part = copy.copy(self)
-        index = index.to(self.label.device)
-        part.images, part.label = self.images[index], self.label[index]
-        return part
 
 
 def factorise(images):

@@ -17,12 +17,19 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
+from common import Flag, number, seed
+from dataset.base import AUGMENT_FLAG, BY_IMAGE, METHODS_BY_IMAGE, DataSet
+from dataset.batches import Augmentation, ColoredMasks, OnDevice, mask_patches
 from dataset.mnist import load_mnist
 
 RHOS = (0.999, 0.997, 0.995, 0.99)  # of the published tables
 UNBIASED_RHO = 0.1  # of the test images: every colour, for every digit, equally often
 DATA_SEED = 0
+DRY_RUN = 128  # images of each part
+MEAN = STD = 0.5  # of the normalisation, all channels (published protocol): values lie in -1..1
 WHITE = 255
 BACKGROUNDS = np.array(
     [
@@ -114,3 +121,116 @@ def sha256(data):
         digest.update(part.label.astype("int8").tobytes())
         digest.update(part.bias.astype("int8").tobytes())
     return digest.hexdigest()
+
+
+def normalised(values, dtype):
+    """Channel values 0..255, any shape, scaled to [0, 1] and normalised to [-1, 1], in `dtype`."""
+    return (torch.as_tensor(values).to(dtype) / 255 - MEAN) / STD
+
+
+class BiasedImageData(OnDevice):
+    """Images of Biased-MNIST as pixels; masks and background indices live on the device as bytes."""
+
+    of_images = ("mask", "bias", "label")
+
+    def __init__(self, mask, bias, label, device="cpu", dtype=torch.float32, mask_dtype=None, augment="none"):
+        """mask: bool (N, 28, 28); bias, label: int64 (N,). NumPy arrays, of a BiasedSplit.
+
+        dtype: of the colours. mask_dtype: of the masks in factored form, which every type holds exactly [as the
+        colours]. augment: of the masks, before they are coloured.
+        """
+        self.mask = torch.from_numpy(mask).to(device)
+        self.bias = torch.from_numpy(bias).to(device)
+        self.label = torch.from_numpy(label).to(device)
+        # Made once: a constant copied to a GPU in every batch makes it wait, and cannot be part of a CUDA graph.
+        self.palette = normalised(BACKGROUNDS, dtype).to(device)  # (10, 3)
+        self.white = normalised([WHITE] * 3, dtype).to(device)  # (3,)
+        self.mask_dtype = mask_dtype or dtype
+        self.augmentation = Augmentation.of(augment, len(label), device)
+
+    @property
+    def image_bias(self):
+        return self.bias[:, None]
+
+    def batch(self, index, augmented=False):
+        """index: int64 (B,) on the device. Returns x (of `inputs`), y int64 (B,), b int64 (B, 1, 1, 1), 0..9."""
+        mask, bias = self.mask[index], self.bias[index]
+        if augmented and self.augmentation:
+            mask = self.augmentation(mask, index)
+        return self.inputs(mask, self.palette[bias]), self.label[index], bias.view(-1, 1, 1, 1)
+
+    def inputs(self, mask, background):
+        """x of one batch, float (B, 3, 28, 28) in channels_last order. mask: bool (B, 28, 28); background: (B, 3)."""
+        return torch.where(mask[..., None], self.white, background[:, None, None, :]).permute(0, 3, 1, 2)
+
+
+class BiasedData(BiasedImageData):
+    """The same images in factored form, which the paper's f computes faster.
+
+    What differs between images has to be a mask filled with one colour, so it is the outside of the digit here.
+    """
+
+    def inputs(self, mask, background):
+        """x of one batch, `ColoredMasks`."""
+        patches = mask_patches(F.pad(~mask, (2, 2, 2, 2)).to(self.mask_dtype))
+        return ColoredMasks(patches, foreground=background, background=self.white)
+
+
+class BiasedSet(DataSet):
+    """White digits on a background whose colour is the bias label, one an image.
+
+    The test is the unbiased one; the accuracy on the biased one, where the background tells the digit, is beside it.
+    """
+
+    name = "biased_mnist"
+    help = "white digits on coloured backgrounds (Bahng et al. 2020)"
+    flags = (
+        Flag("rho", number(float, 0, 1), 0.99, f"ρ, share of training images on their digit's colour: {RHOS}, or any"),
+        Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
+        AUGMENT_FLAG,
+    )
+    networks = ("paper", "simple_conv")
+    any_network = True
+    biases = ("background",)
+    values = (COLORS,)
+    map_bias = False
+    mean_colors = BACKGROUNDS
+    mean, std = (MEAN,) * 3, (STD,) * 3
+
+    @classmethod
+    def defaults(cls, option):
+        return BY_IMAGE | {"batch_size": 128}
+
+    @classmethod
+    def method_defaults(cls, option):
+        if option.network not in (None, "paper"):
+            return METHODS_BY_IMAGE
+        papers_cut = {
+            method: {"split_at": "conv2"} | METHODS_BY_IMAGE.get(method, {}) for method in ("lntl", "blindeye")
+        }
+        return METHODS_BY_IMAGE | papers_cut
+
+    @classmethod
+    def setting(cls, option):
+        return f"ρ = {option.rho:g}"
+
+    def __init__(self, option, device, grey=False, pixels=False):
+        kind = BiasedData if option.network == "paper" and not pixels else BiasedImageData
+        how = {"device": device}
+        if getattr(option, "precision", None) == "bfloat16":
+            how["mask_dtype"] = torch.bfloat16
+        few = DRY_RUN if getattr(option, "dry_run", False) else None
+        parts = [BiasedSplit(*(field[:few] for field in part)) for part in build(option.rho, option.data_seed)]
+        self.train = kind(*parts[0], augment=option.augment, **how)
+        self.test = {"test_accuracy": kind(*parts[1], **how), "test_biased_accuracy": kind(*parts[2], **how)}
+
+    def unbiased_holdout(self, held_out, option):
+        """Held-out images on backgrounds like those of the test, every colour equally often.
+
+        This uses knowledge of the bias: of how the test differs from the training.
+        """
+        rng = np.random.RandomState([option.data_seed, option.holdout])
+        other = held_out.subset(torch.arange(len(held_out)))
+        bias = assign_backgrounds(held_out.label.cpu().numpy(), UNBIASED_RHO, rng)
+        other.bias = torch.from_numpy(bias).to(held_out.bias.device)
+        return other

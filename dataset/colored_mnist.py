@@ -1,6 +1,6 @@
 """Builds Colored-MNIST: digits whose colour gives their label away in training, and says nothing in the test.
 
-    python -m dataset.colored_mnist --color_var 0.02 --out DIR      # a file in the released format, a sample sheet
+    python -m dataset.colored_mnist --color_var 0.02 --out DIR      # a file in the released format
 
 The recipe (README.md in this folder has the evidence): MNIST in its own order, binarised at > 128; one RGB triple
 per image on a black background. In training the triple is drawn around the mean colour of the image's own digit,
@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from common import Flag, Parser, location, number, path, seed
 from common.errors import UserError, exits
+from dataset.base import DATA_DIR, DataSet
+from dataset.batches import FactoredData, ImageData, luma, on_device
 from dataset.mnist import load_mnist
 
+MOST = 0.1  # the largest sigma^2 that --color_var takes
+DRY_RUN = 128  # images of each part
 COLOR_VARS = (0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05)  # sigma^2 of the paper, on the [0, 1] scale
 THRESHOLD = 128  # a pixel is foreground iff its MNIST value is greater
 DATA_SEED = 0
@@ -97,36 +103,129 @@ def sha256(data):
     return digest.hexdigest()
 
 
+class ColoredSet(DataSet):
+    """The paper's benchmark, built from MNIST or read from a released file; the bias labels are made of the colours.
+
+    With `grey` it has the luma of the coloured images; its test is `test_gray` (the reading that matches the published
+    row), and the luma of the coloured test images beside it. Otherwise it has the one coloured test.
+    """
+
+    name = "colored_mnist"
+    help = "the paper's benchmark"
+    flags = (
+        Flag(
+            "color_var", number(float, 0, MOST, open_low=True), 0.03,
+            f"σ², the variance of the colours: {', '.join(map(str, COLOR_VARS))}, or another",
+        ),
+        Flag("data_dir", path, help=DATA_DIR),
+        Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
+    )  # fmt: skip
+    has_grey = True
+    mean_colors = MEAN_COLORS
+
+    @classmethod
+    def check(cls, option):
+        if option.data_dir is None:
+            return
+        if option.data_seed != DATA_SEED:
+            raise UserError("--data_seed is for data that is built, --data_dir for data that is read; give one of them")
+        if not Path(option.data_dir).is_dir():
+            raise UserError(f"--data_dir {option.data_dir} is not a folder; unset it to build the data from MNIST")
+
+    @classmethod
+    def method_defaults(cls, option):
+        return {"lntl_plus": {"prior": "colour"}}  # chosen on held-out images: docs/REPRODUCTION.md
+
+    @classmethod
+    def setting(cls, option):
+        return f"σ² = {option.color_var}"
+
+    def __init__(self, option, device, grey=False, pixels=False):
+        few = DRY_RUN if getattr(option, "dry_run", False) else None
+        mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
+
+        def part(split):
+            """split: a Split, or (images, labels)."""
+            split = type(split)(*(field[:few] for field in split)) if isinstance(split, Split) else split
+            if isinstance(split, Split) and not pixels:
+                color = luma(split.color) if grey else split.color
+                return FactoredData(split.mask, color, split.label, device, mask_dtype=mask_dtype)
+            images, label = (split.images(), split.label) if isinstance(split, Split) else split
+            images, label = images[:few], label[:few]
+            return (ImageData if pixels else on_device)(luma(images) if grey else images, label, device)
+
+        self.grey = grey
+        if option.data_dir is None:
+            data = build(option.color_var, option.data_seed)
+            train, test, test_label = data.train, data.test, data.test.label
+        else:
+            data = read(option)
+            train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
+            test_label = data.test_label
+        self.train, self.test = part(train), {"test_accuracy": part(test)}
+        if grey and data.test_gray is None:
+            raise UserError(
+                f"the file in {option.data_dir} has no test_gray, which --method gray is tested on; give another"
+            )
+        if grey:
+            gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
+            self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}
+
+    def unbiased_holdout(self, held_out, option):
+        """Held-out images in colours drawn as those of the test, to choose settings by without touching the test.
+
+        This uses knowledge of the bias: of how the test differs from the training. None where the images are not built
+        here, not of one colour each, or not coloured.
+        """
+        if option.data_dir is not None or self.grey or not isinstance(held_out, FactoredData):
+            return None
+        rng = np.random.RandomState([option.data_seed, option.holdout])
+        means = MEAN_COLORS[rng.randint(len(MEAN_COLORS), size=len(held_out))]
+        other = held_out.subset(torch.arange(len(held_out)))
+        other.color = torch.from_numpy(jitter(means, option.color_var, rng)).to(held_out.color.device)
+        return other
+
+
+def read(option):
+    """The ReleasedFile that resolved options name. Raises UserError."""
+    from dataset.released import read_released, released_name
+
+    file = Path(option.data_dir, released_name(option.color_var))
+    if not file.exists():
+        raise UserError(f"{file} does not exist; give the folder of the released files, or unset --data_dir")
+    return read_released(file)
+
+
+def show_samples(axis, split, heading, per_digit=8):
+    """Draws the first images of each digit on a matplotlib axis, a row a digit. split: a Split."""
+    first = np.concatenate([np.flatnonzero(split.label == digit)[:per_digit] for digit in range(10)])
+    images = type(split)(*(field[first] for field in split)).images()
+    grid = images.reshape(10, per_digit, 28, 28, 3).swapaxes(1, 2).reshape(280, per_digit * 28, 3)
+    axis.imshow(grid, interpolation="nearest")
+    axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
+
+
 def main(arguments=None):
-    """Writes the data of one variance as the authors released it, and a picture of it."""
-    from common import Parser, number, path, seed
+    """Writes the data of one variance as the authors released it."""
     from dataset.released import ReleasedFile, released_name, write_released
-    from dataset.sample_sheet import draw_samples
 
     parser = Parser(prog="-m dataset.colored_mnist", description=main.__doc__)
-    sigma = number(float, 0, 1, open_low=True)
-    parser.add_argument("--color_var", type=sigma, required=True, help="sigma^2 of the colours, 0.02 to 0.05")
+    sigma = number(float, 0, MOST, open_low=True)
+    parser.add_argument("--color_var", type=sigma, required=True, help=f"sigma^2 of the colours, up to {MOST}")
     parser.add_argument("--data_seed", type=seed, default=DATA_SEED, help="seed of the colours [0]")
-    parser.add_argument("--out", type=path, required=True, help="folder for the two files; made if it is missing")
+    parser.add_argument("--out", type=location, required=True, help="folder for the file; made if it is missing")
     option = parser.parse_args(arguments)
-    option.out = Path(option.out)
     if option.out.exists() and not option.out.is_dir():
         raise UserError(f"--out {option.out} is a file; give a folder")
     file = option.out / released_name(option.color_var)
-    for path_of in (file, file.with_suffix(".png")):
-        if path_of.exists():
-            raise UserError(
-                f"{path_of} is there already, and may be the authors' own; give another --out, or remove it"
-            )
+    if file.exists():
+        raise UserError(f"{file} is there already, and may be the authors' own; give another --out, or remove it")
     option.out.mkdir(parents=True, exist_ok=True)
-
     data = build(option.color_var, option.data_seed)
     images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)
     write_released(file, ReleasedFile(*images))
-    title = f"Colored-MNIST, $\\sigma^2$ = {option.color_var:g}"
-    draw_samples(file.with_suffix(".png"), data, title)
-    print(f"written: {file}, {file.with_suffix('.png')}")
-    print(f"SHA-256 of the data: {sha256(data)}")
+    print(f"written: {file}")
+    print(f"SHA-256 of the images and labels, as in the data card (a run records another, data_sha256): {sha256(data)}")
 
 
 if __name__ == "__main__":

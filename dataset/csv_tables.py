@@ -4,314 +4,258 @@ import csv
 import difflib
 import io
 import os
-import unicodedata
-from typing import NamedTuple
+import re
+from pathlib import Path
 
 from common.errors import UserError
-from dataset.folder_trees import SPLIT_WORDS, SPLITS, Row, is_folder, is_system
+from dataset.trees import SPLIT_WORDS, Finder, folders_in, is_system, nfc, split_of_folder
 
 RECOGNISED = {  # the names of columns that need no flag, the first ones first
-    "image": ("img_filename", "filename", "file_name", "image", "path", "image_path", "img_path", "filepath", "file"),
+    "image": (
+        "img_filename",
+        "filename",
+        "file_name",
+        "image",
+        "path",
+        "image_path",
+        "img_path",
+        "filepath",
+        "file",
+        "image_id",
+    ),
     "label": ("y", "label", "target"),
     "bias": ("bias", "b", "a", "place", "spurious", "attribute"),
     "split": ("split", "partition"),
 }
-PREDICTIONS = ("file", "class", "probability")  # columns of what test.py --images writes
+FLAGS = {"image": "--image", "label": "--target", "bias": "--bias"}
+PREDICTIONS = ["file", "class", "probability"]  # columns of what test.py writes
 CELEBA = ("list_attr_celeba", "list_eval_partition")
-DELIMITERS = ",;\t|"
+COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
+csv.field_size_limit(2**31 - 1)  # a mask as run lengths, in a column that is not used, is longer than the default
 
 
-class Lines(NamedTuple):
-    """A table as text."""
+def sources(folder, wanted):
+    """Where the images of a folder are named: [(table, folder of its images, split or None)]; [] for a tree.
 
-    source: str  # the file, for messages
-    header: list  # of str
-    rows: list  # of (number of the row in the file, list of str)
+    Raises UserError for a table that cannot be read, and where several could be meant.
+    """
+    if folder.is_file():
+        if folder.suffix.lower() not in (".csv", ".tsv"):
+            raise UserError(f"{folder} is neither a folder nor a .csv file; give the folder of your images")
+        return [(folder, folder.parent, None)]
+    names = sorted(e.name for e in os.scandir(folder) if not is_system(e.name) and e.is_file())
+    files = {name.casefold(): folder / name for name in names}
+    for name in ("metadata.csv", "metadata.tsv", f"{CELEBA[0]}.csv", f"{CELEBA[0]}.txt"):
+        if name in files:
+            return [(files[name], folder, None)]
+    parts = {}
+    for name in folders_in(folder):
+        if (split := split_of_folder(name)) is not None:
+            beside = files.get(f"{name.casefold()}.csv")  # Kaggle's way: train.csv beside train/
+            within = folder / name / "metadata.csv"
+            if within.is_file() or beside:
+                parts[split] = (within if within.is_file() else beside, folder / name)
+    if {0, 2} <= parts.keys() or any(path.name == "metadata.csv" for path, _ in parts.values()):
+        return [(*parts[split], split) for split in sorted(parts)]
+    for name in ("metadata.jsonl", "metadata.parquet", "metadata.json"):
+        if name in files:
+            raise UserError(f"{files[name]} cannot be read; write its columns as metadata.csv")
+    tables = [path for name, path in files.items() if name.endswith((".csv", ".tsv"))]
+    if folders_in(folder):  # beside images in folders there may be notes, and predictions
+        tables = [path for path in tables if names_images(path, folder, wanted)]
+    if len(tables) > 1:
+        some = listed([path.name for path in tables], 5)
+        raise UserError(f"{folder} has no metadata.csv, and several tables ({some}); give one of them itself")
+    return [(path, folder, None) for path in tables]
 
 
-def read_lines(path):
-    """Reads a table: UTF-8 or UTF-16, with commas, semicolons, tabs or bars. Returns Lines; raises UserError."""
-    source = str(path)
+def names_images(path, folder, wanted):
+    """Whether a table names images that are there."""
+    try:
+        frame = read_frame(path)
+        name = column(path, list(frame), "image", next(iter(wanted["image"]), None))
+    except UserError:
+        return False
+    if list(frame) == PREDICTIONS or name is None:
+        return False
+    names = [text for text in frame[name] if text]
+    return any(map(os.path.exists, map(Finder(folder, names), names[:100])))
+
+
+def read_frame(path):
+    """A table as a pandas frame of texts, with the numbers of the rows as its index. Raises UserError.
+
+    UTF-8 or UTF-16; commas, semicolons, tabs or bars, whatever a first line such as Excel's `sep=;` says. Not by
+    pandas.read_csv, which fills rows that lack a cell without a word.
+    """
+    import pandas  # slow to import, and needed for tables alone
+
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{source} cannot be read ({error.strerror}); check its permissions") from None
-    try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     except UnicodeError:
-        raise UserError(f"{source} is no UTF-8 text; save it as CSV in UTF-8") from None
-    if not text.strip():
-        raise UserError(f"{source} is empty; it needs a line of column names and a line for each image")
+        raise UserError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
     if "\0" in text:
-        raise UserError(f"{source} is no table of text; save it as CSV in UTF-8")
-    lines = text.splitlines()
-    if path.suffix.lower() == ".txt":
-        return read_celeba_text(source, lines)
-    first = next(line for line in lines if line.strip())
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count), strict=True)
-    rows = []
+        raise UserError(f"{path} is no table of text; save it as CSV in UTF-8")
+    lines = io.StringIO(text, newline="").readlines()
+    start = next((i for i, line in enumerate(lines) if line.strip() and not re.fullmatch(r"sep=.\s*", line)), None)
+    if start is None:
+        raise UserError(f"{path} is empty; it needs a line of column names and a line for each image")
+    reader = csv.reader(lines[start:], delimiter=max(",;\t|", key=lines[start].count), strict=True)
     try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((reader.line_num, [cell.strip() for cell in row]))
+        rows = [(start + reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
-        raise UserError(f"{source}, row {reader.line_num}: {error}; save it as CSV again") from None
-    header = rows.pop(0)[1]
-    while header and not header[-1]:  # a delimiter at the end of every line
-        header.pop()
+        raise UserError(f"{path}, row {start + reader.line_num}: {error}; mend this row") from None
+    if path.suffix.lower() == ".txt":  # CelebA's own: a count and the names of the attributes, or rows without names
+        words = [(number, line.split()) for number, line in enumerate(lines, 1)]
+        names = ["partition"] if len(words[0][1]) > 1 else words[1][1]
+        rows = [(0, ["image_id", *names]), *words[0 if len(words[0][1]) > 1 else 2 :]]
+    (_, header), *rows = [(number, row) for number, row in rows if any(row)]
+    wide = max((i for i, name in enumerate(header, 1) if name), default=0)  # a delimiter at a line's end is no column
     for number, row in rows:
-        while len(row) > len(header) and not row[-1]:
-            row.pop()
-        if len(row) != len(header):
+        if len(row) < wide or any(row[wide:]):
             raise UserError(
-                f"{source}, row {number} has {len(row)} cells, and there are {len(header)} column names; mend this row"
+                f"{path}, row {number} has {len(row)} cells, and there are {wide} column names; mend this row"
             )
     if not rows:
-        raise UserError(f"{source} has column names and no rows; it needs a row for each image")
-    return Lines(source, header, rows)
+        raise UserError(f"{path} has column names and no rows; it needs a row for each image")
+    cells, numbers = [row[:wide] for _, row in rows], [number for number, _ in rows]
+    return pandas.DataFrame(cells, index=numbers, columns=list(map(nfc, header[:wide])))
 
 
-def read_celeba_text(source, lines):
-    """CelebA's own .txt lists: cells between spaces; before the attributes, a count and a line of their names."""
-    cells = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
-    header = ["image_id", "partition"]
-    if len(cells[0][1]) == 1 and cells[0][1][0].isdigit():
-        header = ["image_id", *cells[1][1]] if len(cells) > 1 else []
-        cells = cells[2:]
-    for number, row in cells:
-        if len(row) != len(header):
-            raise UserError(f"{source}, row {number} has {len(row)} cells, expected {len(header)}; copy the file again")
-    if not cells:
-        raise UserError(f"{source} has no rows; copy the file again")
-    return Lines(source, header, cells)
+def from_tables(folder, tables, wanted, colour):
+    """What `tables.make_table` takes, of one table, or of one for each split; those after the first may lack a bias.
+
+    tables: of `sources`. wanted: {role: names of columns, ()}. colour: no bias column is looked for.
+    """
+    import pandas
+
+    frames, paths, places, splits, notes = [], [], [], [], []
+    for path, root, split in tables:
+        frame = read_frame(path)
+        if path.stem.casefold() == CELEBA[0]:
+            frame = with_partition(folder, path, frame)
+        roles = columns_of(path, frame, wanted if not frames else {**wanted, "bias": ()}, colour)
+        names = frame[roles["image"][0]]
+        for number in names[names == ""].index:
+            raise UserError(f"{path}, row {number} has no {names.name}; name the image, or remove this row")
+        finder = Finder(root, list(names))
+        paths += map(finder, names)
+        if finder.found_otherwise:
+            notes.append(f"{finder.found_otherwise} files have another case or other slashes than in {path}")
+        place = f"{path.relative_to(folder)}, row" if len(tables) > 1 else "row"
+        places += [f"{place} {number}" for number in frame.index]
+        splits += [split] * len(frame)
+        frames.append(frame.loc[:, ~frame.columns.duplicated()])
+    source = str(tables[0][0] if len(tables) == 1 else folder)
+    frame = pandas.concat(frames, ignore_index=True).fillna("")
+    roles = columns_of(source, frame, wanted, colour)
+    (image,), (label,), biases = (roles[role] for role in ("image", "label", "bias"))
+    below = [Path(os.path.relpath(path, folder)).parts[:-1] for path in paths]
+    if splits[0] is None and roles["split"]:
+        splits = [SPLIT_WORDS.get(text.casefold()) for text in frame[roles["split"][0]]]
+        if None in splits:
+            row, text = splits.index(None), frame[roles["split"][0]][splits.index(None)]
+            raise UserError(
+                f"{source}, {places[row]}, column {roles['split'][0]}: {text or 'an empty cell'} is no split; write "
+                "train, val or test (or 0, 1, 2)"
+            )
+    elif splits[0] is None and all(parts and split_of_folder(parts[0]) is not None for parts in below):
+        splits = [split_of_folder(parts[0]) for parts in below]
+        if len(set(splits)) == 1:  # a table of the training images alone
+            splits = [None] * len(splits)
+        notes.append("no split column: the folders of the images tell the splits")
+    labels = list(map(nfc, frame[label]))
+    check_folders(source, places, below, labels, label)
+    used = ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)
+    notes = [f"columns: {used}", *notes]
+    if colour and any(name.casefold() in COLOUR for name in frame):
+        notes.append("--bias colour takes the colours of the pixels, not the column of that name")
+    heads = {name: list(map(nfc, frame[name])) for name in biases}
+    names, columns = list(frame[image]), tuple(frame)
+    return source, label, names, paths, places, splits, labels, heads, notes, columns
+
+
+def with_partition(folder, path, frame):
+    """CelebA's attributes with the splits, which are a list of their own. Raises UserError."""
+    other = folder / path.name.casefold().replace(*CELEBA)
+    if not other.is_file():
+        raise UserError(f"{folder} has {CELEBA[0]} without {CELEBA[1]}; copy that list there too")
+    splits = read_frame(other)
+    frame["partition"] = frame.iloc[:, 0].map(dict(zip(splits.iloc[:, 0], splits.iloc[:, -1], strict=True))).fillna("")
+    return frame
+
+
+def columns_of(source, frame, wanted, colour):
+    """The names of the columns by role: {"image": [name], "label": [name], "bias": [...], "split": [name] or []}.
+
+    Raises UserError.
+    """
+    names = list(frame)
+    roles = {"bias": [column(source, names, "bias", name) for name in wanted["bias"]]}
+    for role in ("label", "image") if wanted["label"] else ("image", "label"):
+        free = [name for name in names if not any(name in used for used in roles.values())]
+        name = column(source, names if wanted[role] else free, role, next(iter(wanted[role]), None))
+        if name is None:
+            known = ", ".join(RECOGNISED[role])
+            raise UserError(
+                f"{source} has no column for the {role}, called one of {known}; name it with {FLAGS[role]} COLUMN. Its "
+                f"columns: {listed(names, 45)}"
+            )
+        roles[role] = [name]
+    used = [name for found in roles.values() for name in found]
+    if doubled := [name for name in used if used.count(name) > 1]:
+        raise UserError(f"the column {doubled[0]} has two roles; --image, --target and --bias each name another one")
+    free = [name for name in names if name not in used]
+    if not roles["bias"] and not colour:
+        roles["bias"] = [name for name in [column(source, free, "bias")] if name]
+    roles["split"] = [name for name in [column(source, free, "split")] if name]
+    return {role: roles[role] for role in ("image", "label", "bias", "split")}
+
+
+def column(source, names, role, wanted=None):
+    """The one of the columns `names` that a flag wants, or that fits a role; None where none does. Raises UserError."""
+    known = [folded(wanted)] if wanted else RECOGNISED[role]
+    found = [n for n in names if wanted and n == nfc(wanted).strip()] or [
+        n for k in known for n in names if folded(n) == k
+    ]
+    if wanted and not found:
+        close = difflib.get_close_matches(known[0], map(folded, names), 1)
+        hint = f"; did you mean {next(n for n in names if folded(n) == close[0])}" if close else ""
+        raise UserError(f"{source} has no column {wanted} ({FLAGS[role]}){hint}. Its columns: {listed(names, 45)}")
+    if len(found) > 1 and (wanted or role in ("label", "bias") or found[0] == found[1]):
+        how = "rename one" if wanted else f"say which with {FLAGS[role]} COLUMN"
+        raise UserError(f"{source}: both {found[0]} and {found[1]} could be the {role}; {how}")
+    return found[0] if found else None
 
 
 def folded(name):
     """A column's name for comparisons: without case, and with one sort of separator."""
-    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+    return nfc(name).strip().casefold().replace(" ", "_").replace("-", "_")
 
 
-def column_named(lines, name, flag):
-    """The index of the column that a flag names. Raises UserError, which lists the columns there are."""
-    exact = [i for i, column in enumerate(lines.header) if column == name.strip()]
-    found = exact or [i for i, column in enumerate(lines.header) if folded(column) == folded(name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"{lines.source} has more than one column {name}; rename one")
-    close = difflib.get_close_matches(folded(name), [folded(c) for c in lines.header], 1)
-    hint = f"; did you mean {next(c for c in lines.header if folded(c) == close[0])}" if close else ""
-    raise UserError(f"{lines.source} has no column {name} ({flag}){hint}. Its columns: {listed(lines.header)}")
-
-
-def listed(names, most=45):
+def listed(names, most):
     """Names for a message, cut where there are too many."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def column_recognised(lines, role, taken, flag):
-    """The index of the column that the names of a role fit, or None. taken: indices that have another role.
+def check_folders(source, places, below, labels, label):
+    """Raises UserError where an image lies in the folder of another class than the table says.
 
-    Raises UserError where two that differ fit and a flag can tell which; of images, the first is taken.
+    below: the folders of every image. They count as those of classes where most have the name of the label, or all have
+    that of some label; numbers may number anything.
     """
-    fitting = [
-        i for name in RECOGNISED[role] for i, c in enumerate(lines.header) if folded(c) == name and i not in taken
-    ]
-    if flag:
-        for other in fitting[1:]:
-            if any(row[other] != row[fitting[0]] for _, row in lines.rows):
-                pair = f"{lines.header[fitting[0]]} and {lines.header[other]}"
-                raise UserError(f"{lines.source}: both {pair} could be the {role}; say which with {flag} COLUMN")
-    return fitting[0] if fitting else None
-
-
-def columns_of(lines, target, biases):
-    """Which columns are what: {"image": index, "label": index, "bias": [index, ...], "split": index or None}.
-
-    biases: names, () for a recognised one if there is one, None for none. Raises UserError.
-    """
-    where = f"{lines.source} has no column for the"
-    chosen = [column_named(lines, name, "--bias") for name in biases or ()]
-    if len(set(chosen)) < len(chosen):
-        raise UserError(f"--bias names the column {lines.header[max(chosen, key=chosen.count)]} twice")
-    label = column_named(lines, target, "--target") if target else None
-    if label in chosen and label is not None:
-        raise UserError(f"{lines.header[label]} is both --target and --bias; a label cannot be its own bias")
-    image = column_recognised(lines, "image", [label, *chosen], None)
-    if image is None:
-        names = ", ".join(RECOGNISED["image"])
-        raise UserError(f"{where} image, called one of {names}. Its columns: {listed(lines.header)}")
-    if label is None:
-        label = column_recognised(lines, "label", [image, *chosen], "--target")
-    if label is None:
+    folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
+    if None in folders:
+        return
+    pairs = [(nfc(a).casefold(), b.casefold()) for a, b in zip(folders, labels, strict=True)]
+    differ = [i for i, (a, b) in enumerate(pairs) if a != b]
+    said, known = map(set, zip(*pairs, strict=True))
+    words, agree = not all(name.isdigit() for name in said), len(pairs) - len(differ)
+    if differ and (agree > len(differ) or (words and (agree == len(differ) or said <= known))):
         raise UserError(
-            f"{where} label (y, label or target); name it with --target. Its columns: {listed(lines.header)}"
+            f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
+            f"{folders[differ[0]]} ({len(differ)} such); make both the same"
         )
-    if biases is not None and not chosen:
-        found = column_recognised(lines, "bias", [image, label], "--bias")
-        chosen = [] if found is None else [found]
-    split = column_recognised(lines, "split", [image, label, *chosen], None)
-    return {"image": image, "label": label, "bias": chosen, "split": split}
-
-
-def alike(name):
-    """A file's name without case, and with one form of its accents, of which macOS has another than most tables."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-class Finder:
-    """Finds the files that a table names, also where case or slashes differ from what is there.
-
-    Where none of the names is a file, their first one or two folders may be left out, as in CelebA's and Kaggle's
-    tables. Where some are, a file of that name further down is another one, and the one that is meant is missing.
-    """
-
-    def __init__(self, root, names):
-        """names: all that the table has."""
-        self.root, self.names = root, names
-        self.found_otherwise = 0
-        self.index = None
-
-    def __call__(self, name):
-        """The path of an image, or the path at which it should be. Raises UserError where two could be meant."""
-        path = os.path.join(self.root, name)
-        if os.path.exists(path):
-            return path
-        if self.index is None:
-            self.index = self._index()
-            self.most = 1 if any(os.path.exists(os.path.join(self.root, n)) for n in self.names if n) else 3
-        key = alike(os.path.normpath(name.replace("\\", "/")).replace(os.sep, "/"))
-        for less in range(self.most):  # folders that the name leaves out
-            paths = self.index.get((less, key), ())
-            if len(paths) > 1:
-                raise UserError(f"{name} could be {paths[0]} or {paths[1]} in {self.root}; write in the table which")
-            if paths:
-                self.found_otherwise += not less
-                return os.path.join(self.root, paths[0])
-        return path
-
-    def _index(self):
-        """{(n, path below the root without its first n folders, without case): [paths]}, n = 0, 1, 2."""
-        index = {}
-
-        def walk(folder, below, above):
-            try:
-                status = os.stat(folder)
-                entries = sorted(os.scandir(folder), key=lambda e: e.name)
-            except OSError:
-                return
-            here = (status.st_dev, status.st_ino)
-            if here in above:
-                return
-            for entry in entries:
-                if is_system(entry.name):
-                    continue
-                path = f"{below}{entry.name}"
-                if is_folder(entry):
-                    walk(entry.path, f"{path}/", {*above, here})
-                    continue
-                for less in range(min(3, path.count("/") + 1)):
-                    index.setdefault((less, alike(path).split("/", less)[less]), []).append(path)
-
-        walk(str(self.root), "", frozenset())
-        return index
-
-
-def split_of(lines, number, text, column):
-    """0, 1 or 2 for a cell of the split column. Raises UserError."""
-    split = SPLIT_WORDS.get(text.casefold())
-    if split is None:
-        raise UserError(
-            f"{lines.source}, row {number}, column {lines.header[column]}: {text or 'an empty cell'} is no split; write"
-            " train, val or test (or 0, 1, 2)"
-        )
-    return split
-
-
-def rows_of(lines, columns, root, split=None):
-    """The rows of a table as list of Row, and notes. split: of all of them, where there is no column for it."""
-    image, label, biases, split_column = columns["image"], columns["label"], columns["bias"], columns["split"]
-    finder, rows = Finder(root, [row[image] for _, row in lines.rows]), []
-    by_folder = split is None and split_column is None
-    by_folder = by_folder and all(split_folder(row[image]) is not None for _, row in lines.rows)
-    for number, row in lines.rows:
-        name = row[image]
-        if not name:
-            raise UserError(
-                f"{lines.source}, row {number} has no {lines.header[image]}; name the image, or remove this row"
-            )
-        this = split
-        if split_column is not None:
-            this = split_of(lines, number, row[split_column], split_column)
-        elif by_folder:
-            this = split_folder(name)
-        rows.append(Row(f"row {number}", name, finder(name), this, row[label], tuple(row[i] for i in biases)))
-    notes = ["no split column: the folders that the names begin with tell the splits"] if by_folder else []
-    if finder.found_otherwise:
-        notes.append(f"{finder.found_otherwise} files have another case or other slashes than in {lines.source}")
-    return rows, notes
-
-
-def split_folder(name):
-    """The split that the first folder of a name says, or None."""
-    first, _, rest = name.replace("\\", "/").removeprefix("./").partition("/")
-    return SPLIT_WORDS.get(first.casefold()) if rest and first.isalpha() else None
-
-
-def read_celeba(root, attributes, partition, target, biases):
-    """Reads CelebA's pair: the attributes, of which --target and --bias name columns, and the splits."""
-    lines, splits = read_lines(attributes), read_lines(partition)
-    if not target:
-        raise UserError(
-            f"{lines.source} has {len(lines.header) - 1} attributes; name the label and the bias, such as --target"
-            " Blond_Hair --bias Male"
-        )
-    label, chosen = column_named(lines, target, "--target"), [column_named(lines, b, "--bias") for b in biases or ()]
-    if label in chosen or len(set(chosen)) < len(chosen):
-        raise UserError("--target and --bias must each name another column")
-    if len(splits.header) != 2:
-        raise UserError(f"{splits.source} has {len(splits.header)} columns, expected image_id and partition")
-    split_by_name = {}
-    for number, (name, text) in splits.rows:
-        split_by_name[name] = split_of(splits, number, text, 1)
-    finder, rows = Finder(root, [row[0] for _, row in lines.rows]), []
-    for number, row in lines.rows:
-        name = row[0]
-        if name not in split_by_name:
-            raise UserError(f"{splits.source} has no row for {name} ({lines.source}, row {number}); add its split")
-        bias = tuple(row[i] for i in chosen)
-        rows.append(Row(f"row {number}", name, finder(name), split_by_name[name], row[label], bias))
-    return lines, {"image": 0, "label": label, "bias": chosen, "split": None}, rows, []
-
-
-def read_table_file(path, root, target, biases, split=None):
-    """Reads one table: (Lines, columns, list of Row, notes). Raises UserError."""
-    lines = read_lines(path)
-    columns = columns_of(lines, target, biases)
-    return lines, columns, *rows_of(lines, columns, root, split)
-
-
-def find_tables(folder):
-    """The tables in a folder: {"metadata": path, "celeba": (path, path), "parts": {split: path}, "other": [path]}.
-
-    "parts": metadata.csv within the folders of the splits, as image folders have it; "refused": in unknown formats.
-    """
-    files = {}
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if not is_system(entry.name) and entry.is_file():
-            files.setdefault(entry.name.casefold(), folder / entry.name)
-    found = {"metadata": files.get("metadata.csv") or files.get("metadata.tsv"), "parts": {}}
-    pairs = [tuple(files.get(f"{name}{ending}") for name in CELEBA) for ending in (".csv", ".txt")]
-    found["celeba"] = next((pair for pair in pairs if all(pair)), None)
-    found["other"] = [path for name, path in files.items() if name.endswith((".csv", ".tsv"))]
-    found["refused"] = [p for n, p in files.items() if n in ("metadata.jsonl", "metadata.parquet", "metadata.json")]
-    if any(pair[0] for pair in pairs) and not found["celeba"]:
-        raise UserError(f"{folder} has {CELEBA[0]} without {CELEBA[1]}; copy that list there too")
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        split = SPLIT_WORDS.get(entry.name.casefold()) if entry.name.isalpha() and is_folder(entry) else None
-        path = folder / entry.name / "metadata.csv"
-        if split is not None and path.is_file():
-            if split in found["parts"]:
-                raise UserError(f"{folder} has two folders for {SPLITS[split]}; put the images into one")
-            found["parts"][split] = path
-    return found

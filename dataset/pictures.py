@@ -5,29 +5,26 @@ lie under transparent places. `to_rgb` does what is meant.
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import re
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageColor
 from tqdm import tqdm
 
 from common.errors import UserError
 
 BLACK = (0, 0, 0)
-NOT_PICTURES = {
-    "BUFR",
-    "GRIB",
-    "HDF5",
-    "MPEG",
-    "EPS",
-    "WMF",
-}  # Pillow lists them, and needs other programs to read them
-CHUNK = 32  # images that a thread takes at a time
+NOT_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF"}  # Pillow lists them, and needs other programs for them
+TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
+          7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip  # by EXIF's orientation
 
 
 def extensions():
@@ -47,12 +44,10 @@ def color(text):
 
 def rgb(text):
     """(R, G, B), 0..255 each, of a text that `color` takes. Raises ValueError for another one."""
-    if not re.fullmatch(r"\d+,\d+,\d+", text):
-        return ImageColor.getrgb(text)[:3]
-    values = tuple(map(int, text.split(",")))
-    if max(values) > 255:
+    found = ImageColor.getrgb(f"rgb({text})" if text[:1].isdigit() else text)[:3]
+    if max(found) > 255:
         raise ValueError(text)
-    return values
+    return found
 
 
 def read_picture(path, size, background=BLACK):
@@ -66,10 +61,11 @@ def read_picture(path, size, background=BLACK):
         # By name, Pillow maps uncompressed files into memory, and scrambles those TIFFs that have to be turned.
         with open(path, "rb") as file, Image.open(file) as image:
             image.draft(None, (2 * size, 2 * size))  # JPEG: decodes at half or a quarter where that is still enough
-            upright = to_rgb(ImageOps.exif_transpose(image), background)
-        side = min(upright.size)
-        left, top = ((length - side) // 2 for length in upright.size)
-        square = upright.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+            image.load()
+            shown = to_rgb(upright(image), background)
+        side = min(shown.size)
+        left, top = ((length - side) // 2 for length in shown.size)
+        square = shown.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
         return np.asarray(square)
     except MemoryError:
         raise
@@ -83,6 +79,15 @@ def read_picture(path, size, background=BLACK):
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
         reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None
+
+
+def upright(image):
+    """A loaded Pillow image, turned as its EXIF says. Not by exif_transpose, which fails where any of it is damaged."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # whatever its parser meets: the picture itself is sound
+        orientation = None
+    return image.transpose(Image.Transpose[TURNED[orientation]]) if orientation in TURNED else image
 
 
 def to_rgb(image, background=BLACK):
@@ -132,52 +137,78 @@ def grey(values, mode):
     return np.rint(values * (255 / top)).astype(np.uint8)
 
 
-def read_pictures(paths, size, background=BLACK, threads=None, show=True, content=None):
-    """Decodes image files at once, in threads: (uint8 (N, size, size, 3), {position: reason} of those not readable).
+class Decoded(NamedTuple):
+    """What `decode` found of N files."""
 
-    The places of unreadable images are black. threads: [one for each core, up to 16]; show: a progress bar; content:
-    as in each_picture.
+    bad: dict  # {position: why it cannot be read}, in order
+    content: np.ndarray  # uint32 (N,): CRC-32 of every file
+    brightest: np.ndarray  # uint8 (N,): the largest value of every image
+
+
+def decode(paths, size, keep, background=BLACK, threads=None, show=True):
+    """Decodes image files in threads, calls keep(position, image) for each, also in threads, and returns Decoded.
+
+    threads: [one for each core, up to 16]. show: a progress bar.
     """
-    images = np.zeros((len(paths), size, size, 3), np.uint8)
+    found = Decoded({}, np.zeros(len(paths), np.uint32), np.zeros(len(paths), np.uint8))
 
-    def keep(position, image):
-        images[position] = image
+    def read(position):
+        try:
+            image = read_picture(paths[position], size, background)
+            keep(position, image)
+            found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
+            found.brightest[position] = image.max()
+        except (UserError, OSError) as error:
+            found.bad[position] = str(error)
+        bar.update()
 
-    return images, each_picture(paths, size, keep, background, threads, show, content)
-
-
-def each_picture(paths, size, work, background=BLACK, threads=None, show=True, content=None):
-    """Decodes image files in threads and calls work(position, image) for each, also in threads.
-
-    content: uint32 (N,), into which the CRC-32 of every file is written [None].
-    Returns {position: reason} of those that cannot be read, in order.
-    """
-    bad = {}
-
-    def read(start):
-        for position in range(start, min(start + CHUNK, len(paths))):
-            try:
-                work(position, read_picture(paths[position], size, background))
-                if content is not None:
-                    content[position] = zlib.crc32(Path(paths[position]).read_bytes())
-            except (UserError, OSError) as error:
-                bad[position] = str(error)
-            bar.update()
-
+    pool = ThreadPoolExecutor(threads or min(16, usable_cores()))
     with (
         warnings.catch_warnings(),
         tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar,
     ):
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
-        pool = ThreadPoolExecutor(threads or min(16, usable_cores()))
         try:
-            for done in [pool.submit(read, start) for start in range(0, len(paths), CHUNK)]:
-                done.result()
+            with readers_may_lack("give a larger limit (ulimit -u)"):
+                done = [pool.submit(read, position) for position in range(len(paths))]
+            for one in done:
+                one.result()
         finally:
             pool.shutdown(cancel_futures=True)
-    return dict(sorted(bad.items()))
+    return found._replace(bad=dict(sorted(found.bad.items())))
+
+
+@contextlib.contextmanager
+def readers_may_lack(advice):
+    """Around the start of threads or processes that read: what they lack is said in a line. Raises UserError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.ENOMEM):
+            raise UserError(
+                "/dev/shm is full, which processes that read images need; make it larger, or give --workers 0"
+            ) from None
+        if number == errno.EAGAIN or "can't start new thread" in str(error):
+            raise UserError(f"no more threads or processes may be started to read images; {advice}") from None
+        raise
 
 
 def usable_cores():
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def too_dark(brightest):
+    """A note, in a list, where most images are nearly black, as those of 12 bits in files of 16 are.
+
+    brightest: uint8 (N,), the largest value of every image.
+    """
+    dark = brightest < 64
+    if not len(dark) or dark.mean() <= 0.5:
+        return []
+    top = int(brightest[dark].max())
+    return [
+        f"in {dark.sum()} of {len(dark)} images no value is above {top} of 255, so at most {top + 1} levels are left; "
+        "if the files hold fewer bits than they have room for (12 of 16), scale the values up"
+    ]

@@ -62,10 +62,10 @@ def dictionary(file):
     try:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if shape or dtype != object:
+        if shape or not dtype.hasobject:
             raise Refused("it holds an array instead of the dictionary of a released file")
         [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
-    except (Refused, MemoryError):
+    except Refused:
         raise
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
         raise Refused(f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})") from None

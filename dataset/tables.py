@@ -1,7 +1,8 @@
 """A set of images of one's own as a table: a file, a split, a label y and bias labels b for every image, all by name.
 
-`read_table` takes a folder: one with a metadata.csv, CelebA's pair of lists, or a tree of folders (csv_tables.py,
-folder_trees.py). Everything that is wrong with it ends in one line that names the file and the row or folder.
+`read_table` takes a folder: one with a metadata.csv or another table, a table for each split, CelebA's pair of lists,
+or folders alone (dataset/trees.py). What is wrong with it ends in one line that names the file and the row or folder.
+Names are compared in Unicode's form NFC: an accent has two spellings that look alike.
 """
 
 import dataclasses
@@ -14,18 +15,9 @@ import numpy as np
 
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
-from dataset.csv_tables import (
-    PREDICTIONS,
-    column_recognised,
-    find_tables,
-    listed,
-    read_celeba,
-    read_lines,
-    read_table_file,
-)
-from dataset.folder_trees import SPLIT_WORDS, SPLITS, folders_in, read_tree
+from dataset.csv_tables import COLOUR, FLAGS, from_tables, listed, sources
+from dataset.trees import SPLITS, read_tree
 
-COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
 MOST_CLASSES, MOST_BIASES = 1000, IGNORE_INDEX  # a bias label of IGNORE_INDEX means that there is none
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
@@ -51,6 +43,7 @@ class Table:
     notes: tuple  # of str: what was decided or left out in reading
     target: str | None  # the column of the label; None in a folder tree
     colour: bool = False  # the bias labels come from the pixels
+    columns: tuple = ()  # of str: all that a table has
     content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
     def __len__(self):
@@ -65,15 +58,22 @@ class Table:
         row = self.places[position]
         return f"{self.source}, {row}: {self.names[position]}" if row else self.paths[position]
 
+    @property
+    def all_aligned(self):
+        """Whether in training every value of a bias occurs with one label alone, and every label with one value."""
+        train = self.where(0)
+        pairs = [np.unique(np.stack([self.label[train], b]), axis=1) for b in self.bias[train].T]
+        return any(len(np.unique(y)) == len(y) and len(np.unique(b)) == len(b) for y, b in pairs)
+
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
         positions = np.asarray(positions, np.int64)
         new = {int(p): i for i, p in enumerate(positions)}
+        arrays = ("split", "label", "bias", "missing") + (() if self.content is None else ("content",))
         part = dataclasses.replace(
             self,
             **{f: [getattr(self, f)[p] for p in positions] for f in ("names", "paths", "places")},
-            **{f: getattr(self, f)[positions] for f in ("split", "label", "bias", "missing")},
-            content=None if self.content is None else self.content[positions],
+            **{f: getattr(self, f)[positions] for f in arrays},
             doubled=tuple((new[a], new[b]) for a, b in self.doubled if a in new and b in new),
             notes=(*self.notes, *notes),
         )
@@ -88,184 +88,103 @@ class Table:
         return digest.hexdigest()
 
 
-def read_table(folder, target=None, bias=(), seed=0):
+def read_table(folder, target=None, bias=(), image=None, seed=0):
     """Reads a folder of images, or a .csv file, as a Table.
 
-    target: the label's column [y, label or target]; bias: the columns of the bias labels [bias, b, a, place, spurious
-    or attribute; none of them: no bias], or ("colour",) for labels from the pixels; seed: of the split by group where
-    the data has none. Raises UserError.
+    target, bias, image: columns of the label, of the biases and of the image, else those of RECOGNISED; no bias column:
+    no bias; bias ("colour",): labels from the pixels. seed: of the split by group where the data has no split.
+    Raises UserError.
     """
-    folder, bias, notes = Path(folder).expanduser(), (bias,) if isinstance(bias, str) else tuple(bias or ()), []
+    folder, bias = Path(folder).expanduser(), (bias,) if isinstance(bias, str) else tuple(bias or ())
     if not folder.exists():
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
     colour = len(bias) == 1 and bias[0].casefold() in COLOUR
-    how, tables = sources(folder)
-    if how == "tree":
-        rows, biases, notes = tree_rows(folder, target, bias, colour)
-        source, label_name = str(folder), "class folder"
-    else:
-        source, (label_name, *biases), rows, notes = table_rows(how, tables, folder, target, None if colour else bias)
-        header = [name for path, *_ in tables for name in read_lines(path[0] if how == "celeba" else path).header]
-        if colour and any(name.casefold() in COLOUR for name in header):
-            notes.append(f"--bias {bias[0]} takes the colours of the pixels, not the column of that name")
-    return build(source, rows, label_name, tuple(biases), notes, colour, seed)
-
-
-def table_rows(how, tables, folder, target, biases):
-    """(source, names of the columns of the label and the biases, rows, notes) of a table, or of one for each split.
-
-    Of several, the one of the test or validation images may lack the biases. Raises UserError.
-    """
-    rows, notes, named = [], [], None
-    for path, root, split in tables:
-        lacks = bool(named and split) and not set(named[1:]) <= set(read_lines(path).header)
-        if how == "celeba":
-            lines, columns, found, said = read_celeba(root, *path, target, biases)
-        else:
-            lines, columns, found, said = read_table_file(path, root, target, None if lacks else biases, split)
-        own = [lines.header[i] for i in (columns["label"], *columns["bias"])]
-        named = named or own
-        if own != (named[:1] if lacks else named):
-            raise UserError(f"{lines.source} has other columns than {tables[0][0]}; give both the same")
-        place = f"{path.relative_to(folder)}, " if len(tables) > 1 else ""
-        rows += [r._replace(place=place + r.place, bias=r.bias or ("",) * (len(named) - 1)) for r in found]
-        notes += said
-    used = [f"label {named[0]}", *(f"bias {name}" for name in named[1:])]
-    used += [f"split {lines.header[columns['split']]}"] if columns["split"] is not None else []
-    notes = [f"columns: image {lines.header[columns['image']]}, {', '.join(used)}", *notes]
-    return lines.source if len(tables) == 1 else str(folder), named, rows, notes
-
-
-def sources(folder):
-    """Where the images of a folder are named: ("tree", []), or ("table" or "celeba", [(path, root, split or None)])."""
-    if folder.is_file():
-        if folder.suffix.lower() not in (".csv", ".tsv"):
-            raise UserError(f"{folder} is neither a folder nor a .csv file; give the folder of your images")
-        return "table", [(folder, folder.parent, None)]
-    found = find_tables(folder)
-    if found["metadata"]:
-        return "table", [(found["metadata"], folder, None)]
-    if found["celeba"]:
-        return "celeba", [(found["celeba"], folder, None)]
-    if found["parts"]:
-        return "table", [(path, path.parent, split) for split, path in sorted(found["parts"].items())]
-    if found["refused"]:
-        raise UserError(f"{found['refused'][0]} cannot be read; write its columns as metadata.csv")
-    has_splits = any(SPLIT_WORDS.get(name.casefold()) is not None for name in folders_in(folder) if name.isalpha())
-    found["other"] = [path for path in found["other"] if not folders_in(folder) or names_images(path)]
-    if found["other"] and not has_splits:
-        if len(found["other"]) > 1:
-            names = listed([path.name for path in found["other"]], 5)
-            raise UserError(f"{folder} has no metadata.csv, and several tables ({names}); give one of them itself")
-        return "table", [(found["other"][0], folder, None)]
-    return "tree", []
-
-
-def names_images(path):
-    """Whether a .csv file is a table of images: beside folders of images, there may be notes, and predictions."""
-    try:
-        lines = read_lines(path)
-        return tuple(lines.header) != PREDICTIONS and column_recognised(lines, "image", [], None) is not None
-    except UserError:
-        return False
-
-
-def tree_rows(folder, target, bias, colour):
-    """The rows of a folder tree, the names of its biases, and notes. Raises UserError."""
-    named = bias if not colour else ()
-    if target or len(named) > 1 or (named and named != ("bias",)):
-        flag = f"--target {target}" if target else f"--bias {' '.join(named)}"
-        raise UserError(f"{folder} has no metadata.csv, so {flag} names nothing: its folders are the labels and biases")
-    rows, biases, notes = read_tree(folder, without_bias=colour)
-    if named and not biases:
+    wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": () if colour else bias}
+    if tables := sources(folder, wanted):
+        return make_table(*from_tables(folder, tables, wanted, colour), seed, colour)
+    if target or image or wanted["bias"] not in ((), ("bias",)):
+        flag = next(f"{FLAGS[role]} {' '.join(names)}" for role, names in wanted.items() if names)
+        raise UserError(f"{folder} has no metadata.csv, so {flag} names nothing: its folders are labels and biases")
+    rows, notes = read_tree(folder)
+    names, paths, splits, labels, biases = map(list, zip(*rows, strict=True))
+    heads = {} if colour or not any(biases) else {"bias": biases}
+    if wanted["bias"] and not heads:
         raise UserError(f"{folder} has no bias folders; put the images into CLASS/BIAS/, or give --bias colour")
-    return rows, biases, notes
+    places = [""] * len(rows)
+    return make_table(str(folder), None, names, paths, places, splits, labels, heads, notes, (), seed, colour)
 
 
-def build(source, rows, label_name, biases, notes, colour=False, seed=0):
-    """A Table of rows (folder_trees.Row), whose labels and biases become numbers. Raises UserError."""
-    named = label_name == "class folder"
-    label, classes, said = encode(source, rows, [r.label for r in rows], label_name, named, MOST_CLASSES)
-    columns, values, notes = [], [], [*notes, *said]
-    for i, name in enumerate(biases):
-        column, names, said = encode(source, rows, [r.bias[i] for r in rows], name, named, MOST_BIASES, True)
-        columns, values, notes = [*columns, column], [*values, names], [*notes, *said]
-    bias = np.stack(columns, 1) if columns else np.zeros((len(rows), 0), np.int64)
-    names = [r.name for r in rows]
-    if rows[0].split is None:
-        split = split_by_group(names, np.column_stack([label, bias]), seed)
+def make_table(source, target, names, paths, places, splits, labels, heads, notes, columns=(), seed=0, colour=False):
+    """A Table of lists with an element for each image, whose labels and biases become numbers. Raises UserError.
+
+    target: the label's column, None for folders. splits: of 0, 1, 2, or all None. heads: {bias: list of str}.
+    """
+    where, may_lack = [place or name for place, name in zip(places, names, strict=True)], [bool(s) for s in splits]
+    never, kind = [False] * len(names), None if target is None else "column "
+    label, classes, said = encode(source, where, labels, target or "class folder", kind, MOST_CLASSES, never)
+    coded = [encode(source, where, texts, name, kind, MOST_BIASES, may_lack) for name, texts in heads.items()]
+    notes = [*notes, *said, *(note for *_, said in coded for note in said)]
+    bias = np.stack([head for head, *_ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
+    if splits[0] is None:
+        splits = split_by_group(names, np.column_stack([label, bias]), seed)
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
         notes.append(f"nothing says which images are for the test: split {shares} within every group, with seed {seed}")
-    else:
-        split = np.array([r.split for r in rows])
-    status = [file_status(r.path) for r in rows]
-    keys = [s and ((s.st_dev, s.st_ino) if s.st_ino else r.path) for s, r in zip(status, rows, strict=True)]
-    first, doubled = {}, []
-    for i, key in enumerate(keys):
-        key = key or os.path.normpath(rows[i].path)
-        if key in first:
+    first, doubled, missing = {}, [], np.zeros(len(names), bool)
+    for i, path in enumerate(paths):
+        try:
+            status = os.stat(path)
+            key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+        except (OSError, ValueError):
+            missing[i], key = True, os.path.normpath(path)
+        if first.setdefault(key, i) != i:
             doubled.append((i, first[key]))
-        first.setdefault(key, i)
     table = Table(
-        source, names, [r.path for r in rows], [r.place for r in rows], split.astype(np.int64), label, bias, classes,
-        biases, tuple(values), np.array([s is None for s in status]),
-        tuple(doubled), tuple(notes), None if named else label_name, colour,
+        source, names, paths, places, np.array(splits, np.int64), label, bias, classes, tuple(heads),
+        tuple(values for _, values, _ in coded), missing, tuple(doubled), tuple(notes), target, colour, columns,
     )  # fmt: skip
     check(table)
     return dataclasses.replace(table, notes=(*table.notes, *remarks(table)))
 
 
-def file_status(path):
-    """os.stat of a file, or None where there is none."""
-    try:
-        return os.stat(path)
-    except (OSError, ValueError):
-        return None
+def encode(source, where, texts, name, kind, most, may_lack):
+    """A column's texts as numbers: (int64 (N,), names in order, notes).
 
-
-def encode(source, rows, texts, name, named, most, may_lack=False):
-    """Turns a column's texts into numbers: (int64 (N,), names in order, notes).
-
-    Whole numbers, 1.0 among them, are ordered as numbers, everything else as text. named: the column is a level of
-    folders; may_lack: validation and test may have no value, which becomes IGNORE_INDEX. Raises UserError.
+    Whole numbers, 1.0 among them, are ordered as numbers, everything else as text. where: what each row is called.
+    kind: "column ", or None for a level of folders. may_lack: list of bool; a missing value becomes IGNORE_INDEX.
+    Raises UserError.
     """
-    what = name if named else f"column {name}"
-    for row, text in zip(rows, texts, strict=True):
-        if is_missing(text, named) and not (may_lack and row.split):
-            advice = "only test and validation images may lack one" if may_lack else "fill it in, or remove the row"
-            raise UserError(f"{source}, {row.place or row.name}, {what} has no value; {advice}")
-    known = {text for text in texts if not is_missing(text, named)}
-    numbers = {text for text in known if WHOLE.fullmatch(text)} if not named else {t for t in known if t.isdecimal()}
-    if known and not named and len(numbers) < len(known) and all(is_number(text) for text in known):
+    what, folders = f"{kind or ''}{name}", kind is None
+    missing = [not text or (not folders and text.casefold() in MISSING) for text in texts]
+    for i, (text, is_missing, may) in enumerate(zip(texts, missing, may_lack, strict=True)):
+        if is_missing and not may:
+            said = f" ({text} counts as missing)" if text else ""
+            advice = "only test and validation images may lack one" if any(may_lack) else "fill it in, or remove it"
+            raise UserError(f"{source}, {where[i]}, {what} has no value{said}; {advice}")
+    known = {text for text, is_missing in zip(texts, missing, strict=True) if not is_missing}
+    numbers = {t for t in known if (t.isdecimal() if folders else WHOLE.fullmatch(t))}
+    if not folders and numbers != known and all(map(is_number, known)):
         text = min(known - numbers)
-        row = rows[texts.index(text)]
         raise UserError(
-            f"{source}, {row.place}, {what}: {text} is no class; labels are words or whole numbers: make bins of the"
-            " values, or name another column"
+            f"{source}, {where[texts.index(text)]}, {what}: {text} is no class; labels are words or whole numbers: make"
+            " bins of the values, or name another column"
         )
     all_whole = bool(known) and numbers == known
-    canonical = {t: str(int(t.split(".")[0])) if all_whole and not named else t for t in known}
+    canonical = {t: str(int(t.split(".")[0])) if all_whole and not folders else t for t in known}
     names = sorted(set(canonical.values()), key=(lambda t: (int(t), t)) if all_whole else str)
     if len(names) > most:
-        some = ", ".join(names[:3])
         raise UserError(
-            f"{source}, {what} has {len(names)} values ({some}, ...), at most {most} can be told apart; name another"
-            " column, or make bins of it"
+            f"{source}, {what} has {len(names)} values ({listed(names, 3)}), at most {most} can be told apart; name "
+            "another column, or make bins of it"
         )
     notes = []
-    if len({n.casefold() for n in names}) < len(names):
-        folded = [n.casefold() for n in names]
-        alike = [n for n in names if folded.count(n.casefold()) > 1]
+    lower = [n.casefold() for n in names]
+    if alike := [n for n in names if lower.count(n.casefold()) > 1]:
         notes.append(f"{what} has values that differ by case alone: {listed(alike, 6)}")
-    if numbers and not all_whole and not named:
+    if numbers and not all_whole and not folders:
         notes.append(f"{what} holds numbers and words; all are taken as words")
-    number = {text: names.index(canonical[text]) for text in known}
-    return np.array([number.get(text, IGNORE_INDEX) for text in texts], np.int64), tuple(names), notes
-
-
-def is_missing(text, named):
-    """Whether a cell holds no value; a folder (named) has a name, whatever it is."""
-    return not text or (not named and text.casefold() in MISSING)
+    code = {text: names.index(canonical[text]) for text in known}
+    codes = [IGNORE_INDEX if lacks else code[text] for text, lacks in zip(texts, missing, strict=True)]
+    return np.array(codes, np.int64), tuple(names), notes
 
 
 def is_number(text):
@@ -312,10 +231,9 @@ def check(table):
     for i, name in enumerate(table.biases):
         seen = set(table.bias[train, i].tolist())
         if len(seen) == 1:
-            value = table.values[i][min(seen)]
             raise UserError(
-                f"{table.source}: all training images have the bias {name} = {value}, so there is none to unlearn; name"
-                " another column with --bias, or give --bias colour"
+                f"{table.source}: all training images have the bias {name} = {table.values[i][min(seen)]}, so there is "
+                "none to unlearn; name another column with --bias, or give --bias colour"
             )
 
 
@@ -324,10 +242,9 @@ def remarks(table):
     said = []
     for i, name in enumerate(table.biases):
         for split in (1, 2):
-            lacking = int((table.bias[table.where(split), i] == IGNORE_INDEX).sum())
-            if lacking:
-                n = len(table.where(split))
-                said.append(f"{SPLITS[split]}: {lacking} of {n} images have no {name}, so they are in no group")
+            mine = table.where(split)
+            if lacking := int((table.bias[mine, i] == IGNORE_INDEX).sum()):
+                said.append(f"{SPLITS[split]}: {lacking} of {len(mine)} images have no {name}, so they are in no group")
         seen = set(table.bias[table.where(0), i].tolist())
         if unseen := [value for b, value in enumerate(table.values[i]) if b not in seen]:
             said.append(f"{name}: {listed(unseen, 5)} does not occur in training")

@@ -20,8 +20,7 @@ class DigitsInColor(torch.utils.data.Dataset):
     """What the two have in common: coloured digits, all in memory.
 
     data: uint8 tensor (N, 28, 28, 3), RGB. targets: int64 tensor (N,), the digit. grey: uint8 tensor (N, 28, 28), the
-    MNIST images of which they are made, in the same order. classes: the ten names, as torchvision's MNIST has them.
-    transform: of the PIL image; target_transform: of the label; each a function of one argument, or None.
+    MNIST images of which they are made. transform, target_transform: of the PIL image and of the label, or None.
     """
 
     classes = (
@@ -41,11 +40,8 @@ class DigitsInColor(torch.utils.data.Dataset):
     def __getitem__(self, index):
         """(PIL image RGB 28x28, int), each through its transform where there is one."""
         image, label = Image.fromarray(self.data[index].numpy()), int(self.targets[index])
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            label = self.target_transform(label)
-        return image, label
+        changes = self.transform or (lambda x: x), self.target_transform or (lambda y: y)
+        return changes[0](image), changes[1](label)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.description}, {len(self)} images)"

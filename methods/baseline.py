@@ -1,11 +1,20 @@
 """The baseline, f and g alone, and what every method has in common with it."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 
-CUTS = (0.5, 0.85)  # of the epochs of a run, after which its learning rate is cut
+WARM_UP = 0.2  # of a run, in which the learning rate of one cycle rises
+
+
+def one_cycle(done):
+    """The share of the learning rate when the share `done` of a run is over: up along a line, down along a cosine."""
+    if done < WARM_UP:
+        return done / WARM_UP
+    return 0.5 + 0.5 * math.cos(math.pi * min(1, (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def label_accuracy(logits, y):
@@ -29,6 +38,7 @@ class Baseline:
     needs_pixels = False  # whether it mixes images, so that their factored form will not do
     from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
     trains_h = False
+    updates = True  # whether an epoch has updates
     start_accuracy = None  # of the trained weights that it began with, by run.health.measure_start
     grey = False  # whether it sees the luma of the images
     metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
@@ -53,18 +63,20 @@ class Baseline:
         """The optimizer of the options for a list of parameters."""
         option, on_gpu = self.option, self.device.type == "cuda"
         how = {"lr": option.lr, "weight_decay": option.weight_decay}
-        how["fused"] = on_gpu  # one kernel a step; on the CPU it saves nothing
-        if getattr(option, "optimizer", "sgd") == "adam":
-            return torch.optim.Adam(parameters, capturable=on_gpu, **how)  # its count of steps is part of the graph
-        return torch.optim.SGD(parameters, momentum=option.momentum, **how)
+        if getattr(option, "optimizer", "sgd") == "adam":  # its count of steps is part of a CUDA graph
+            return torch.optim.Adam(parameters, fused=True, capturable=on_gpu, **how)
+        return torch.optim.SGD(parameters, momentum=option.momentum, fused=on_gpu, **how)
 
     def schedule(self, optimizer):
-        """The learning rate's: cut every `lr_decay_period` epochs (official); 0: at CUTS of the run's length."""
-        rate, epochs = self.option.lr_decay_rate, self.option.max_step
+        """The learning rate's: cut every `lr_decay_period` epochs (official); 0: one cycle over the run.
+
+        By epoch and not by iteration, as a change of the rate makes a CUDA graph anew.
+        """
         if self.option.lr_decay_period:
-            return torch.optim.lr_scheduler.StepLR(optimizer, self.option.lr_decay_period, rate)
-        cuts = [max(1, round(share * epochs)) for share in CUTS]
-        return torch.optim.lr_scheduler.MultiStepLR(optimizer, cuts, rate)
+            return torch.optim.lr_scheduler.StepLR(optimizer, self.option.lr_decay_period, self.option.lr_decay_rate)
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: one_cycle((epoch + 0.5) / self.option.max_step)
+        )
 
     @classmethod
     def check(cls, option):
@@ -85,8 +97,8 @@ class Baseline:
         """The precision of the arithmetic: bfloat16 where asked for, else that of the weights."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.option.precision == "bfloat16")
 
-    def prepare(self, train):
-        """Called with the training data (dataset.batches), before anything else."""
+    def prepare(self, train, weights=None):
+        """Called with the training part before anything else. weights: with which its images are drawn [equal ones]."""
 
     def start_from(self, content):
         """Called with the content of the weights file from which f and g were loaded."""
@@ -97,6 +109,9 @@ class Baseline:
 
     def load_state(self, state):
         """Loads what `state` returned."""
+
+    def finish(self, train, held_out):
+        """Called after the last update of a run, before the last evaluation. held_out: validation images, or None."""
 
     def start_epoch(self, epoch):
         """Called before each epoch, counted from 0."""

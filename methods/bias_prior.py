@@ -71,15 +71,16 @@ class Joint:
     A missing bias is a value of its own. It knows what the biases tell together, where naive Bayes does not.
     """
 
-    def __init__(self, train, classes, values):
-        """As `Bins`."""
+    def __init__(self, train, classes, values, weights=None):
+        """As `Bins`. weights: with which the images are drawn, float (N,); the counts are those of N draws."""
         device = train.label.device
         self.missing = torch.tensor(values, device=device)
         strides = [math.prod(v + 1 for v in values[i + 1 :]) for i in range(len(values))]
         self.strides = torch.tensor(strides, device=device)
         counts = torch.ones(self.cells(1, values), classes, device=device)
-        ones = torch.ones(len(train), device=device)
-        counts.index_put_((self.cell(train.image_bias), train.label), ones, accumulate=True)
+        each = torch.ones(len(train)) if weights is None else weights * len(train) / weights.sum()
+        each = each.to(counts)
+        counts.index_put_((self.cell(train.image_bias), train.label), each, accumulate=True)
         self.table = counts / counts.sum(1, keepdim=True)
 
     @staticmethod
@@ -138,7 +139,7 @@ class Colour:
         return torch.softmax(self.log_p_y + told, dim=1)
 
 
-def count_bias(train, classes, values, width=None):
+def count_bias(train, classes, values, width=None, weights=None):
     """What fits: the colour itself with a width; else joint counts where they are few enough, else naive Bayes.
 
     Labels that belong to positions are bins of colours, which naive Bayes takes. Arguments: as of the three classes.
@@ -146,5 +147,5 @@ def count_bias(train, classes, values, width=None):
     if width is not None:
         return Colour(train, classes, width)
     if train.image_bias is not None and Joint.cells(classes, values) <= LARGEST_TABLE:
-        return Joint(train, classes, values)
+        return Joint(train, classes, values, weights)
     return Bins(train, classes, values)

@@ -18,7 +18,7 @@ class BiasBal(Baseline):
     title = "BiasBal"
     help = "cross-entropy of the logits plus log p(y given b) (Hong and Yang 2021)"
 
-    def prepare(self, train):
+    def prepare(self, train, weights=None):
         """Counts p(y | b), with one added to every pair of label and bias."""
         self.prior = count_bias(train, last_linear(self.g)[1].out_features, self.h.num_values)
 

@@ -10,6 +10,7 @@ from common.errors import UserError
 from methods.baseline import Baseline
 from methods.group_dro import group_index
 from models.whole import last_linear
+from run.probe import features
 
 C, REFITS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01), 20
 
@@ -58,16 +59,19 @@ def last_layer(features, y, groups, train_features, classes, seed=0):
 
 
 class DFR(Baseline):
-    """A trained baseline whose last layer is fitted anew. No epoch is trained: `finish` does it all."""
+    """A trained baseline whose last layer is fitted anew: a run of one epoch without updates."""
 
     name = "dfr"
     title = "DFR"
     help = "the baseline with a last layer fitted anew to validation images (Kirichenko et al. 2023)"
     from_baseline = True
+    always = {"max_step": 1}  # noqa: RUF012
+    updates = False
+    metrics = ()
 
     @torch.no_grad()
-    def finish(self, features, train, held_out):
-        """Fits g anew. features(f, part): float (N, D), NumPy. held_out: validation images. Raises UserError."""
+    def finish(self, train, held_out):
+        """Fits g anew to validation images. Raises UserError where there are none."""
         if held_out is None or held_out.image_bias is None:
             raise UserError("dfr needs validation images with bias labels; give --holdout N, or a set that has some")
         groups = group_index(held_out.label, held_out.image_bias, self.h.num_values).cpu().numpy()

@@ -35,7 +35,7 @@ class GroupDRO(Baseline):
     always = {"sampling": "balanced"}  # noqa: RUF012
     metrics = ("cls_loss", "accuracy", "worst_group_loss")
 
-    def prepare(self, train):
+    def prepare(self, train, weights=None):
         """The groups that have training images begin with equal weights. Raises UserError without such labels."""
         if train.image_bias is None:
             raise UserError("group_dro needs bias labels that belong to images; this data set's belong to positions")

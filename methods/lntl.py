@@ -154,7 +154,7 @@ class LNTL(Baseline):
 
     @classmethod
     def check(cls, option):
-        if option.detach_h > option.max_step:
+        if option.detach_h and option.detach_h > option.max_step:
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 
     def label_loss(self, logits, x, y, b):
@@ -162,10 +162,7 @@ class LNTL(Baseline):
         return F.cross_entropy(logits, y)
 
     def neg_entropy(self, logits, b):
-        """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`.
-
-        A deviation leaves out the background.
-        """
+        """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`."""
         return negative_entropy(logits)
 
     def start_epoch(self, epoch):

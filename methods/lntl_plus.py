@@ -33,8 +33,9 @@ from torch.nn import functional as F
 
 from common import Flag, number
 from common.errors import UserError
+from methods.baseline import Baseline, label_accuracy
 from methods.bias_prior import count_bias, every_batch
-from methods.lntl import LNTL
+from methods.lntl import LNTL, update_a
 from models.bias_predictor import BINS, CHANNELS
 
 WIDTH = 6
@@ -52,14 +53,29 @@ class LNTLPlus(LNTL):
         Flag(
             "prior",
             default="bins",
-            help="what p(y given b) is counted from: the bias labels of h, or the colour itself, the default of "
-            "Colored-MNIST",
-            choices=("bins", "colour"),
+            help="what p(y given b) is counted from: the bias labels of h, the colour itself (Colored-MNIST), or the "
+            "bias labels as they are drawn (--sampling), where they belong to images",
+            choices=("bins", "colour", "drawn"),
         ),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )
     defaults = {"lr": 0.01}  # noqa: RUF012
     from_baseline = False  # its loss hardly teaches the bias, so that there is little to unlearn
+
+    def __init__(self, option, *arguments, **how):
+        self.has_h = option.prior != "drawn" or bool(option.lambda_ or option.mu)
+        if not self.has_h:  # nothing of h acts on f, so that it is left out
+            self.trains_h, self.metrics = False, Baseline.metrics
+        super().__init__(option, *arguments, **how)
+
+    def update(self, x, y, b):
+        if self.has_h:
+            return super().update(x, y, b)
+        loss, logits, _ = update_a(
+            self.f, self.g, self.h, self.optim_fg, x, y, None, lambda logits, y: self.label_loss(logits, x, y, b),
+            context=self.autocast,
+        )  # fmt: skip
+        return loss, label_accuracy(logits, y)
 
     @classmethod
     def check(cls, option):
@@ -67,7 +83,7 @@ class LNTLPlus(LNTL):
         if option.prior != "colour" and option.prior_width != WIDTH:
             raise UserError("--prior_width is of --prior colour; give that too, or leave it out")
 
-    def prepare(self, train):
+    def prepare(self, train, weights=None):
         """Counts what the bias tells, over the training images, each once.
 
         The loss is scaled so that knowing the bias and nothing else costs log(number of classes), as knowing nothing
@@ -76,6 +92,10 @@ class LNTLPlus(LNTL):
         self.classes = [m for m in self.g.modules() if isinstance(m, nn.Linear)][-1].out_features
         values = getattr(self.h, "num_values", (BINS,) * len(CHANNELS))
         width = self.option.prior_width if self.option.prior == "colour" else None
+        self.scale = 1.0
+        if self.option.prior == "drawn":
+            self.prior = count_bias(train, self.classes, values, weights=weights)
+            return
         self.prior = count_bias(train, self.classes, values, width)
         bias = train.image_bias
         known = [(None, train.label, bias[:, :, None, None])] if bias is not None else every_batch(train)

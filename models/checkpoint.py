@@ -100,7 +100,7 @@ def save_weights(path, method, epoch, option, names=None, inputs=None):
         "net_state_dict": join_net(method.f, method.g),
         "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
         "pred_state_dict": to_cpu(method.h.split_state_dict()),
-        "option": dict(vars(option)),
+        "option": dict(option),
         "names": names,
         "inputs": inputs,
     }

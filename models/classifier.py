@@ -22,15 +22,15 @@ class Classifier(nn.Sequential):
     """
 
     def __init__(self, f, g, inputs, classes, background):
-        """inputs: {"size", "mean", "std"}, the latter of values in [0, 1]. background: (R, G, B) of transparent places."""
-        from torchvision.transforms import v2  # slow to import
+        """inputs: {"size", "mean", "std"}, the latter of values in [0, 1]. background: behind transparent places."""
+        from torchvision.transforms import Compose, v2  # slow to import; v2's Compose would become a layer
 
         super().__init__()
         self.add_module("f", f)
         self.add_module("g", g)
         square = partial(middle_square, size=inputs["size"], background=background)
         scaled = v2.ToDtype(torch.float32, scale=True)
-        self.transform = v2.Compose([square, v2.ToImage(), scaled, v2.Normalize(inputs["mean"], inputs["std"])])
+        self.transform = Compose([square, v2.ToImage(), scaled, v2.Normalize(inputs["mean"], inputs["std"])])
         self.classes = list(classes)
         self.eval()
 

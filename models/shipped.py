@@ -1,7 +1,6 @@
 """The weights that are part of this repository, checkpoints/, by the name of the run that made them or by SHA-256."""
 
 import hashlib
-import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,18 +17,6 @@ def cell_name(method, color_var, seed, setting=None):
 def weights_of(name):
     """Where the shipped weights of a run lie, if it has any: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
     return FOLDER / f"{name.removesuffix('_seed1')}.pth"
-
-
-def weights_with(sha256):
-    """The shipped weights of a file with this SHA-256, or None: that file, or f and g of what a recorded run left."""
-    for path in sorted(FOLDER.glob("*.pth")):
-        if sha256_of(path) == sha256:
-            return path
-    for record in sorted(ROOT.glob("results/runs/*/metrics.json")):
-        weights = weights_of(record.parent.name)
-        if weights.exists() and json.loads(record.read_text("utf-8")).get("weights", {}).get("sha256") == sha256:
-            return weights
-    return None
 
 
 def sha256_of(path):

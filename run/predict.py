@@ -1,4 +1,4 @@
-"""Predictions of a trained classifier for new images: a CSV with a line for each, what one wants at the end."""
+"""Predictions of a trained classifier as a CSV with a line for each image: of new images, or of those of the test."""
 
 import csv
 import os
@@ -11,38 +11,39 @@ import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
-from dataset.csv_tables import PREDICTIONS, RECOGNISED, Finder, column_recognised, listed, read_lines
-from dataset.folder_trees import pictures_below
-from dataset.image_batches import InMemory
-from dataset.pictures import BLACK, extensions, read_pictures
+from dataset.csv_tables import PREDICTIONS, column, listed, read_frame
+from dataset.photographs import InMemory
+from dataset.pictures import BLACK, decode, extensions
+from dataset.trees import Finder, pictures_below
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
-AT_ONCE = 512  # images that are in memory together
+AT_ONCE = 512  # new images that are in memory together
 
 
-def find_images(source):
-    """([(name, path)], notes) of the images in a folder, in a table, or of a single file. Raises UserError."""
-    source = Path(source)
+def find_images(source, image=None):
+    """([(name, path)], notes) of the images in a folder, in a table, or of a single file. Raises UserError.
+
+    image: the table's column, as of --image.
+    """
+    source, notes = Path(source), []
     if source.is_dir():
         skipped = Counter()
         found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source, skipped)]
         notes = [f"left out: {n} {what}" for what, n in skipped.items()]
     elif source.suffix.lower() in TABLES and source.is_file():
-        lines = read_lines(source)
-        column = column_recognised(lines, "image", [], None)
-        if column is None:
-            wanted = ", ".join(RECOGNISED["image"])
+        frame = read_frame(source)
+        name = column(source, list(frame), "image", image)
+        if name is None:
             raise UserError(
-                f"{source} has no column for the image, called one of {wanted}. Its columns: {listed(lines.header)}"
+                f"{source} has no column for the image; name it with --image. Its columns: {listed(list(frame), 45)}"
             )
-        if empty := [number for number, row in lines.rows if not row[column]]:
-            raise UserError(f"{source}, row {empty[0]} names no image; name it, or remove this row")
-        names = [row[column] for _, row in lines.rows]
-        find = Finder(source.parent, names)
-        found, notes = [(name, find(name)) for name in names], []
+        for number in frame.index[frame[name] == ""]:
+            raise UserError(f"{source}, row {number} names no image; name it, or remove this row")
+        find = Finder(source.parent, list(frame[name]))
+        found = [(text, find(text)) for text in frame[name]]
     elif source.is_file() and source.suffix.lower() in extensions():
-        found, notes = [(source.name, str(source))], []
+        found = [(source.name, str(source))]
     else:
         raise UserError(f"--images {source} is no folder, table (.csv) or image; give where the new images are")
     if not found:
@@ -50,50 +51,69 @@ def find_images(source):
     return found, notes
 
 
-def may_be_replaced(out):
-    """Whether a file is not there, empty, or holds predictions of before: not a table or an image of the user."""
-    first = ",".join(PREDICTIONS).encode()
-    try:
-        if not stat.S_ISREG(os.stat(out).st_mode):  # a pipe would be read for ever
-            return False
-        with open(out, "rb") as file:
-            return file.readline(100).rstrip() in (b"", first)  # with a column more, it is somebody's work
-    except FileNotFoundError:
-        return True
-
-
-def predict(f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print, background=BLACK):
-    """Writes the CSV `out`: file, class, probability (of that class, by the softmax of g) of every image of `source`.
-
-    f, g: in any mode, which stays as it is. size: in pixels, and background: (R, G, B) under what is transparent, as in
-    the training. classes: the names.
-    Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
-    """
-    found, notes = find_images(source)
+def check_out(out):
+    """Raises UserError where predictions would overwrite what is not predictions of before, or have no folder."""
     if os.path.isdir(out) or not Path(out).absolute().parent.is_dir():
         raise UserError(f"--out {out}: give a file in a folder that exists")
-    if not may_be_replaced(out):
+    if not os.path.exists(out):
+        return
+    first = None
+    if stat.S_ISREG(os.stat(out).st_mode):  # a pipe would be read for ever
+        with open(out, "rb") as file:
+            first = file.readline(100).rstrip()
+    if first not in (b"", ",".join(PREDICTIONS).encode()):  # with a column more, it is somebody's work
         raise UserError(f"--out {out} is there and holds no predictions; give another file, or remove it")
-    rows, left_out = [], []
-    for start in range(0, len(found), AT_ONCE):
-        part = found[start : start + AT_ONCE]
-        images, bad = read_pictures([path for _, path in part], size, background, show=len(found) > AT_ONCE)
-        if bad and not skip_broken:
-            raise UserError(f"{next(iter(bad.values()))}, or give --skip_broken")
-        left_out += [part[position][0] for position in bad]
-        none = np.zeros(len(part), np.int64)
-        data = InMemory(images, none, none[:, None], device=device)
-        some = torch.arange(len(part)).to(device).split(64)
-        with running_statistics(f, g):
-            p = torch.cat([g(f(data.batch(index)[0])).float().softmax(1) for index in some])
-        for position, (share, label) in enumerate(zip(*p.max(1), strict=True)):
-            if position not in bad:
-                rows.append((part[position][0], classes[int(label)], f"{share.item():.4f}"))
+
+
+def write_predictions(out, rows):
+    """Writes the CSV `out`: file, class, probability. rows: list of these three. Through a link, as one writes a file.
+
+    Raises UserError as `check_out` does.
+    """
+    check_out(out)
     with (
-        replacing(out) as temporary,
+        replacing(os.path.realpath(out)) as temporary,
         open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         csv.writer(file).writerows([PREDICTIONS, *rows])
+
+
+def predictions(f, g, part, names, classes, batch=64):
+    """Rows (name, class, its probability by the softmax of g) of all images of a part of a data set, in order.
+
+    f, g: in any mode, which stays as it is. names: of the images; classes: of the labels.
+    """
+    indices, rows = torch.arange(len(part), device=part.label.device).split(batch), []
+    with running_statistics(f, g):
+        for handle in part.stream(indices):
+            shares, labels = g(f(part.batch(handle)[0])).float().softmax(1).max(1)
+            rows += [(classes[y], f"{share:.4f}") for share, y in zip(shares.tolist(), labels.tolist(), strict=True)]
+    return [(name, *row) for name, row in zip(names, rows, strict=True)]
+
+
+def predict(
+    f, g, source, out, size, classes, device="cpu", skip_broken=False, say=print, background=BLACK, image=None
+):  # fmt: skip
+    """Writes the predictions of every image of `source` (`find_images`) to the CSV `out`.
+
+    size: in pixels, and background: (R, G, B) under what is transparent, as in the training. classes: the names.
+    Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
+    """
+    found, notes = find_images(source, image)
+    check_out(out)  # before the work
+    rows, left_out = [], []
+    for start in range(0, len(found), AT_ONCE):
+        some = found[start : start + AT_ONCE]
+        images = np.zeros((len(some), size, size, 3), np.uint8)
+        bad = decode([path for _, path in some], size, images.__setitem__, background, show=len(found) > AT_ONCE).bad
+        if bad and not skip_broken:
+            raise UserError(f"{next(iter(bad.values()))}, or give --skip_broken")
+        left_out += [some[position][0] for position in bad]
+        good = [position for position in range(len(some)) if position not in bad]
+        none = np.zeros(len(good), np.int64)
+        part = InMemory(images[good], none, none[:, None], device=device)
+        rows += predictions(f, g, part, [some[position][0] for position in good], classes)
+    write_predictions(out, rows)
     for note in notes:
         say(one_line(note))
     if left_out:

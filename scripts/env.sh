@@ -82,16 +82,16 @@ make_venv() {
   if ! complete "$1"; then
     if [ -e "$VENV.unfinished" ] || [ -z "$(ls -A "$VENV" 2>/dev/null)" ]; then new_venv; fi
     [ -x "$PYTHON" ] || die "$VENV has no Python that runs; delete it to have it made anew"
-    if [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements/lock.txt; then
-      if [ -e "$VENV/installed-requirements.txt" ] && [ ! -e "$VENV/installed-lock.txt" ]; then
+    if [ "${LNTL_LOCKED:-}" != 1 ] && ! installed requirements.txt; then
+      rm -f "$VENV/installed-lock.txt"
+      install requirements.txt
+    elif [ "${LNTL_LOCKED:-}" = 1 ] && ! installed requirements/lock.txt; then
+      [ -e "$VENV.unfinished" ] || [ -e "$VENV/installed-lock.txt" ] ||
         die "LNTL_LOCKED=1, but $VENV was installed without hashes; delete it to have it made anew"
-      fi
       install requirements/lock.txt --require-hashes
       cp "$ROOT/requirements.txt" "$VENV/installed-requirements.txt"
     fi
-    for file in requirements.txt "$1"; do
-      if ! installed "$file"; then install "$file"; fi
-    done
+    if ! installed "$1"; then install "$1"; fi
     rm -f "$VENV.unfinished"
     say ".venv is ready"
   fi
@@ -108,7 +108,7 @@ new_venv() {
   [ "$base" != none ] || die "Python 3.11 to 3.14 is needed, and there is none here; install one, or set LNTL_PYTHON"
   "$base" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$base has no venv module; install it (Debian, Ubuntu: apt install python3-venv)"
-  say "making .venv with $("$base" --version) (several minutes and 5.5 GB)"
+  say "making .venv with $("$base" --version) (several minutes and 6 GB)"
   touch "$VENV.unfinished"
   "$base" -m venv --clear "$VENV" >&2 || die "$base could not make .venv (its message is above)"
 }

@@ -1,10 +1,13 @@
 """Small sets of real image files, as people hold them."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+ROOT = Path(__file__).parents[2]
 BIRDS = ("img_id", "img_filename", "y", "split", "place", "place_filename")
 
 
@@ -58,3 +61,12 @@ def random_pictures(folder, n, size=16, seed=0):
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     return paths, images
+
+
+def refused(capsys, main, flags):
+    """The one line that a command ends with."""
+    with pytest.raises(SystemExit) as error:
+        main([str(flag) for flag in flags])
+    assert error.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading")]
+    return line

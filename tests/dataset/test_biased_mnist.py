@@ -2,14 +2,27 @@
 
 import copy
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
+from dataset.base import hold_out
 from dataset.batches import ColoredMasks
-from dataset.biased_batches import BiasedData, BiasedImageData
-from dataset.biased_mnist import BACKGROUNDS, COLORS, BiasedSplit, assign_backgrounds, build, sha256
+from dataset.biased_mnist import (
+    BACKGROUNDS,
+    COLORS,
+    UNBIASED_RHO,
+    BiasedData,
+    BiasedImageData,
+    BiasedSet,
+    BiasedSplit,
+    assign_backgrounds,
+    build,
+    sha256,
+)
 from dataset.mnist import load_mnist
 from models import FeatureExtractor
 
@@ -115,6 +128,7 @@ def test_batches(biased):
     assert torch.equal(y, y_factored)
     assert torch.equal(b, b_factored)
     for data in (plain, factored):
+        assert torch.equal(data.image_bias[index, 0], b.view(-1))
         part = data.subset(index)
         assert type(part) is type(data)
         assert len(part) == 3
@@ -161,3 +175,55 @@ def test_masks_in_bfloat16_change_nothing(biased):
         with torch.autocast("cpu", torch.bfloat16, enabled=training):
             features = [copy.deepcopy(f).train(training)(v) for v in x]
         assert torch.equal(*features)
+
+
+# ---- as train.py takes it
+
+
+def option(**changes):
+    given = {"rho": 0.997, "data_seed": 0, "augment": "none", "network": "paper", "holdout": 600, "dry_run": False}
+    return SimpleNamespace(**(given | changes))
+
+
+def test_the_data_set():
+    data = BiasedSet(option(), "cpu")
+    assert (len(data.train), *map(len, data.test.values())) == (60000, 10000, 10000)
+    assert int((data.train.bias != data.train.label).sum()) == 184
+    assert torch.equal(data.test["test_biased_accuracy"].bias, data.test["test_biased_accuracy"].label)
+    x, y, b = data.train.batch(torch.arange(5))
+    assert (x.foreground.shape, y.shape, b.shape) == ((5, 3), (5,), (5, 1, 1, 1))
+    assert torch.equal((x.foreground * 127.5 + 127.5).round().byte(), torch.from_numpy(BACKGROUNDS)[b.view(-1)])
+    assert data.inputs() == {"size": 28, "mean": [0.5] * 3, "std": [0.5] * 3}
+    assert data.fingerprint() == "8d7120244964e7d9a30d32aed41fe198d1ca799ca243f12f9a8dadb5cb405f92"  # as of 3bf2ffc
+    _, held = hold_out(data.train, option())
+    other = data.unbiased_holdout(held, option())
+    assert torch.equal(other.label, held.label)
+    assert (other.bias == other.label).float().mean() == pytest.approx(UNBIASED_RHO, abs=0.02)
+
+
+@pytest.mark.parametrize(("network", "pixels", "kind"), [
+    ("paper", False, BiasedData), ("paper", True, BiasedImageData), ("resnet18", False, BiasedImageData),
+])  # fmt: skip
+def test_pixels_where_the_network_or_the_method_needs_them(network, pixels, kind):
+    data = BiasedSet(option(network=network, dry_run=True), "cpu", pixels=pixels)
+    assert {type(part) for part in (data.train, *data.test.values())} == {kind}
+    assert len(data.train) == 128
+
+
+def test_the_digit_is_changed_and_the_colours_are_not():
+    data = BiasedSet(option(augment=["affine"], network="simple_conv", dry_run=True), "cpu")
+    data.train.set_epoch(1, 0)
+    index = torch.arange(128)
+    plain, moved = data.train.batch(index)[0], data.train.batch(index, augmented=True)[0]
+    for a, b in zip(plain, moved, strict=True):
+        assert torch.equal(a.flatten(1).unique(dim=1), b.flatten(1).unique(dim=1))  # white, and the background
+    share = (moved == 1).all(1).float().mean() / (plain == 1).all(1).float().mean()
+    assert share == pytest.approx(1, abs=0.1)
+    assert not torch.equal(plain, moved)
+    (test,) = {type(part.augmentation) for part in data.test.values()}
+    assert test is type(None)
+
+
+def test_what_augment_cannot_be():
+    with pytest.raises(UserError, match="none and something else"):
+        BiasedSet(option(augment=["none", "flip"], dry_run=True), "cpu")

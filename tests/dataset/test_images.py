@@ -1,167 +1,144 @@
-"""The look at one's own images: the counts, whether there is a bias, the troubles by name, and the sheet."""
+"""Images of one's own as the data set that train.py takes."""
 
-import os
-import shutil
-import subprocess
-import sys
+import argparse
+import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from dataset import images
-from dataset.tables import read_table
-from tests.dataset.sets import BIRDS, birds, random_pictures, table, tree
-from tests.processes import ROOT
+from common.errors import UserError
+from dataset import images as image_sets
+from dataset.images import ImageSet, map_size
+from dataset.photographs import Streaming
+from tests.dataset import sets
 
 
-def look(capsys, *flags):
-    """What the command prints."""
-    images.main([str(flag) for flag in flags])
-    return capsys.readouterr().out
+def option(folder, **changes):
+    given = {flag.name: flag.default for flag in ImageSet.flags} | {"skip_broken": False, "dry_run": False}
+    return SimpleNamespace(**(given | {"data_dir": str(folder), "image_size": 16, "network": "resnet18"} | changes))
 
 
-def refused(capsys, *flags):
-    """The one line that the command ends with."""
-    with pytest.raises(SystemExit) as error:
-        images.main([str(flag) for flag in flags])
-    assert error.value.code == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading")]
-    assert len(said) == 1
-    return said[0]
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("birds")
+    sets.birds(folder, (40, 2, 2))
+    return folder
 
 
-def unlike(folder, rows):
-    """Gives every image of a set bytes of its own."""
-    for i, row in enumerate(rows):
-        (path,), _ = random_pictures(folder / "one", 1, 12, seed=i)
-        shutil.move(path, folder / row[1])
-    shutil.rmtree(folder / "one")
+def test_a_set(birds):
+    data = ImageSet(option(birds), "cpu")
+    assert (data.classes, data.biases, data.values, data.heads) == (("0", "1"), ("place",), (("0", "1"),), (2,))
+    assert [len(part) for part in (data.train, data.held_out, *data.test.values())] == [100, 8, 8]
+    x, y, b = data.train.batch(torch.arange(4))
+    assert (x.shape, y.shape, b.shape) == ((4, 3, 16, 16), (4,), (4, 1, 1, 1))
+    assert data.inputs() == {"size": 16, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    assert data.found == {"target": "y", "bias": ["place"]}
+    assert (data.map_bias, data.all_aligned) == (False, False)
+    assert data.test_files()[0] == "000.bird/2_0_0.jpg"
+    assert len(data.test_files()) == 8
+    assert "a bias, " in data.overview()
+    assert "images with the bytes of another: " in data.overview()
+    assert data.names() == {"classes": ["0", "1"], "biases": {"place": ["0", "1"]}}
 
 
-def test_a_set_with_a_bias(tmp_path, capsys):
-    rows = birds(tmp_path)
-    unlike(tmp_path, rows)
-    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
-    assert f"{tmp_path}/metadata.csv: 20 train, 8 val, 8 test images, 2 classes" in said
-    assert "train, class by place\n     0  1  all\n  0  8  2   10\n  1  2  8   10\n" in said
-    assert "in training, place alone tells 0.8000 of the labels" in said
-    assert "is 0.5000 of them: a bias, 30.0 points above chance" in said
-    assert "all images can be read, none is there twice" in said
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.size == (1000, 460)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["000.bird", "001.bird", "metadata.csv", "s.png"]
+def test_labels_from_the_pixels(birds):
+    for how in ({"network": "paper"}, {}, {"split_at": "layer1"}):
+        given = option(birds, bias=["Colour"], **how)
+        ImageSet.check(given)
+        data = ImageSet(given, "cpu")
+        assert data.train.batch(torch.arange(2))[2].shape == (2, 3, *map_size(given))
+        assert (data.map_bias, data.found["bias"], len(data.biases)) == (True, ["Colour"], 3)
+        assert ImageSet.method_defaults(given) == {}
+    assert ImageSet.method_defaults(option(birds)) != {}
 
 
-def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
-    rows = birds(tmp_path)
-    unlike(tmp_path, rows)
-    (tmp_path / rows[3][1]).write_text("x")
-    (tmp_path / rows[12][1]).unlink()
-    shutil.copy(tmp_path / rows[0][1], tmp_path / rows[-1][1])
-    rows.append([0, rows[5][1], 1, 2, 0, ""])
-    table(tmp_path / "metadata.csv", BIRDS, rows)
-    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
-    where = f"  {tmp_path}/metadata.csv, row"
-    assert f"images that are missing: 1\n{where} 14: {rows[12][1]}\n" in said
-    assert f"images that cannot be read: 1\n{where} 5: {rows[3][1]} (UnidentifiedImageError: " in said
-    assert (
-        f"listed twice: 1\n{where} 38: {rows[5][1]} = {where.strip()} 7: {rows[5][1]} (test and train; 1 and 0)" in said
-    )
-    assert f"with the bytes of another: 1\n{where} 37: {rows[-2][1]} = " in said
-    assert "20 train" in said
-    assert "give --skip_broken" in said
-    said = look(capsys, tmp_path, "--skip_broken", "--out", tmp_path / "s.png")
-    assert "18 train, 8 val, 9 test" in said
-    assert "left out: 2 images that are missing or cannot be read (--skip_broken)" in said
+def test_where_all_is_aligned(tmp_path):
+    sets.tree(tmp_path, biases=("x",), classes=("a",))
+    sets.tree(tmp_path, biases=("z",), classes=("b",))
+    assert ImageSet(option(tmp_path), "cpu").all_aligned
 
 
-def test_more_troubles_than_are_named(tmp_path, capsys):
-    rows = birds(tmp_path)
-    for row in rows[:14]:
-        (tmp_path / row[1]).unlink()
-    said = look(capsys, tmp_path, "--out", tmp_path / "s.png")
-    assert "images that are missing: 14" in said
-    assert "  and 4 more" in said
-    for row in rows[14:]:
-        (tmp_path / row[1]).unlink()
-    assert f"none of the {len(rows)} images can be read" in refused(capsys, tmp_path, "--out", tmp_path / "s.png")
+@pytest.mark.parametrize(("how", "said"), [
+    ({"data_dir": None}, "needs --data_dir DIR"),
+    ({"network": "paper", "init": "imagenet"}, "--init is for networks of torchvision"),
+    ({"network": "vit_b_16", "split_at": "layer2"}, "--split_at layer2 is for ResNets"),
+    ({"network": "vit_b_16", "bias": ["colour"]}, "--bias colour needs features on a map"),
+    ({"split_at": "last", "bias": ["colour"]}, "--bias colour needs features on a map"),
+])  # fmt: skip
+def test_what_cannot_go_together(birds, how, said):
+    with pytest.raises(UserError, match=said):
+        ImageSet.check(option(birds, **how))
 
 
-def test_empty_groups_several_biases_and_no_bias(tmp_path):
-    rows = [r for r in birds(tmp_path) if r[3] or r[2] == 0 or r[4] == 1]
-    table(tmp_path / "metadata.csv", (*BIRDS, "coin"), [[*r, i % 2] for i, r in enumerate(rows)])
-    text = images.overview(read_table(tmp_path, bias=("place", "coin")))
-    assert "groups without a training image: 1 / 0" in text
-    assert "train, class by coin" in text
-    assert "all biases together: " in text
-    text = images.overview(read_table(tmp_path, "place", ("colour",)))
-    assert "the bias labels are the colours of the pixels: there are no groups" in text
-    text = images.overview(read_table(tmp_path, "place"))
-    assert "no bias column or folder: there are no groups" in text
+@pytest.mark.parametrize(("name", "text"), [
+    ("image_size", "7"), ("image_size", "x"), ("background", "1,2"), ("data_seed", "-1"), ("workers", "-1"),
+    ("target", ""), ("bias", ""), ("image", ""), ("data_dir", ""), ("init", ""),
+])  # fmt: skip
+def test_wrong_values_of_flags(name, text):
+    (flag,) = (flag for flag in ImageSet.flags if flag.name == name)
+    with pytest.raises(argparse.ArgumentTypeError):
+        flag.type(text)
 
 
-def test_a_bias_that_tells_nothing(tmp_path):
-    text = images.overview(read_table(tree(tmp_path, biases=("sea", "land"))))
-    assert "there is hardly a bias to unlearn" in text
+def test_no_bias_label(tmp_path):
+    sets.tree(tmp_path)
+    with pytest.raises(UserError, match="has no bias label; name its column with --bias, or take --bias colour"):
+        ImageSet(option(tmp_path), "cpu")
 
 
-def test_best_guess():
-    label = np.array([0, 0, 0, 1, 1, 2])
-    assert images.best_guess(label, np.array([0, 0, 1, 1, 1, 1])) == 4 / 6
-    assert images.best_guess(label, np.array([[0, 0], [0, 0], [0, 1], [1, 0], [1, 0], [1, 1]])) == 1
-    assert images.best_guess(label, np.zeros(6, int)) == 0.5
+def test_a_broken_image_is_named_or_left_out(tmp_path):
+    rows = sets.birds(tmp_path)
+    (tmp_path / rows[3][1]).write_bytes(b"\xff\xd8 no picture")
+    with pytest.raises(UserError, match=r"row 5: .*0_0_3\.jpg cannot be read"):
+        ImageSet(option(tmp_path), "cpu")
+    data = ImageSet(option(tmp_path, skip_broken=True), "cpu")
+    assert "left out: 1 images" in data.overview()
+    assert len(data.train) == 19
 
 
-def test_a_bias_of_many_values_is_listed(tmp_path):
-    tree(tmp_path, biases=tuple(f"place{i:02d}" for i in range(14)), n=1)
-    text = images.overview(read_table(tmp_path))
-    assert "place13       1" in text
-    assert max(map(len, text.splitlines())) < 200
+@pytest.mark.parametrize("memory", [None, 0], ids=["in memory", "streaming"])
+def test_images_that_were_changed_are_other_data(tmp_path, monkeypatch, memory):
+    if memory is not None:
+        monkeypatch.setattr(image_sets, "free_memory", lambda device="cpu": memory)
+    sets.birds(tmp_path)
+    one, *_, other = sorted(tmp_path.glob("*/*.jpg"))
+    size = 2000  # of the file before and after
+    one.write_bytes(one.read_bytes().ljust(size, b"\0"))
+    before = ImageSet(option(tmp_path, workers=0), "cpu")
+    assert isinstance(before.train, Streaming) == (memory == 0)
+    one.write_bytes(other.read_bytes().ljust(size, b"\0"))
+    assert before.fingerprint() == before.fingerprint() != ImageSet(option(tmp_path, workers=0), "cpu").fingerprint()
 
 
-@pytest.mark.filterwarnings("error")
-def test_the_sheet_needs_no_setting_of_the_user(tmp_path, capsys, monkeypatch):
-    tree(tmp_path / "set", classes=("$a_{$", "猫", "b\nc"), biases=("x" * 90, "%"), n=10)
-    import matplotlib
-
-    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
-    monkeypatch.setitem(matplotlib.rcParams, "font.size", 90)
-    said = look(capsys, tmp_path / "set", "--out", tmp_path / "s.png", "--image_size", 16)
-    assert "猫" in said
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.width == 1000
-    assert matplotlib.rcParams["text.usetex"] is True
+def test_a_dry_run_has_every_class(tmp_path):
+    rows = []
+    for i in range(300):  # sorted so that every second image is of the first class
+        y, split = (0 if i % 2 else 1 + (i % 20 == 0)), (0 if i < 200 else 2)
+        sets.picture(tmp_path / f"{i}.png", (90, 10 * y, 10))
+        rows.append([f"{i}.png", y, split, i % 3])
+    sets.table(tmp_path / "metadata.csv", ["image", "y", "split", "b"], rows)
+    data = ImageSet(option(tmp_path, dry_run=True), "cpu")
+    assert data.train.label.unique().tolist() == [0, 1, 2]
+    assert len(data.train) <= 70
 
 
-def test_wrong_flags(tmp_path, capsys):
-    rows = birds(tmp_path)
-    out = ("--out", tmp_path / "s.png")
-    assert "has no column zzz (--target)" in refused(capsys, tmp_path, "--target", "zzz", *out)
-    assert "'4' is not a whole number from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
-    assert "--data_seed" in refused(capsys, tmp_path, "--data_seed", -1, *out)
-    for bad in (tmp_path, tmp_path / "s.jpg", tmp_path / "nowhere/s.png"):
-        assert "must be a .png in a folder that exists" in refused(capsys, tmp_path, "--out", bad)
-    assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
-    assert not os.path.exists(tmp_path / "s.png")
-    assert rows
+def test_transparent_places_show_the_chosen_colour(tmp_path):
+    sets.tree(tmp_path, classes=("dark", "bright"), biases=("a", "b"), n=4)
+    for path in tmp_path.rglob("*.png"):
+        Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(path)
+    data = ImageSet(option(tmp_path, background="10,200,30"), "cpu")
+    assert (data.train.images == torch.tensor([10, 200, 30], dtype=torch.uint8)).all()
 
 
-def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
-    birds(tmp_path / "data")
-    photo = tmp_path / "photo.png"
-    Image.new("RGB", (4, 4)).save(photo)
-    assert "is no sheet of samples" in refused(capsys, tmp_path / "data", "--out", photo)
-    for _ in range(2):
-        images.main([str(tmp_path / "data"), "--out", str(tmp_path / "sheet.png")])
-    assert images.is_sheet(tmp_path / "sheet.png")
-
-
-@pytest.mark.parametrize("backend", ["nonsense", "module://nowhere"])
-def test_a_backend_of_the_user_costs_no_sheet(tmp_path, backend):
-    birds(tmp_path / "data")
-    line = [sys.executable, "-m", "dataset.images", tmp_path / "data", "--out", tmp_path / "s.png"]
-    own = os.environ | {"MPLBACKEND": backend}
-    done = subprocess.run([*map(str, line)], cwd=ROOT, env=own, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert images.is_sheet(tmp_path / "s.png")
+def test_names_in_two_spellings_and_a_narrow_range_come_to_the_run(tmp_path):
+    for i in range(16):
+        Image.fromarray(np.full((9, 9), 200 * i + 900, np.uint16)).save(tmp_path / f"{i}.png")  # 12 bits of 16
+    word = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    rows = [[f"{i}.png", i % 2, 2 * (i > 11), "lab" if i // 2 % 2 else word[i % 2]] for i in range(16)]
+    sets.table(tmp_path / "metadata.csv", ["image", "y", "split", "b"], rows)
+    data = ImageSet(option(tmp_path), "cpu")
+    assert data.values == (("café", "lab"),)
+    assert "levels are left; if the files hold fewer bits" in data.overview()

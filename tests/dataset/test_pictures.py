@@ -1,15 +1,17 @@
 """Image files of every mode: what a person sees is what the network gets; what cannot be read is one line."""
 
+import argparse
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torchvision.transforms.functional import center_crop, resize
 
 from common.errors import UserError
-from dataset.pictures import extensions, grey, read_picture, read_pictures, to_rgb
-from tests.dataset.sets import picture, random_pictures
+from dataset.pictures import color, decode, extensions, grey, read_picture, to_rgb, too_dark
+from tests.dataset.sets import random_pictures
 
 DISC = np.hypot(*(np.mgrid[:56, :56] - 27.5)) < 18
 DEEP = np.where(DISC, 0.6 * 65535, 0.2 * 65535)
@@ -82,28 +84,10 @@ def test_a_colour_that_stands_for_transparent(tmp_path, mode):
     assert abs(int(read[14, 14, 0]) - 200) < 8
 
 
-MODES = [
-    "1",
-    "L",
-    "P",
-    "RGB",
-    "RGBA",
-    "CMYK",
-    "YCbCr",
-    "LAB",
-    "HSV",
-    "I",
-    "F",
-    "LA",
-    "PA",
-    "RGBX",
-    "RGBa",
-    "La",
-    "I;16",
-]
+MODES = "1 L P RGB RGBA CMYK YCbCr LAB HSV I F LA PA RGBX RGBa La I;16 I;16L I;16B".split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("mode", [*MODES, "I;16L", "I;16B"])
+@pytest.mark.parametrize("mode", MODES)
 def test_every_mode_of_pillow_becomes_rgb(mode):
     read = to_rgb(Image.new(mode, (5, 4)))
     assert (read.mode, read.size) == ("RGB", (5, 4))
@@ -147,13 +131,6 @@ def test_scaled_and_cut_as_torchvision_does_for_evaluation(tmp_path, size):
     differ = np.abs(read_picture(tmp_path / "x.png", 15).astype(int) - np.asarray(expected))
     assert differ.max() <= (1 if size[0] % 30 == size[1] % 30 == 0 else 60)  # a shift of less than half a pixel
     assert differ.mean() < 12
-
-
-def test_large_photographs_are_reduced_and_long_ones_take_no_memory(tmp_path):
-    picture(tmp_path / "x.jpg", (10, 200, 30), (1600, 1200))
-    assert np.abs(read_picture(tmp_path / "x.jpg", 32).astype(int) - (10, 200, 30)).max() < 4
-    picture(tmp_path / "long.png", (10, 200, 30), (1, 20000))
-    assert read_picture(tmp_path / "long.png", 224)[5, 5].tolist() == [10, 200, 30]
 
 
 def test_the_first_frame_of_a_film(tmp_path):
@@ -224,10 +201,61 @@ def test_many_are_read_in_threads_and_the_bad_ones_named(tmp_path, threads):
     paths, images = random_pictures(tmp_path, 70, 16)
     (tmp_path / "005.png").write_text("x")
     (tmp_path / "064.png").unlink()
-    read, bad = read_pictures(paths, 16, threads=threads, show=False)
-    assert list(bad) == [5, 64]
-    assert all(paths[i] in reason for i, reason in bad.items())
-    good = np.setdiff1d(np.arange(70), list(bad))
+    read = np.zeros_like(images)
+    found = decode(paths, 16, read.__setitem__, threads=threads, show=False)
+    assert list(found.bad) == [5, 64]
+    assert all(paths[i] in reason for i, reason in found.bad.items())
+    good = np.setdiff1d(np.arange(70), list(found.bad))
     assert np.array_equal(read[good], images[good])
-    assert not read[list(bad)].any()
-    assert read_pictures([], 16, show=False)[0].shape == (0, 16, 16, 3)
+    assert found.brightest[good].tolist() == images[good].max((1, 2, 3)).tolist()
+    assert len(set(found.content[good].tolist())) == 68
+
+
+def test_a_limit_of_processes_is_not_said_to_be_memory(tmp_path, monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    paths, _ = random_pictures(tmp_path, 1)
+    monkeypatch.setattr("threading.Thread.start", start)
+    with pytest.raises(UserError, match="no more threads or processes may be started"):
+        decode(paths, 16, lambda position, image: None, show=False)
+
+
+def exif(damage):
+    """A sound block of EXIF with an orientation, and damaged."""
+    block = Image.Exif()
+    block[0x0112], block[0x010E] = 6, "of a camera"
+    return damage(block.tobytes())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow says so too
+@pytest.mark.parametrize("ending", ["png", "webp", "jpg"])
+@pytest.mark.parametrize("damage", [lambda e: e[:10], lambda e: e[:-9], lambda e: e[:6] + b"XX" + e[8:], lambda e: b""])
+def test_a_sound_picture_is_read_whatever_its_exif_is(tmp_path, ending, damage):
+    path = tmp_path / f"x.{ending}"
+    Image.fromarray(np.full((30, 20, 3), 90, np.uint8)).save(path, exif=exif(damage))
+    assert read_picture(path, 8)[4, 4].tolist() == [90, 90, 90]
+
+
+def test_text_that_stands_where_exif_is_in_a_png(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type exif", "no numbers\nat all\nzz")
+    Image.fromarray(np.full((9, 9, 3), 90, np.uint8)).save(tmp_path / "x.png", pnginfo=info)
+    assert read_picture(tmp_path / "x.png", 9)[4, 4].tolist() == [90, 90, 90]
+
+
+def test_a_narrow_range_of_values_is_said(tmp_path):
+    for i in range(4):
+        Image.fromarray(np.full((9, 9), 1000 * i + 1000, np.uint16)).save(tmp_path / f"{i}.png")  # 12 bits of 16
+    paths = [str(tmp_path / f"{i}.png") for i in range(4)]
+    found = decode(paths, 9, lambda position, image: None, show=False)
+    (said,) = too_dark(found.brightest)
+    assert said.startswith("in 4 of 4 images no value is above 16 of 255, so at most 17 levels are left")
+    assert too_dark(np.array([16, 255, 255], np.uint8)) == too_dark(np.zeros(0, np.uint8)) == []
+
+
+@pytest.mark.parametrize("text", ["nocolor", "1,2", "1,2,300", "#12345", ""])
+def test_what_is_no_colour(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no colour"):
+        color(text)
+    assert color("1,20,255") == "1,20,255"

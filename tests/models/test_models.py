@@ -1,16 +1,13 @@
-"""The networks, their fast first layer, and their files."""
+"""The paper's networks and their fast first layer."""
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from dataset.batches import FactoredData, ImageData, factorise, on_device
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
-from models.checkpoint import export, join_net, load_weights, read_torch_file, ship
-from tests.conftest import shared
+from models.checkpoint import join_net
 from tests.test_trainer import digits
 
 
@@ -112,45 +109,3 @@ def weights_file(path, **changes):
     content = {"step": 3, "net_state_dict": join_net(FeatureExtractor(), LabelClassifier())} | changes
     torch.save(content, path)
     return path
-
-
-def test_ship_and_export_keep_the_weights(tmp_path):
-    source = weights_file(tmp_path / "a.pth", optim_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
-    ship(source, tmp_path / "b.pth"), export(source, tmp_path / "c.pth")
-    assert set(read_torch_file(tmp_path / "b.pth")) == {"step", "net_state_dict"}
-    official = read_torch_file(tmp_path / "c.pth")
-    assert set(official) == {"step", "net_state_dict", "optim_state_dict"}
-    assert not any("num_batches" in k for k in official["net_state_dict"])
-    expected = read_torch_file(source)["net_state_dict"]
-    for name in ("b.pth", "c.pth"):
-        f, g = FeatureExtractor(), LabelClassifier()
-        load_weights(tmp_path / name, f, g)
-        assert all(torch.equal(v, expected[k]) for k, v in join_net(f, g).items())
-
-
-def test_official_checkpoint_loads():
-    f, g = FeatureExtractor(), LabelClassifier()
-    content = load_weights(shared("official", "pretrained_var0.020.pth"), f, g)
-    assert content["step"] == 100
-    assert torch.equal(f.conv1.weight, content["net_state_dict"]["conv1.weight"])
-
-
-@pytest.mark.parametrize("damage", ["missing", "extra", "shape", "nan", "no net", "a list", "strings"])
-def test_unfit_weights_are_refused(tmp_path, damage):
-    net = join_net(FeatureExtractor(), LabelClassifier())
-    if damage == "missing":
-        del net["conv3.bias"]
-    elif damage == "extra":
-        net["conv9.bias"] = torch.zeros(1)
-    elif damage == "shape":
-        net["fc.weight"] = torch.zeros(10, 65)
-    elif damage == "nan":
-        net["conv1.weight"][0, 0, 0, 0] = np.nan
-    elif damage == "strings":
-        net = dict.fromkeys(net, "x")
-    path = weights_file(tmp_path / "x.pth", net_state_dict=net)
-    if damage in ("no net", "a list"):
-        torch.save({"step": 1} if damage == "no net" else [1, 2], path)
-    with pytest.raises(UserError) as error:
-        load_weights(path, FeatureExtractor(), LabelClassifier())
-    assert "\n" not in str(error.value)

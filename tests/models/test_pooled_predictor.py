@@ -20,13 +20,24 @@ def test_the_papers_predictor_averaged_over_positions():
     torch.testing.assert_close(pooled(z), on_map(z).mean(dim=(3, 4), keepdim=True))
 
 
-def test_one_linear_layer_on_the_average():
-    h, z = PooledPredictor(6, (4,)).double(), features(channels=6)
-    expected = z.mean(dim=(2, 3)) @ h.out.weight[:, :, 0, 0].T + h.out.bias
+@pytest.mark.parametrize("hidden", [0, 7])
+def test_batchnorm_and_linear_layers_on_the_average(hidden):
+    h, z = PooledPredictor(6, (4,), hidden).double(), features(channels=6)
+    mean = z.mean(dim=(2, 3))
+    expected = (mean - mean.mean(0)) / (mean.var(0, unbiased=False) + 1e-5).sqrt()
+    if hidden:
+        expected = (expected @ h.hidden[0].weight[:, :, 0, 0].T + h.hidden[0].bias).relu()
+    expected = expected @ h.out.weight[:, :, 0, 0].T + h.out.bias
     torch.testing.assert_close(h(z), expected[:, None, :, None, None])
-    on_map = MapPredictor(6, (4,)).double()
-    on_map.load_state_dict({k: v for k, v in h.state_dict().items() if k.startswith("out")})
-    torch.testing.assert_close(on_map(z).mean(dim=(3, 4), keepdim=True), h(z))
+    torch.testing.assert_close(h(1000 * z), h(100 * z), rtol=1e-3, atol=1e-3)  # f cannot hide behind the scale
+
+
+def test_on_a_map_every_position_is_an_image_of_its_own():
+    on_map, h, z = MapPredictor(6, (4, 2)).double(), PooledPredictor(6, (4, 2)).double(), features(channels=6)
+    h.load_state_dict(on_map.state_dict())
+    positions = z.permute(0, 2, 3, 1).reshape(-1, 6, 1, 1)
+    expected = h(positions).view(5, 14, 14, 2, 4).permute(0, 3, 4, 1, 2)
+    torch.testing.assert_close(on_map(z), expected)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,6 @@ class Clone:
         self.environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "STUB_LOG": str(self.log)}
 
     def tool(self, name, text):
-        """Puts a program on the PATH."""
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
 
@@ -58,8 +57,7 @@ class Clone:
     def run(self, script, *flags, **how):
         """Returns the exit status, what it printed, and the calls that the stand-ins took down."""
         self.log.unlink(missing_ok=True)
-        process = self.start(script, *flags, **how)
-        output, _ = process.communicate(timeout=60)
+        output, _ = (process := self.start(script, *flags, **how)).communicate(timeout=60)
         return process.returncode, output, self.calls()
 
     def calls(self):

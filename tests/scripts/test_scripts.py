@@ -45,9 +45,10 @@ def test_lock_holds_the_same_versions_with_hashes_and_no_address():
     lock = pins("requirements/lock.txt")
     assert pins("requirements.txt").items() <= lock.items()
     text = (ROOT / "requirements/lock.txt").read_text()
-    entries = re.findall(r"^\S+==\S+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", text, re.M)
-    assert len(entries) == len(lock)
-    assert not re.search(r"://|^\s*--(?!hash)", text, re.M)
+    entry = r"^\S+==\S+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
+    assert len(re.findall(entry, text, re.M)) == len(lock)
+    assert re.fullmatch(r"( *#.*\n)+", re.sub(entry, "", text, flags=re.M))
+    assert "://" not in text
 
 
 @pytest.mark.parametrize("program", ["train", "test"])
@@ -84,9 +85,7 @@ def test_what_is_wrong_is_one_line(clone, environment, message):
         (clone.bin / name).symlink_to(shutil.which(name))
     status, output, calls = clone.run("train.sh", **{k: v.format(bin=clone.bin) for k, v in environment.items()})
     assert (status, calls) == (2, [])
-    assert output.startswith("error: ")
-    assert message in output
-    assert output.count("\n") == 1
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", output)
 
 
 def test_environment_is_made_once_and_kept_up_to_date(clone):
@@ -108,8 +107,7 @@ def test_interrupted_environment_is_made_anew(clone):
     clone.wait_for_call("pip install")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    status, output, calls = clone.run("train.sh")
-    assert status == 0
+    _, output, calls = clone.run("train.sh")
     assert "making .venv" in output
     assert pip_calls(calls) == ["requirements.txt"]
 
@@ -123,9 +121,9 @@ def test_failed_installation_is_repeated(clone):
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="flock is not installed")
 def test_two_at_once_make_one_environment_and_training_does_not_hold_the_lock(clone):
-    processes = [clone.start("train.sh", STUB_PIP_SECONDS="1", STUB_SECONDS="3") for _ in range(3)]
+    processes = [clone.start("train.sh", STUB_PIP_SECONDS="1", STUB_SECONDS="5") for _ in range(3)]
     clone.wait_for_call("train.py")
-    assert subprocess.run(["flock", "-w", "2", clone.root / ".venv.lock", "true"]).returncode == 0
+    assert subprocess.run(["flock", "-w", "4", clone.root / ".venv.lock", "true"]).returncode == 0
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(pip_calls(clone.calls())) == 1
@@ -136,8 +134,8 @@ def test_a_venv_made_by_hand_is_filled_and_never_emptied(clone):
     (clone.root / ".venv/bin").mkdir(parents=True)
     shutil.copy(clone.bin / "python3", clone.root / ".venv/bin/python")
     (clone.root / ".venv/mine").touch()
-    assert pip_calls(clone.run("train.sh")[2]) == ["requirements.txt"]
     assert "was installed without hashes; delete it" in clone.run("train.sh", LNTL_LOCKED="1")[1]
+    assert pip_calls(clone.run("train.sh")[2]) == ["requirements.txt"]
     (clone.root / ".venv/bin/python").unlink()
     status, output, _ = clone.run("train.sh")
     assert status == 2
@@ -166,8 +164,7 @@ def test_active_environment_is_used_if_it_has_the_packages(clone, tmp_path):
 def test_docker_runs_the_image_where_the_user_stands(clone, tmp_path, gpu):
     clone.tool("docker", LOGGED)
     clone.tool("nvidia-smi", f"#!/bin/sh\nexit {9 * (not gpu)}\n")
-    status, _, calls = clone.run("train.sh", "--color_var", "0.03", cwd=tmp_path, LNTL_RUNTIME="docker")
-    build, run = calls
+    status, _, (build, run) = clone.run("train.sh", "--color_var", "0.03", cwd=tmp_path, LNTL_RUNTIME="docker")
     assert status == 0
     assert build == f"docker build -t learning-not-to-learn {clone.root}"
     assert f" --user {os.getuid()}:{os.getgid()} -v {tmp_path}:{tmp_path} -w {tmp_path} " in run

@@ -1,0 +1,215 @@
+"""Records of finished runs: a line of JSON each in results/TABLE.jsonl; read, checked, added to, and as frames.
+
+A line is {"name", "options", "environment", "log": [an object an epoch], "metrics"}. A run whose losses became infinite
+or NaN has "diverged", the epoch, and no metrics. The files of a run folder hold the same. Names:
+
+    colored_mnist   METHOD_varV.VVV_seedK, run K of a cell of the paper's table; METHOD_varV.VVV_SETTING[_seedK]
+    biased_mnist    ROW_rhoR_seedK        images   ROW_seedK        suite   BIAS_ROW_seedK
+"""
+
+import json
+import re
+
+import pandas
+
+from common.errors import UserError
+from common.files import read_json_lines, replacing
+from report.published import COLOR_VARS, ROOT
+from report.rows import NO_H, SUITE
+from run.folder import RESULT_FREE
+
+SUITE_ROWS = "|".join(row.name for row in SUITE)
+NAMES = {
+    "colored_mnist": r"(?P<method>\w+?)_var(?P<place>0\.\d{3,})(?:_(?P<setting>[\w.]+?))??(?:_seed(?P<seed>\d+))?",
+    "biased_mnist": r"(?P<row>[\w.]+)_rho(?P<place>[\d.]+)_seed(?P<seed>\d+)",
+    "images": r"(?P<row>[\w.]+)(?P<place>)_seed(?P<seed>\d+)",
+    "suite": rf"(?P<place>[\w.]+?)_(?P<row>{SUITE_ROWS})_seed(?P<seed>\d+)",
+}
+PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
+AUTHORS_NETWORK = "the authors' network"
+FREE = RESULT_FREE - {"max_step"} | {"checkpoint", "average"}  # options of which a run's result does not depend
+IN_BFLOAT16 = (
+    "lntl",
+    "lntl_averaged",
+    "lntl_plus",
+    NO_H.name,
+)  # rows whose runs may be; of the strong-bias region, all
+
+
+def named(name, table):
+    """{"row", "place", "seed"} that the name of a run says, {} where it is no name of the table."""
+    if not (match := re.fullmatch(NAMES[table], name)):
+        return {}
+    found = match.groupdict()
+    if table == "colored_mnist":
+        found["row"] = "_".join(filter(None, (found["method"], found["setting"])))
+    found["place"] = float(found["place"]) if table in PLACE else found["place"]
+    return found | {"seed": int(found["seed"]) if found["seed"] else None}
+
+
+def wrong(record, table):
+    """What in a record contradicts itself or its name, in words, or None."""
+    try:
+        name, option, metrics, log = (record[k] for k in ("name", "options", "metrics", "log"))
+        if not (parts := named(name, table)):
+            return f"its name {name} is none of {table} (report/records.py has them)"
+        told = {"method": parts.get("method"), "random_seed": parts["seed"], PLACE.get(table): parts["place"]}
+        for key, value in told.items():
+            if key and value is not None and option[key] != value:
+                return f"it is of --{key} {option[key]}, not that of its name"
+        if table == "colored_mnist" and not parts["setting"]:
+            if option["data_dir"] is None and option["data_seed"] != parts["seed"] - 1:
+                return f"run {parts['seed']} of a cell has --data_seed {parts['seed'] - 1}, not {option['data_seed']}"
+            if option.get("deviation"):
+                return f"a run with --deviation {option['deviation']} needs METHOD_varV.VVV_SETTING_seedK for a name"
+        epochs = record["diverged"] - 1 if record.get("diverged") else option["max_step"]
+        if [epoch["epoch"] for epoch in log] != [*range(1, epochs + 1)]:
+            return f"its log does not hold each of the {epochs} epochs once"
+        if record.get("diverged"):
+            return None
+        correct = sum(row[i] for i, row in enumerate(metrics["confusion"]))
+        n = sum(map(sum, metrics["confusion"]))
+        if (metrics["correct"], metrics["n"], metrics["accuracy"]) != (correct, n, correct / n):
+            return "its accuracy is not that of its confusion matrix"
+        if metrics["accuracy"] != log[-1]["test_accuracy"]:
+            return "its accuracy and that of the last epoch differ"
+        if table in PLACE and option["data_dir"] is None and n != 10_000:
+            return f"it was tested on {n} images, not 10000"
+        return None
+    except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
+        return f"it is damaged ({type(error).__name__}: {error})"
+
+
+def precision_class(row, place, precision):
+    """What stands for a precision in a comparison: those that may stand in one cell have the same.
+
+    PyTorch's own convolutions are tf32 on a GPU; that bfloat16 follows float32 was measured for the rows named above.
+    """
+    low = row in IN_BFLOAT16 or (isinstance(place, float) and place < COLOR_VARS[0])
+    return "float32" if precision == "tf32" or (precision == "bfloat16" and low) else precision
+
+
+def path_of(table, root=ROOT):
+    return root / "results" / f"{table}.jsonl"
+
+
+def read(table, root=ROOT):
+    """{name: record} of a table, in the order of the names; {} where it has no file. Raises UserError."""
+    path, found = path_of(table, root), {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else [], 1):
+        try:
+            record = json.loads(line)
+            reason = wrong(record, table)
+        except ValueError as error:
+            reason = f"it is damaged ({error})"
+        if reason or record["name"] in found:
+            raise UserError(
+                f"{path}, line {number}: {reason or 'its name comes twice'}; put the line back, or remove it"
+            )
+        found[record["name"]] = record
+    return dict(sorted(found.items()))
+
+
+def read_folder(folder):
+    """The record of a run folder that has ended, None of one that has not. Raises UserError."""
+    ended = [name for name in ("metrics.json", "diverged.json") if (folder / name).exists()]
+    if not ended:
+        return None
+    try:
+        option, environment, end = (
+            json.loads((folder / name).read_text("utf-8")) for name in ("options.json", "environment.json", ended[0])
+        )
+        record = {"name": folder.name, "options": option, "environment": environment}
+        record["log"] = read_json_lines(folder / "log.jsonl")
+        if ended[0] == "diverged.json":
+            return record | {"metrics": None, "diverged": end["epoch"]}
+        return record | {"metrics": {k: v for k, v in end.items() if k not in ("option", "environment")}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the records in {folder} are damaged ({type(error).__name__}: {error}); copy them again"
+        ) from None
+
+
+def add(save_dir, table, differing, root=ROOT):
+    """Adds every run in `save_dir` that has ended to a table. Returns the names of those that are new or changed.
+
+    differing: (record) -> what is otherwise than in its cell of the grid, in words, or None. Raises UserError, and adds
+    nothing, where a record is damaged, another's, or would take the place of a longer one or one of another machine.
+    """
+    records, new = read(table, root), []
+    for folder in sorted(save_dir.iterdir()):
+        if not named(folder.name, table) or not (record := read_folder(folder)):
+            continue
+        if reason := wrong(record, table) or differing(record):
+            raise UserError(f"{folder}: {reason}; move it out of {save_dir}, or give it a name of its own")
+        old = records.get(folder.name, record)
+        if len(old["log"]) > len(record["log"]) or machine(old) != machine(record):
+            raise UserError(
+                f"{folder} ({len(record['log'])} epochs on {machine(record)}) would replace a record of "
+                f"{len(old['log'])} epochs on {machine(old)}; remove that line of {path_of(table, root)} first"
+            )
+        if records.get(folder.name) != record:
+            records[folder.name] = record
+            new.append(folder.name)
+    if new:
+        with replacing(path_of(table, root)) as temporary:
+            lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(records.items()))
+            temporary.write_text("".join(lines), "utf-8")
+    return new
+
+
+# ------------------------------------------------------------------------------------------------- frames
+
+
+def machine(record):
+    """The GPU or the processor of a run."""
+    environment = record["environment"]
+    return (record["options"].get("device") != "cpu" and environment.get("gpu")) or environment.get("processor")
+
+
+def hardware(record):
+    """The machine, with the number of threads of a processor, and the precision where it is not float32."""
+    option, environment = record["options"], record["environment"]
+    precision = f", {option['precision']}" if option["precision"] != "float32" else ""
+    if environment["gpu"] and option["device"] != "cpu":
+        return environment["gpu"] + precision
+    threads = option["threads"] or environment["threads"]
+    return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}{precision}"
+
+
+def start(option):
+    """The run whose weights a run began with: a name, AUTHORS_NETWORK, or "" for random weights."""
+    if not (option["checkpoint"] or option.get("checkpoint_sha256")):
+        return ""
+    path = option["checkpoint"] or f"checkpoints/baseline_var{option['color_var']:.3f}.pth"  # the shipped one
+    if "pretrained_var" in path:
+        return AUTHORS_NETWORK
+    folder, _, file = path.rpartition("/")
+    return folder.rpartition("/")[2] if file == "final.pth" else run_of(file)
+
+
+def run_of(weights):
+    """The name of the run that made a file of checkpoints/: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
+    name = weights.removesuffix(".pth")
+    return name if "_seed" in name else f"{name}_seed1"
+
+
+def frame(records, table):
+    """A row a run: name, row, place, seed, hardware, start, minutes of training, and the columns options.*, metrics.*,
+    last.* (the last epoch's log), environment.*; NaN or None where a record has none.
+    """
+    made = [
+        record
+        | named(record["name"], table)
+        | {"seed": record["options"]["random_seed"], "last": (record["log"] or [{}])[-1]}
+        | {"hardware": hardware(record), "start": start(record["options"])}
+        | {"minutes": sum(epoch["seconds"] for epoch in record["log"]) / 60}
+        for record in records.values()
+    ]
+    columns = ["name", "row", "place", "seed", "hardware", "start", "minutes", "diverged"]
+    return pandas.json_normalize(made) if made else pandas.DataFrame(columns=columns)
+
+
+def epochs(records):
+    """A row an epoch of every run: its name, and the columns of log.jsonl."""
+    return pandas.json_normalize([*records.values()], "log", "name") if records else pandas.DataFrame()

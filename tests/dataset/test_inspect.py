@@ -1,0 +1,166 @@
+"""The look at one's own images: the counts, whether there is a bias, the troubles by name, and the sheet."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset import images, inspect
+from dataset.inspect import best_guess, overview, verdict
+from dataset.tables import read_table
+from tests.dataset import sets
+from tests.dataset.sets import BIRDS, birds, random_pictures, table, tree
+
+
+def look(capsys, *flags):
+    """What the command prints."""
+    images.main([str(flag) for flag in flags])
+    return capsys.readouterr().out
+
+
+def refused(capsys, *flags):
+    return sets.refused(capsys, images.main, flags)
+
+
+def unlike(folder, rows):
+    """Gives every image of a set bytes of its own."""
+    for i, row in enumerate(rows):
+        (path,), _ = random_pictures(folder / "one", 1, 12, seed=i)
+        shutil.move(path, folder / row[1])
+    shutil.rmtree(folder / "one")
+
+
+def test_a_set_with_a_bias(tmp_path, capsys):
+    rows = birds(tmp_path, (40, 8, 8))
+    unlike(tmp_path, rows)
+    said = look(capsys, tmp_path)
+    assert f"{tmp_path}/metadata.csv: 100 train, 32 val, 32 test images, 2 classes" in said
+    assert "train, class by place\n      0   1  all\n  0  40  10   50\n  1  10  40   50\n" in said
+    assert "in training, place alone tells 0.8000 of the labels, 0.5" in said
+    assert "a bias, 2" in said
+    assert "all images can be read, none is there twice" in said
+    with Image.open(tmp_path / "samples.png") as sheet:
+        assert sheet.size == (1000, 460)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000.bird", "001.bird", "metadata.csv", "samples.png"]
+
+
+def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
+    rows = birds(tmp_path)
+    unlike(tmp_path, rows)
+    (tmp_path / rows[3][1]).write_text("x")
+    (tmp_path / rows[12][1]).unlink()
+    shutil.copy(tmp_path / rows[0][1], tmp_path / rows[-1][1])
+    rows.append([0, rows[5][1], 1, 2, 0, ""])
+    table(tmp_path / "metadata.csv", BIRDS, rows)
+    said = look(capsys, tmp_path)
+    where = f"  {tmp_path}/metadata.csv, row"
+    assert f"images that are missing: 1\n{where} 14: {rows[12][1]}\n" in said
+    assert f"images that cannot be read: 1\n{where} 5: {rows[3][1]} (UnidentifiedImageError: " in said
+    twice = f"listed twice: 1\n{where} 38: {rows[5][1]} = {where.strip()} 7: {rows[5][1]} (test and train; 1 and 0)"
+    assert twice in said
+    assert f"with the bytes of another: 1\n{where} 37: {rows[-2][1]} = " in said
+    assert "20 train" in said
+    assert "give --skip_broken" in said
+    said = look(capsys, tmp_path, "--skip_broken")
+    assert "18 train, 8 val, 9 test" in said
+    assert "left out: 2 images that are missing or cannot be read" in said
+    for row in rows[:14]:
+        (tmp_path / row[1]).unlink(missing_ok=True)
+    said = look(capsys, tmp_path)
+    assert "images that are missing: 15" in said
+    assert "  and 5 more" in said
+    for row in rows[14:]:
+        (tmp_path / row[1]).unlink(missing_ok=True)
+    assert f"none of the {len(rows)} images can be read" in refused(capsys, tmp_path)
+
+
+def test_empty_groups_several_biases_and_no_bias(tmp_path):
+    rows = [r for r in birds(tmp_path) if r[3] or r[2] == 0 or r[4] == 1]
+    table(tmp_path / "metadata.csv", (*BIRDS, "coin"), [[*r, i % 2] for i, r in enumerate(rows)])
+    text = overview(read_table(tmp_path, bias=("place", "coin")))
+    assert "groups without a training image: 1 / 0" in text
+    assert "train, class by coin" in text
+    assert "in training, all biases together tell " in text
+    text = overview(read_table(tmp_path, "place", ("colour",)))
+    assert "The bias labels are the colours of the pixels: there are no groups" in text
+    text = overview(read_table(tmp_path, "place"))
+    assert text.endswith("say which it is with --bias: img_id, img_filename, y, split, place, place_filename, coin")
+    assert "  0       8\n  1      10\n" in text
+    tree(tmp_path / "tree")
+    assert "There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups" in overview(
+        read_table(tmp_path / "tree")
+    )
+
+
+@pytest.mark.parametrize(("values", "n", "strength", "said"), [
+    (2, 1000, 0.6, "a bias"),
+    (100, 1000, 0.6, "a bias"),
+    (2, 1000, 0, "no more than chance"),
+    (100, 300, 0, "no more than chance"),  # many rare values tell the labels of the very images they are counted on
+    (250, 260, 0, "no more than chance"),
+    (2, 12, 0, "no more than chance"),
+])  # fmt: skip
+@pytest.mark.parametrize("seed", range(5))
+def test_whether_there_is_a_bias(values, n, strength, said, seed):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(2, size=n)
+    bias = np.where(
+        rng.random(n) < strength, label + 2 * rng.integers(values // 2, size=n), rng.integers(values, size=n)
+    )
+    line, verdict_ = verdict("place alone tells", label, bias)
+    assert verdict_.startswith(said), line
+
+
+def test_best_guess():
+    label = np.array([0, 0, 0, 1, 1, 2])
+    assert best_guess(label, np.array([0, 0, 1, 1, 1, 1])) == 4 / 6
+    assert best_guess(label, np.array([[0, 0], [0, 0], [0, 1], [1, 0], [1, 0], [1, 1]])) == 1
+    assert best_guess(label, np.zeros(6, int)) == 0.5
+
+
+def test_a_bias_of_many_values_is_listed(tmp_path):
+    tree(tmp_path, biases=tuple(f"place{i:02d}" for i in range(14)), n=1)
+    text = overview(read_table(tmp_path))
+    assert "place13       1" in text
+    assert max(map(len, text.splitlines())) < 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_sheet_needs_no_setting_of_the_user(tmp_path, capsys, monkeypatch):
+    tree(tmp_path / "set", classes=("$a_{$", "猫", "b\nc"), biases=("x" * 90, "%"), n=10)
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setitem(matplotlib.rcParams, "font.size", 90)
+    said = look(capsys, tmp_path / "set", "--out", tmp_path / "s.png", "--image_size", 16)
+    assert "猫" in said
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width == 1000
+    assert matplotlib.rcParams["text.usetex"] is True
+
+
+def test_wrong_flags(tmp_path, capsys):
+    birds(tmp_path)
+    out = ("--out", tmp_path / "s.png")
+    assert "has no column zzz (--target)" in refused(capsys, tmp_path, "--target", "zzz", *out)
+    assert "has no column zzz (--image)" in refused(capsys, tmp_path, "--image", "zzz", *out)
+    assert "'4' is not a whole number from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
+    assert "--data_seed" in refused(capsys, tmp_path, "--data_seed", -1, *out)
+    for bad in (tmp_path, tmp_path / "s.jpg", tmp_path / "nowhere/s.png"):
+        assert "must be a .png in a folder that exists" in refused(capsys, tmp_path, "--out", bad)
+    assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
+    assert not os.path.exists(tmp_path / "s.png")
+
+
+def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
+    birds(tmp_path / "data")
+    photo = tmp_path / "data" / "samples.png"
+    Image.new("RGB", (4, 4)).save(photo)
+    before = photo.read_bytes()
+    assert "is no sheet of samples; give another file with --out" in refused(capsys, tmp_path / "data")
+    assert photo.read_bytes() == before
+    for _ in range(2):
+        images.main([str(tmp_path / "data"), "--out", str(tmp_path / "sheet.png")])
+    assert inspect.is_sheet(tmp_path / "sheet.png")

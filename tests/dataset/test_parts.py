@@ -1,0 +1,308 @@
+"""Parts of image sets: kept and streamed ones give the same, whatever the order, the epoch's start or the processes."""
+
+import errno
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from dataset import images as image_sets
+from dataset import photographs
+from dataset.batches import IGNORE_INDEX, Augmentation, bias_labels
+from dataset.images import free_memory, load
+from dataset.photographs import MEAN, STD, InMemory, Streaming, colour_bias
+from dataset.tables import read_table
+from tests.dataset.sets import BIRDS, ROOT, birds, random_pictures, table
+
+N, SIZE = 23, 16
+EVERYTHING = ["flip", "crop", "affine"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """(paths, images, labels, biases) of a small set."""
+    paths, images = random_pictures(tmp_path_factory.mktemp("set"), N, SIZE)
+    rng = np.random.default_rng(3)
+    bias = rng.integers(3, size=(N, 2))
+    bias[4] = IGNORE_INDEX
+    return paths, images, rng.integers(4, size=N), bias
+
+
+def both(files, workers=0, **how):
+    """The same set in memory and streaming."""
+    paths, images, label, bias = files
+    return InMemory(images, label, bias, **how), Streaming(paths, label, bias, SIZE, workers=workers, **how)
+
+
+def same(one, other):
+    """Whether two batches are equal to the bit."""
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_batch_is_the_specification(files):
+    _, images, label, bias = files
+    index = torch.tensor([4, 0, 22, 4])
+    for data in both(files, augment=EVERYTHING):
+        x, y, b = data.batch(index)  # not augmented, where it is not asked for
+        expected = (torch.from_numpy(images)[index].double() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+        torch.testing.assert_close(x.double(), expected.permute(0, 3, 1, 2), rtol=0, atol=1e-5)
+        assert x.dtype == torch.float32
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        assert y.tolist() == label[index].tolist()
+        assert (b.shape, b.dtype) == ((4, 2, 1, 1), torch.int64)
+        assert b[:, :, 0, 0].tolist() == bias[index].tolist()
+        assert b[0].unique().tolist() == [IGNORE_INDEX]
+        assert (len(data), data.label.tolist()) == (N, label.tolist())
+        assert data.image_bias.tolist() == bias.tolist()
+
+
+@pytest.mark.parametrize("augment", ["none", ["flip"], EVERYTHING])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streams_are_what_is_in_memory(files, augment, workers):
+    kept, streamed = both(files, workers, augment=augment, colour=(4, 4))
+    rng = torch.random.get_rng_state()
+    for epoch in (1, 2):
+        order = [torch.randperm(N, generator=torch.Generator().manual_seed(epoch))[i : i + 6] for i in range(0, N, 6)]
+        for data in (kept, streamed):
+            data.set_epoch(5, epoch)
+        pairs = list(zip(kept.stream(order), streamed.stream(order), strict=True))
+        assert len(pairs) == 4
+        for one, other in pairs:
+            assert same(kept.batch(one, augmented=True), streamed.batch(other, augmented=True))
+            assert same(kept.batch(one), streamed.batch(one))
+    assert streamed.waited > 0
+    assert torch.equal(rng, torch.random.get_rng_state())  # the training's draws are its own
+
+
+def test_a_stream_that_is_left_early_and_begun_again(files):
+    kept, data = both(files, 2)
+    order = list(torch.arange(N).split(2))
+    stream = data.stream(order)
+    next(stream)
+    del stream
+    for start in (3, 7):
+        for index, handle in zip(order[start:], data.stream(order[start:]), strict=True):
+            assert same(data.batch(handle), kept.batch(index))
+
+
+def test_subsets(files):
+    _, _, label, _ = files
+    index = torch.tensor([3, 1, 20])
+    for data in both(files, 1, augment=EVERYTHING):
+        data.set_epoch(1, 1)
+        part = data.subset(index)
+        assert (len(part), part.label.tolist()) == (3, label[index].tolist())
+        assert same(part.batch(torch.tensor([2, 0]), augmented=True), data.batch(torch.tensor([20, 3]), augmented=True))
+        (handle,) = part.stream([torch.tensor([1])])
+        assert same(part.batch(handle), data.batch(torch.tensor([1])))
+
+
+def test_colour_labels_are_those_of_colored_mnist():
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(5, 28, 28, 3), dtype=np.uint8))
+    images[:, ::3] = 0
+    labels = colour_bias(images, (14, 14))
+    assert torch.equal(labels, bias_labels(images[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous()))
+    assert (labels == IGNORE_INDEX).any()
+    assert colour_bias(images[:, :20], (3, 7)).shape == (5, 3, 3, 7)
+    data = InMemory(images.numpy(), *torch.zeros(2, 5, 1).long().numpy(), colour=(14, 14))
+    assert data.image_bias is None
+
+
+# ---- augmentation
+
+
+@pytest.mark.parametrize("kinds", [["flip"], ["crop"], ["affine"], EVERYTHING])
+def test_an_image_depends_on_seed_epoch_and_itself_alone(files, kinds):
+    kept, _ = both(files, augment=kinds)
+    draws = kept.augmentation.draws
+
+    def seen(part, index, *epoch):
+        if epoch:
+            part.set_epoch(*epoch)
+        return part.batch(torch.tensor(index), augmented=True)[0]
+
+    whole = seen(kept, list(range(N)), 1, 3)
+    assert torch.equal(seen(kept, [9, 2]), whole[[9, 2]])
+    part = kept.subset(torch.tensor([7, 9]))
+    assert torch.equal(seen(part, [1]), whole[[9]])
+    again = part.subset(torch.tensor([1]))
+    assert torch.equal(seen(again, [0], 1, 3), whole[[9]])  # another epoch's draws are its own too
+    part.set_epoch(1, 4)
+    assert torch.equal(seen(kept, list(range(N))), whole)
+    assert not torch.equal(seen(kept, list(range(N)), 1, 4), whole)
+    assert not torch.equal(seen(kept, list(range(N)), 2, 3), whole)
+    assert kept.augmentation.draws is draws  # in place, as a captured CUDA graph needs it
+
+
+def test_draws_are_even_and_unrelated():
+    augmentation = Augmentation(["affine"], 20000)
+    augmentation.set_epoch(0, 0)
+    first = augmentation.draws.clone()
+    augmentation.set_epoch(0, 1)
+    assert ((first >= 0) & (first < 1)).all()
+    assert (first.mean(0) - 0.5).abs().max() < 0.01
+    every = torch.cat([first, augmentation.draws, first.roll(1, 0)], 1)
+    assert (torch.corrcoef(every.T) - torch.eye(27)).abs().max() < 0.03
+
+
+def test_flips_are_mirrored_images(files):
+    kept, _ = both(files, augment="flip")
+    kept.set_epoch(0, 0)
+    index = torch.arange(N)
+    plain, seen = kept.batch(index)[0], kept.batch(index, augmented=True)[0]
+    mirrored = kept.augmentation.draws[:, 0] < 0.5
+    assert 0 < mirrored.sum() < N
+    assert torch.equal(seen, torch.where(mirrored[:, None, None, None], plain.flip(3), plain))
+
+
+def centre_and_axes(kinds, n=2000):
+    """Where the centre of the output lies in the input, and the two axes: float (n, 2), (n, 2, 2)."""
+    augmentation = Augmentation(kinds, n)
+    augmentation.set_epoch(3, 7)
+    matrices = augmentation.matrices(augmentation.draws)
+    return matrices[:, :, 2], matrices[:, :, :2]
+
+
+def test_an_affine_change_keeps_its_bounds():
+    centre, axes = centre_and_axes(["affine"])
+    assert 0.19 < centre.abs().max() <= 0.2  # of a side that is 2 long
+    size = torch.linalg.det(axes).sqrt()
+    assert 1 / 1.1 <= size.min() < 0.92
+    assert 1.08 < size.max() <= 1 / 0.9 + 1e-6
+    angle = torch.atan2(axes[:, 1, 0], axes[:, 0, 0]).abs().max()
+    assert math.radians(19) < angle <= math.radians(20) + 1e-6
+    torch.testing.assert_close(axes @ axes.mT, size[:, None, None] ** 2 * torch.eye(2).expand_as(axes))
+
+
+def test_a_crop_is_a_part_of_the_image():
+    centre, axes = centre_and_axes(["crop"])
+    width, height = axes[:, 0, 0], axes[:, 1, 1]
+    assert (centre.abs() + torch.stack([width, height], 1) <= 1 + 1e-6).all()
+    area, ratio = width * height, width / height
+    assert 0.65 < area.min() < 0.72
+    assert area.max() <= 1
+    assert ratio.min() >= 3 / 4 - 1e-6
+    assert ratio.max() <= 4 / 3 + 1e-6
+    mirrored = centre_and_axes(["crop", "flip"])[1][:, 0, 0] < 0
+    assert 0.45 < mirrored.float().mean() < 0.55
+
+
+def test_pixels_are_moved_as_the_matrices_say():
+    augmentation = Augmentation(EVERYTHING, 40)
+    augmentation.set_epoch(1, 1)
+    ramp = torch.arange(32) * 4 + 40
+    images = torch.stack([ramp.expand(32, 32), ramp.expand(32, 32).T, torch.full((32, 32), 77)], 2)
+    images = images.expand(40, 32, 32, 3).to(torch.uint8).contiguous()
+    seen = augmentation(images, torch.arange(40))
+    matrices = augmentation.matrices(augmentation.draws)
+    at = (2 * torch.arange(32) + 1) / 32 - 1  # of the pixels' centres
+    where = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)  # (32, 32, 2), x and y
+    source = (where @ matrices[:, None, :, :2].mT + matrices[:, None, None, :, 2]).clamp(-31 / 32, 31 / 32)
+    expected = 40 + 4 * (source * 32 + 31) / 2
+    assert (seen[..., :2].float() - expected).abs().max() <= 0.51
+    assert (seen[..., 2] == 77).all()  # no colour is changed
+    masks = images[..., 0] > 100
+    assert augmentation(masks, torch.arange(40)).dtype == torch.bool
+
+
+# ---- what goes wrong
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_breaks_during_training_is_one_line(files, tmp_path, workers):
+    _, _, label, bias = files
+    paths, _ = random_pictures(tmp_path, N, SIZE)
+    data = Streaming(paths, label, bias, SIZE, workers=workers)
+    (tmp_path / "007.png").write_text("x")
+    with pytest.raises(UserError, match=r"007\.png cannot be read"):
+        list(data.stream(torch.arange(N).split(4)))
+    with pytest.raises(UserError, match=r"007\.png cannot be read"):
+        data.batch(torch.tensor([7]))
+
+
+def test_a_reading_process_that_is_ended_is_one_line(files):
+    _, data = both(files, 1)
+    program = f"""
+import os, torch
+from dataset.photographs import Streaming
+label = torch.zeros({N}, dtype=torch.int64).numpy()
+data = Streaming({files[0]!r}, label, label[:, None], {SIZE}, workers=1)
+stream = data.stream(list(torch.arange({N}).repeat(20).split(2)))
+next(stream)
+os.kill(int(open(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/children").read().split()[-1]), 9)
+list(stream)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert "UserError: a process that reads images was ended" in done.stderr
+    assert len(list(data.stream(torch.arange(N).split(4)))) == 6
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (OSError(errno.ENOSPC, "No space left on device"), "/dev/shm is full.*or give --workers 0"),
+    (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "no more threads or processes.*fewer --workers"),
+    (RuntimeError("can't start new thread"), "no more threads or processes.*fewer --workers"),
+])  # fmt: skip
+def test_readers_that_cannot_be_started_are_one_line(files, monkeypatch, error, said):
+    def start(self):
+        raise error
+
+    monkeypatch.setattr(photographs.DataLoader, "__iter__", start)
+    with pytest.raises(UserError, match=said):
+        next(both(files, 1)[1].stream([torch.arange(3)]))
+
+
+# ---- from a table
+
+
+def test_load_from_a_table(tmp_path):
+    birds(tmp_path)
+    read = read_table(tmp_path)
+    kept, same_table = load(read, SIZE, augment="flip", show=False)
+    streamed, _ = load(read, SIZE, augment="flip", memory=0, workers=0, show=False)
+    assert same_table.names == read.names
+    assert same_table.content.all()
+    assert sorted(kept) == sorted(streamed) == [0, 1, 2]
+    for split, data in kept.items():
+        assert (type(data), type(streamed[split])) == (InMemory, Streaming)
+        everything = torch.arange(len(data))
+        assert same(data.batch(everything), streamed[split].batch(everything))
+        assert data.label.tolist() == read.label[read.split == split].tolist()
+        assert (data.augmentation is None) == (split > 0)
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_load_and_broken_images(tmp_path, memory):
+    rows = birds(tmp_path)
+    (tmp_path / rows[3][1]).write_text("x")
+    (tmp_path / rows[9][1]).write_text("x")
+    how = {"memory": memory, "show": False}
+    with pytest.raises(UserError, match=r"metadata.csv, row 5: .*cannot be read .*2 such images.*give --skip_broken"):
+        load(read_table(tmp_path), SIZE, **how)
+    (tmp_path / rows[12][1]).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_sets, "decode", None)  # what is missing is said before anything is read
+        with pytest.raises(UserError, match=r"metadata.csv, row 14: .*is missing"):
+            load(read_table(tmp_path), SIZE, **how)
+    parts, less = load(read_table(tmp_path), SIZE, skip_broken=True, **how)
+    assert (len(parts[0]), len(less)) == (17, len(rows) - 3)
+    assert [n.split()[2] for n in less.notes if n.startswith("left out")] == ["1", "2"]
+    (handle,) = parts[0].stream([torch.arange(17)])
+    assert parts[0].batch(handle)[1].tolist() == less.label[less.split == 0].tolist()
+
+
+def test_load_with_colour_and_with_no_bias_in_the_test(tmp_path):
+    rows = birds(tmp_path)
+    parts, _ = load(read_table(tmp_path, bias=("colour",)), SIZE, colour=(4, 4), show=False)
+    assert parts[2].batch(torch.tensor([0]))[2].shape == (1, 3, 4, 4)
+    table(tmp_path / "metadata.csv", BIRDS, [[*r[:4], "" if r[3] == 2 else r[4], ""] for r in rows])
+    parts, _ = load(read_table(tmp_path), SIZE, colour=(4, 4), show=False)
+    assert parts[2].batch(torch.arange(3))[2].tolist() == [[[[IGNORE_INDEX]]]] * 3
+
+
+def test_free_memory():
+    assert 0 < free_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
