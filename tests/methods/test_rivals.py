@@ -196,7 +196,7 @@ def by_the_protocol(features, y, groups, train_features, seed):
         return [index[n] for m in members.values() for n in m[:least]]
 
     def fit(x, index, c):
-        model = LogisticRegression(l1_ratio=1, solver="liblinear", C=c, random_state=0)
+        model = LogisticRegression(l1_ratio=1, solver="liblinear", C=c, random_state=0, max_iter=1000)
         return [
             model.fit(x[index], y[index] == k) and (model.coef_[0].copy(), model.intercept_[0]) for k in range(CLASSES)
         ]
