@@ -69,6 +69,6 @@ def compare_lines(option, root=ROOT):
         shown.append(f"this repository {ours['mean']:.4f}{spread} ({how})")
         if option.max_step != ours["epochs"]:
             other = f"; this one had {counted(option.max_step, 'epoch')}"
-    if not shown or option.data_dir is not None or option.deviation:
+    if not shown or option.data_dir is not None:
         return ["compare with: the tables in README.md, and results/table.md"]
     return [f"compare with: {', '.join(shown)}{other}"]
