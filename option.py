@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from common import Flag, Parser, count, name, number, path, pattern, seed, switch
+from common import given as not_empty
 from common.errors import UserError, one_line
 from common.flags import LAYERS
 from dataset import data_sets
@@ -49,7 +50,11 @@ EXPERIMENT = (
 )
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
-    Flag("network", help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function"),
+    Flag(
+        "network",
+        not_empty,
+        help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function",
+    ),
     Flag(
         "split_at",
         help="the layer that f ends with: last, or layer1 to layer4 of a ResNet, conv2 of paper, block2 of simple_conv",
@@ -239,7 +244,7 @@ def recorded_options(given):
         return {}, False
     if begun:
         return known(read_options(folder), folder / "options.json"), True
-    if given.get("resume") and not (folder.with_name(f"{folder.name}_baseline") / "options.json").exists():
+    if given.get("resume") and not (folder / "last.pt").exists():
         runs = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/options.json"))[:5])
         there = f"; there are {runs}" if runs else ""
         raise UserError(f"there is no run {folder} to resume{there}; check -e and --save_dir")
@@ -251,13 +256,15 @@ def known(record, source):
     actions = {action.dest: action for action in train_parser()._actions}
     flags = []
     for option, value in record.items():
-        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value in (None, False):
+        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value is None:
             continue
         flag = max(actions[option].option_strings, key=len)
         if isinstance(value, list):
             flags += [flag, *map(str, value)]
+        elif actions[option].nargs == 0:
+            flags += [flag] if value else []
         else:
-            flags += [flag] if value is True and actions[option].nargs == 0 else [f"{flag}={value}"]
+            flags += [f"{flag}={value}"]
     try:
         return vars(train_parser().parse_args(flags))
     except UserError as error:
@@ -289,6 +296,8 @@ def resolve(given, recorded=()):
         owner, kind = (data_set.name, "dataset") if flag in flags_of_data() else (method, "method")
         if flag in given and owner not in its:
             raise UserError(f"--{flag} belongs to --{kind} {' or '.join(its)}, not {owner}; leave it out")
+        if owner not in its:
+            said.pop(flag, None)  # records of before have every flag, with a value that nobody looked at
     flags = {flag.name: flag for flag in COMMON}
     for flag, its in owned_flags().items():
         flags[flag] = its.get(data_set.name) or its.get(method) or next(iter(its.values()))._replace(default=None)
@@ -350,7 +359,7 @@ def of_pretraining(option):
     """The Options of the baseline that --pretrain asks for; it lies beside the run, with _baseline behind its name."""
     mine = {flag.name for flag in (*DATA, *MACHINE)} | {"save_dir", "batch_size", "optimizer", "weight_decay"}
     mine |= {"random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
-    given = {flag: value for flag, value in vars(option).items() if flag in mine and value not in (None, False)}
+    given = {flag: value for flag, value in vars(option).items() if flag in mine and value is not None}
     given = {k: v for k, v in given.items() if k not in flags_of_data() or option.dataset in flags_of_data()[k]}
     given |= {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
     if option.optimizer == "adam":
@@ -364,7 +373,10 @@ def check_resumed(option, record, source):
     record: {option: value} of the run; source: its file.
     """
     free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
-    before = vars(resolve(known(record, source)))
+    free = free | {"checkpoint"} if option.pretrain else free  # which lies beside the run, wherever that is
+    if gone := next((flag for flag in ("deviation", "average") if record.get(flag)), None):
+        raise UserError(f"{source.parent} was begun with --{gone}, which is no more; go on with it at its own commit")
+    before = vars(resolve({}, known(record, source)))
     for flag, value in vars(option).items():
         if flag not in free | NOT_RECORDED and before[flag] != value:
             raise UserError(

@@ -19,14 +19,16 @@ import option as options
 from common import same_path
 from common.errors import UserError, exits
 from dataset import data_sets
+from dataset.pictures import rgb
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
+from models.classifier import classifier
 from models.shipped import cell_name, sha256_of
 from run.device import choose_device
 from run.evaluate import evaluate_all, report
 from run.folder import read_options
 from run.networks import build
-from run.predict import predict, write_evaluated
+from run.predict import check_out, predict, write_predictions
 
 DATA_FLAGS = ("dataset", "method")  # beside those of the data sets: what decides which images are seen
 
@@ -75,9 +77,18 @@ def file_name(option, weights, fingerprint):
     return f"evaluation_{re.sub(r'[^A-Za-z0-9.-]+', '_', label)}_{option.data_split}_{key}"
 
 
-def predictions_path(given, run, weights):
-    """Where predictions go: --out, else predictions.csv beside the run."""
-    return Path(given.get("out") or (run or weights.resolve().parent) / "predictions.csv")
+def predict_new(weights, option, given, out, device):
+    """--images: predictions for new images by weights of --dataset images. Raises UserError."""
+    if option.dataset != "images":
+        raise UserError(f"{weights} is not of --dataset images; --images is for the final.pth of a run that is")
+    network = classifier(weights, option.network if ":" in option.network else None).to(device)
+    source, background = given["images"], rgb(option.background)
+    size, column = option.image_size, given.get("image")
+    predict(
+        network.f, network.g, source, out, size, network.classes, device,
+        skip_broken=option.skip_broken, background=background, image=column,
+    )  # fmt: skip
+    return 0
 
 
 @exits
@@ -94,9 +105,14 @@ def main(arguments=None):
     option = options.evaluated_options(given, said)
     device = choose_device(option, precision="float32")
     if "images" in given:
-        if against or given.keys() & {"anyway", "data_split", "data_dir"}:
+        if given.keys() & {"anyway", "data_split", "data_dir"}:
             raise UserError("--images asks for predictions of new images; leave out the flags of an evaluation")
-        return predict(weights, content, option, given["images"], predictions_path(given, run, weights), device)
+        out = given.get("out") or (run or weights.resolve().parent) / "predictions.csv"
+        return predict_new(weights, option, given, out, device)
+    if "out" in given:
+        if given.get("data_split") == "train":
+            raise UserError("--out is for predictions of the test images; leave out --data_split train")
+        check_out(given["out"])
     method = METHODS[option.method]
     data = data_sets()[option.dataset](option, device, grey=method.grey)
     fingerprint = data.fingerprint()
@@ -119,8 +135,11 @@ def main(arguments=None):
     evaluated = evaluate_all(f, g, data.test if split == "test" else {"train": data.train})
     report(option, run, evaluated, data, weights, name=file_name(option, weights, fingerprint))
     if given.get("out"):
-        images, first = next(iter(evaluated.values()))
-        write_evaluated(given["out"], first, images, data)
+        _, first = next(iter(evaluated.values()))
+        shares = zip(first.predicted.tolist(), first.probability.tolist(), strict=True)
+        named = zip(data.test_files(), shares, strict=True)
+        write_predictions(given["out"], [(name, data.classes[y], f"{share:.4f}") for name, (y, share) in named])
+        print(f"written: {given['out']}, a prediction of each test image")
     return 0
 
 

@@ -36,8 +36,10 @@ def train(option):
     if not option.pretrain:
         return run_once(option)
     first = options.of_pretraining(option)
-    going_on = option.resume or getattr(option, "continue")
-    begun = going_on and Path(option.save_dir, option.exp_name, "last.pt").exists()
+    with RunFolder(option.save_dir, option.exp_name) as run:
+        if not (begun := goes_on(option, run)):
+            run.check_new()
+            run.write_options(option.record())  # for --resume, should the baseline be stopped
     if not begun and (status := run_once(first)):
         return status
     return run_once(option.replace(checkpoint=str(Path(first.save_dir, first.exp_name, "final.pth"))))
@@ -74,9 +76,14 @@ def run_once(option):
             return fit_and_report(trainer)
 
 
+def goes_on(option, run):
+    """Whether the flags ask to go on with a run, and there is one in its folder."""
+    return (option.resume or getattr(option, "continue")) and run.begun()
+
+
 def continued(option, run):
     """The checkpoint to go on from, or None for a new run. Raises UserError where the folder does not fit."""
-    if not (option.resume or getattr(option, "continue")) or not run.begun():
+    if not goes_on(option, run):
         run.check_new()
         return None
     record = read_options(run.path)
@@ -122,7 +129,7 @@ def start(trainer):
     trainer.run.say(f"starting from the weights {option.checkpoint}; their training accuracy is {accuracy:.4f}")
     before = content.get("option") or {}
     same = all(before.get(name) == getattr(option, name) for name in ("data_seed", "data_dir", "holdout"))
-    if before.get("dataset", "colored_mnist") == option.dataset and not same:
+    if before and before.get("dataset", "colored_mnist") == option.dataset and not same:
         trainer.run.say("WARNING: these weights were trained on another draw of the data, or on held-out images too")
 
 
@@ -145,7 +152,7 @@ def fit_and_report(trainer):
         if trainer.epoch < option.max_step:
             trainer.save()
         where = f"the evaluation after epoch {trainer.epoch + bool(trainer.iteration)}"
-    run.say(f"stopped in {where}" + ("" if option.dry_run else f", and saved; to go on: {resume(option)}"))
+    run.say(f"stopped in {where}" + ("" if option.dry_run else ", and saved"))
     return 128 + trainer.stop
 
 
@@ -153,7 +160,9 @@ def fit_and_report(trainer):
 def main(arguments=None):
     option = options.train_options(arguments)
     if not option.dry_run:
-        if not (status := train(option)):
+        if status := train(option):
+            print(f"to go on: {resume(option)}")
+        else:
             from report.published import compare_lines
 
             for line in (*compare_lines(option), f"next: {evaluation(option)}   (evaluates the weights again)"):

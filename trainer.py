@@ -194,6 +194,7 @@ class Trainer:
                 "optimizers": [o.state_dict() for o in method.optimizers],
                 "schedulers": [s.state_dict() for s in method.schedulers],
                 "method": method.state(),
+                "warned": sorted(self.warned),
                 "start_accuracy": method.start_accuracy,
                 "names": self.data.names(),
             }
@@ -231,6 +232,7 @@ class Trainer:
                 scheduler.load_state_dict(saved)
             method.load_state(state.get("method") or {})
             method.start_accuracy = state.get("start_accuracy")
+            self.warned = set(state.get("warned", ()))
             self.order.set_state(state["order"])
             torch.set_rng_state(state["torch_rng"])
             self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]

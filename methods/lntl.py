@@ -154,7 +154,7 @@ class LNTL(Baseline):
 
     @classmethod
     def check(cls, option):
-        if option.detach_h > option.max_step:
+        if option.detach_h and option.detach_h > option.max_step:
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 
     def label_loss(self, logits, x, y, b):

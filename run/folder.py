@@ -7,6 +7,8 @@ import platform
 import shutil
 import sys
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy
@@ -24,7 +26,7 @@ class RunFolder:
     options.json      every option, as resolved        log.jsonl   one record an epoch
     environment.json  versions and hardware            log.txt     what was printed
     last.pt           everything needed to resume      previous.pt the one before it
-    checkpoint_step_0010.pth ... and final.pth         weights; averaged.pth, selected.pth where asked for
+    checkpoint_step_0010.pth ... and final.pth         weights; selected.pth where asked for
     metrics.json      the evaluation at the end        confusion_matrix.png, and groups.png of image-level biases
     diverged.json     in place of these: the epoch in which the losses became NaN
     """
@@ -93,6 +95,7 @@ class RunFolder:
     def load(self):
         """The newest checkpoint that can be read; says so where that is not the last one. Raises UserError."""
         try:
+            check_sums(self / "last.pt")
             return read_torch_file(self / "last.pt")
         except UserError as error:
             if not (self / "previous.pt").exists():
@@ -136,6 +139,17 @@ class RunFolder:
             raise UserError(f"{self / 'log.jsonl'} does not hold the {counted(epochs, 'epoch')} of last.pt; begin anew")
         with replacing(self / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(without_nan(r)) + "\n" for r in kept), "utf-8")
+
+
+def check_sums(path):
+    """Raises UserError where a file of torch.save is damaged: torch.load does not look at its check sums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged; begin anew with another -e")
 
 
 def locked(file, shared=False):

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 BAR = "{desc} |{bar}| {figures} {rate_fmt} {remaining} left"
 OFTEN = 0.5  # seconds between two looks at the figures
+COLUMNS = 80  # of an epoch's line at most
 SHORT = {  # what the figures are called on the bar and in a line, in that order; log.jsonl has all by their names
     "cls_loss": "loss", "accuracy": "label", "bias_accuracy": "h", "holdout_accuracy": "val",
     "holdout_worst_group_accuracy": "worst", "test_accuracy": "test",
@@ -55,7 +56,7 @@ class Progress:
             if rarely:
                 torch.cuda.synchronize()  # the iteration may run on a stream of its own
             self.bar.set_description_str(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
-            self.bar.figures = in_words(dict(zip(names, measured, strict=True)), 3)
+            self.bar.figures = " ".join(in_words(dict(zip(names, measured, strict=True)))[:3])
         self.bar.update()
 
     def epoch(self, record):
@@ -63,13 +64,16 @@ class Progress:
         finished = record["epoch"] * self.per_epoch
         elapsed = time.perf_counter() - self.start
         left = elapsed / max(1, finished - self.done) * (self.total - finished)
-        self.run.say(
-            f"epoch {record['epoch']}/{self.option.max_step} {in_words(record, 6)} {record['seconds']:.0f} s "
-            f"left {tqdm.format_interval(left)}"
+        before, after = (
+            f"epoch {record['epoch']}/{self.option.max_step}",
+            f"{record['seconds']:.0f} s left {tqdm.format_interval(left)}",
         )
+        found = in_words(record)
+        while len(line := " ".join([before, *found, after])) > COLUMNS and len(found) > 1:
+            del found[1]  # of the training; log.jsonl has it
+        self.run.say(line)
 
 
-def in_words(record, most):
-    """The first figures of SHORT that a record has: `loss 0.412 label 0.812 h 0.334`."""
-    found = [(title, record[name]) for name, title in SHORT.items() if record.get(name) is not None]
-    return " ".join(f"{title} {float(value):.3f}" for title, value in found[:most])
+def in_words(record):
+    """The figures of SHORT that a record has: ["loss 0.412", "label 0.812", "h 0.334"]."""
+    return [f"{title} {float(record[name]):.3f}" for name, title in SHORT.items() if record.get(name) is not None]

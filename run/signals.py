@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 from common.errors import Stopped
 
@@ -17,14 +18,18 @@ def endings():
 
 @contextlib.contextmanager
 def stops(trainer):
-    """Such a signal stops the trainer after the iteration; an evaluation it ends at once, by Stopped."""
+    """Such a signal stops the trainer after the iteration; an evaluation it ends at once, by Stopped.
+
+    Python hears signals in the main thread alone: a training in another one is not stopped by them.
+    """
 
     def stop(number, _):
         trainer.stop = number
         if trainer.evaluating:
             raise Stopped
 
-    before = {number: signal.signal(number, stop) for number in endings()}
+    heard = endings() if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Shared by all tests: optional material beside the repository, a small data set, a run on it, the scripts alone."""
+"""Shared by all tests: optional material beside the repository, small data, and one run on it as a process."""
 
 import signal
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.scripts.clone import Clone
+from tests.dataset.sets import birds
 
 if hasattr(signal, "SIGHUP"):  # under nohup it is ignored, and processes that tests start would inherit that
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -23,34 +23,23 @@ def shared(*parts):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """A folder with a small released file: 512 training and 64 test images."""
+    """A folder with a small released file: 256 training and 64 test images."""
     return processes.write_small(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
-def whole(small_data, tmp_path_factory):
-    """A function of the number of threads: the folder of an uninterrupted run, made once."""
-    folders = {}
-
-    def folder(threads):
-        if threads not in folders:
-            save_dir = tmp_path_factory.mktemp("whole")
-            finished = processes.run(*processes.flags(save_dir, small_data, "--continue", threads=threads))
-            assert finished.returncode == 0, finished.stderr  # nothing there yet: it started
-            folders[threads] = save_dir / "run"
-        return folders[threads]
-
+def small_images(tmp_path_factory):
+    """A folder of images with a table: two labels by two places, in training, validation and test."""
+    folder = tmp_path_factory.mktemp("birds")
+    birds(folder)
     return folder
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """The scripts in a folder of their own."""
-    return Clone(tmp_path)
-
-
-@pytest.fixture
-def ready(clone):
-    """A clone whose environment is there already."""
-    clone.environment["LNTL_PYTHON"] = str(clone.bin / "python3")
-    return clone
+@pytest.fixture(scope="session")
+def whole(small_data, tmp_path_factory):
+    """The folder of an uninterrupted run, made once by a process. Its output is in `output`, beside it."""
+    save_dir = tmp_path_factory.mktemp("whole")
+    finished = processes.run(*processes.flags(save_dir, small_data), program=("-c", processes.WATCHED))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    (save_dir / "output").write_text(finished.stdout, "utf-8")
+    return save_dir / "run"

@@ -50,21 +50,16 @@ def h(p, features):
     return F.conv2d(z, p["pred_conv2.weight"], p["pred_conv2.bias"], padding=1)
 
 
-def mean_over_labelled(probability, images, channel, value):
-    """Mean of value(p, true bin), p the 8 probabilities, over all 14x14 positions with a label, one by one."""
-    terms = []
+def cross_entropy_of_map(logits, images, channel):
+    """Mean of -log softmax at the true bin over all 14x14 positions that have one, position by position."""
+    p, terms = logits.softmax(1), []
     for n in range(len(images)):
         for i in range(14):
             for j in range(14):
                 label = bias_label(int(images[n, 2 * i + 1, 2 * j + 1, channel]))
                 if label is not None:
-                    terms.append(value(probability[n, :, i, j], label))
+                    terms.append(-p[n, label, i, j].log())
     return torch.stack(terms).mean()
-
-
-def cross_entropy_of_map(logits, images, channel):
-    """Mean of -log softmax at the true bin over all 14x14 positions that have one."""
-    return mean_over_labelled(logits.softmax(1), images, channel, lambda p, label: -p[label].log())
 
 
 class SGD:
@@ -76,17 +71,16 @@ class SGD:
 
     @torch.no_grad()
     def step(self, gradients):
-        """gradients: one a parameter; where it is None, the parameter and its velocity stay as they are."""
+        """gradients: one a parameter."""
         for i, (w, d) in enumerate(zip(self.parameters, gradients, strict=True)):
-            if d is not None:
-                self.velocity[i] = self.momentum * self.velocity[i] + d + self.decay * w
-                w -= self.lr * self.velocity[i]
+            self.velocity[i] = self.momentum * self.velocity[i] + d + self.decay * w
+            w -= self.lr * self.velocity[i]
 
 
 class Reference:
     """LNTL (or BlindEye, with `alpha`) on float64 parameters."""
 
-    def __init__(self, net, predictors, lr, momentum, decay, lambda_=0.0, mu=0.0, alpha=None, deviation=None):
+    def __init__(self, net, predictors, lr, momentum, decay, lambda_=0.0, mu=0.0, alpha=None):
         """net: dict with the official names; predictors: {"r", "g", "b": dict}. Both are copied."""
 
         def copy(d):
@@ -97,7 +91,7 @@ class Reference:
 
         self.net = copy(keep(net))
         self.predictors = {c: copy(keep(p)) for c, p in predictors.items()}
-        self.lambda_, self.mu, self.alpha, self.deviation = lambda_, mu, alpha, deviation
+        self.lambda_, self.mu, self.alpha = lambda_, mu, alpha
         self.sgd_net = SGD(list(self.net.values()), lr, momentum, decay)
         self.sgd_h = [SGD(list(p.values()), lr, momentum, decay) for p in self.predictors.values()]
 
@@ -113,32 +107,23 @@ class Reference:
         features = f(self.net, x)
         cls_loss = F.cross_entropy(g(self.net, features), y)
         p = [h(q, features).softmax(1) for q in self.predictors.values()]
-        if self.deviation == "foreground_entropy":
-            term = sum(mean_over_labelled(q, images, c, lambda p, _: (p * p.log()).sum()) for c, q in enumerate(p)) / 3
-            loss = cls_loss + self.lambda_ * term
-        elif self.alpha is None:
+        if self.alpha is None:
             term = sum((q * q.log()).sum(1).mean() for q in p) / 3
             loss = cls_loss + self.lambda_ * term
         else:
             term = sum(-q.log().mean(1).mean() for q in p) / 3
             loss = cls_loss + self.alpha * term
         own = list(self.net.values())
-        gradients_of_a = torch.autograd.grad(loss, own, retain_graph=True)
-        if self.deviation != "one_pass":
-            self.sgd_net.step(gradients_of_a)
-            features = f(self.net, x)
+        self.sgd_net.step(torch.autograd.grad(loss, own))
 
+        features = f(self.net, x)
         seen = features if self.alpha is None else features.detach()
         bias = sum(cross_entropy_of_map(h(q, seen), images, c) for c, q in enumerate(self.predictors.values()))
         wanted = [w for q in self.predictors.values() for w in q.values()]
         gradients = torch.autograd.grad(bias, wanted + own, allow_unused=True)
         if self.alpha is None:
             # The reversal acts on f; g has no gradient, and old zero_grad() turned that into zeros.
-            none = None if self.deviation == "still_g" else 0.0
-            reversed_ = [none if d is None else -self.mu * d for d in gradients[len(wanted) :]]
-            if self.deviation == "one_pass":
-                reversed_ = [a + d for a, d in zip(gradients_of_a, reversed_, strict=True)]
-            self.sgd_net.step(reversed_)
+            self.sgd_net.step([0.0 if d is None else -self.mu * d for d in gradients[len(wanted) :]])
         start = 0
         for sgd in self.sgd_h:
             sgd.step(gradients[start : start + len(sgd.parameters)])

@@ -1,6 +1,6 @@
-"""test.py: what is evaluated on what, and where it is written."""
+"""test.py: what is evaluated on what, where it is written, and that predictions are the metrics."""
 
-import json
+import csv
 import shutil
 
 import pytest
@@ -10,111 +10,111 @@ import test as evaluation
 import train
 from models.checkpoint import read_torch_file
 from tests.models.test_models import weights_file
-from tests.processes import flags, write_small
-from tests.test_options import refused
+from tests.processes import ROOT, image_flags, read, refused, write_small
 
 
 @pytest.fixture
-def folder(tmp_path, small_data):
-    """A folder with a run of one epoch on data of σ² = 0.02, in `data`, and data of σ² = 0.03 beside it."""
+def folder(tmp_path, whole, small_data):
+    """A folder with a run on data of σ² = 0.02, in `data`, and data of σ² = 0.03 beside it."""
+    shutil.copytree(whole, tmp_path / "run")
     shutil.copytree(small_data, tmp_path / "data")
     write_small(tmp_path / "data", color_var=0.03)
-    given = flags(tmp_path, tmp_path / "data")
-    given[given.index("--max_step") + 1] = "1"
-    assert train.main(given) == 0
     return tmp_path
 
 
-def evaluated(capsys, folder, *given):
-    """(first line of the output, the file that was written)"""
+def evaluated(capsys, folder, *given, data="data"):
+    """(first line of the output, the metrics that were written, their file)"""
     capsys.readouterr()
-    assert evaluation.main([*map(str, given), "--save_dir", str(folder)]) == 0
+    line = [*map(str, given), "--save_dir", str(folder), "--data_dir", str(folder / data)]
+    assert evaluation.main(line) == 0
     lines = capsys.readouterr().out.splitlines()
     written = next(line.partition("written: ")[2] for line in lines if line.endswith(".json"))
-    return lines[0], json.loads(open(written).read()), written
+    return lines[0], read(written), written
 
 
-def test_its_own_evaluation_is_that_of_the_training(capsys, folder):
-    before = json.loads((folder / "run/metrics.json").read_text())
-    for given in (["-e", "run"], [folder / "run/final.pth"], ["--checkpoint", folder / "run/final.pth"]):
-        (folder / "run/metrics.json").unlink()
-        line, metrics, written = evaluated(capsys, folder, *given)
-        assert line.startswith(f"weights {folder}/run/final.pth: lntl, σ² = 0.02, split test, data {folder}/data")
-        assert written == f"{folder}/run/metrics.json"
-        assert {k: v for k, v in metrics.items() if k != "option"} == {k: v for k, v in before.items() if k != "option"}
-        assert {k for k in before["option"] if metrics["option"][k] != before["option"][k]} <= {
-            "threads",
-            "data_split",
-            "device",
-        }
+def test_an_evaluation_is_that_of_the_training_under_a_name_of_its_own(capsys, folder):
+    before = read(folder / "run/metrics.json")
+    written = set()
+    for given in (["-e", "run"], [folder / "run/final.pth"], ["--checkpoint", folder / "run/last.pt"]):
+        line, metrics, path = evaluated(capsys, folder, *given)
+        assert "lntl, σ² = 0.02, split test, data" in line
+        for key in ("accuracy", "correct", "confusion", "loss", "groups"):
+            assert metrics[key] == before[key]
+        written.add(path)
+    line, _, path = evaluated(capsys, folder, "-e", "run", "--data_split", "train")
+    assert "split train" in line
+    assert len(written | {path}) == 3  # the run's weights are the same by either name
+    assert read(folder / "run/metrics.json") == before
 
 
 @pytest.mark.parametrize(
-    "flag", [["--color_var", "0.03"], ["--method", "baseline"], ["--train_baseline"], ["--data_dir", "x"]]
+    "flag", [["--color_var", "0.03"], ["--method", "baseline"], ["--train_baseline"], ["--network", "simple_conv"]]
 )
 def test_what_contradicts_the_weights_is_refused_or_on_purpose(capsys, folder, flag):
-    if flag[-1] == "x":
-        (folder / "x").mkdir()
-        flag = ["--data_dir", write_small(folder / "x", train=100)]
-    before = (folder / "run/metrics.json").read_bytes()
-    error = refused(capsys, evaluation, "-e", "run", "--save_dir", folder, *flag)
-    assert "--anyway" in error
+    error = refused(capsys, evaluation, "-e", "run", "--save_dir", folder, "--data_dir", folder / "data", *flag)
     assert "final.pth was trained with" in error
-    _, _, written = evaluated(capsys, folder, "-e", "run", *flag, "--anyway")
-    assert written.startswith(f"{folder}/run/evaluation_run_final_")
-    assert (folder / "run/metrics.json").read_bytes() == before
+    assert "--anyway" in error
+    if "network" not in flag[0]:
+        assert "evaluation_" in evaluated(capsys, folder, "-e", "run", *flag, "--anyway")[2]
 
 
-def test_data_that_moved_or_is_another(capsys, folder):
+def test_data_that_is_another_or_has_moved(capsys, folder):
     shutil.move(folder / "data", folder / "moved")
-    assert "give --data_dir, where it is" in refused(capsys, evaluation, "-e", "run", "--save_dir", folder)
-    _, _, written = evaluated(capsys, folder, "-e", "run", "--data_dir", f"{folder}/moved/")
-    assert written.endswith("run/metrics.json")
+    assert evaluated(capsys, folder, "-e", "run", data="moved")[1]["n"] == 64
     write_small(folder / "moved", train=100)
-    error = refused(capsys, evaluation, "-e", "run", "--save_dir", folder, "--data_dir", folder / "moved")
-    assert "data of the SHA-256" in error
+    line = ["-e", "run", "--save_dir", folder, "--data_dir", folder / "moved"]
+    assert "data of the SHA-256" in refused(capsys, evaluation, *line)
 
 
-def test_everything_else_has_a_name_of_its_own(capsys, folder):
-    """Training images, other weights, and other weights under a name that there is already."""
-    weights_file(folder / "lntl_var0.030.pth")
-    before, names = (folder / "run/metrics.json").read_bytes(), set()
-    data = ["--data_dir", folder / "data"]
-    line, _, written = evaluated(capsys, folder, "-e", "run", "--data_split", "train")
-    assert "split train" in line
-    names.add(written)
-    line, _, written = evaluated(capsys, folder, "-e", "run", "--checkpoint", folder / "lntl_var0.030.pth", *data)
-    assert "lntl, σ² = 0.03," in line
-    names.add(written)
-    weights_file(folder / "lntl_var0.030.pth")
-    names.add(evaluated(capsys, folder, "-e", "run", "--checkpoint", folder / "lntl_var0.030.pth", *data)[2])
-    names.add(evaluated(capsys, folder, folder / "lntl_var0.030.pth", *data)[2])
-    assert len(names) == 4
-    assert (folder / "run/metrics.json").read_bytes() == before
-
-
-def test_weights_that_say_nothing_are_asked_for(capsys, folder):
-    """Else the name tells; a name that contradicts the flags is refused."""
-    data = ["--data_dir", folder / "data"]
+def test_weights_that_say_nothing_need_flags_or_a_name(capsys, folder):
+    data = ["--data_dir", folder / "data", "--save_dir", folder]
     path = weights_file(folder / "unnamed.pth")
     assert "give --method and --color_var" in refused(capsys, evaluation, path, *data)
-    assert "baseline, σ² = 0.03" in evaluated(capsys, folder, path, *data, "--train_baseline", "--color_var", "0.03")[0]
+    assert "baseline, σ² = 0.03" in evaluated(capsys, folder, path, "--train_baseline", "--color_var", "0.03")[0]
     path = path.rename(folder / "pretrained_var0.020.pth")
-    assert "baseline, σ² = 0.02" in evaluated(capsys, folder, path, *data)[0]
+    assert "baseline, σ² = 0.02" in evaluated(capsys, folder, path)[0]
     assert "not 0.03" in refused(capsys, evaluation, path, *data, "--color_var", "0.03")
     assert "two files" in refused(capsys, evaluation, path, "--checkpoint", folder / "run/final.pth")
+    path = shutil.copy(folder / "run/final.pth", folder / "baseline_var0.030.pth")
+    assert "lntl, σ² = 0.02" in evaluated(capsys, folder, path)[0]  # the file knows better than its name
+    assert "train first" in refused(capsys, evaluation, "-e", "none", "--save_dir", folder)
 
 
-def test_the_file_knows_better_than_its_name(capsys, folder):
-    path = folder / "baseline_var0.030.pth"
-    shutil.copy(folder / "run/final.pth", path)
-    assert "lntl, σ² = 0.02" in evaluated(capsys, folder, path)[0]
+@pytest.mark.parametrize(
+    "option", [{"method": "theirs", "color_var": 0.02}, {"dataset": "mnist"}, {"method": "lntl", "data_seed": "x"}]
+)
+def test_options_in_weights_are_checked(capsys, tmp_path, option):
+    content = read_torch_file(ROOT / "checkpoints/lntl_var0.020.pth")
+    torch.save(content | {"option": option}, tmp_path / "w.pth")
+    assert "is damaged, or of another version" in refused(
+        capsys, evaluation, tmp_path / "w.pth", "--save_dir", tmp_path
+    )
 
 
-def test_the_checkpoint_of_a_run_is_one_of_its_weights(capsys, folder):
-    line, metrics, written = evaluated(capsys, folder, folder / "run/last.pt")
-    assert "lntl, σ² = 0.02" in line
-    assert "evaluation_run_last" in written
-    assert metrics["accuracy"] == json.loads((folder / "run/metrics.json").read_text())["accuracy"]
-    last, net = read_torch_file(folder / "run/last.pt"), read_torch_file(folder / "run/final.pth")["net_state_dict"]
-    assert all(torch.equal(v, net[k]) for k, v in (last["f"] | last["g"]).items())
+def test_shipped_weights_are_evaluated_on_the_benchmark(capsys, tmp_path):
+    """Of a GPU in tf32, too; options of another program do not hide the name."""
+    content = read_torch_file(ROOT / "checkpoints/lntl_var0.020.pth")
+    torch.save(content | {"option": {"lr": 0.1, "amp": True, "precision": "tf32"}}, tmp_path / "lntl_var0.020.pth")
+    assert evaluation.main([str(tmp_path / "lntl_var0.020.pth"), "--save_dir", str(tmp_path)]) == 0
+    assert "ACCURACY : 0.7620" in capsys.readouterr().out
+
+
+def test_predictions_are_the_metrics(tmp_path, small_images):
+    """Accuracy, confusion and groups, from the file of predictions and the table of the images."""
+    assert train.main(image_flags(tmp_path, small_images, "--method", "lntl_plus", epochs=2)) == 0
+    out = tmp_path / "predictions.csv"
+    assert evaluation.main(["-e", "run", "--save_dir", str(tmp_path), "--out", str(out)]) == 0
+    metrics = read(tmp_path / "run/metrics.json")
+    with open(small_images / "metadata.csv", newline="") as file:
+        table = {row["img_filename"]: row for row in csv.DictReader(file) if row["split"] == "2"}
+    with open(out, newline="") as file:
+        predicted = {row["file"]: row["class"] for row in csv.DictReader(file)}
+    assert predicted.keys() == table.keys()
+    right = {name: predicted[name] == row["y"] for name, row in table.items()}
+    assert metrics["accuracy"] == sum(right.values()) / len(right)
+    for group in metrics["groups"]:
+        mine = [name for name, row in table.items() if (row["y"], row["place"]) == (group["y"], group["b"])]
+        assert (group["n"], group["accuracy"]) == (len(mine), sum(right[name] for name in mine) / len(mine))
+    for y, counts in zip(metrics["classes"], metrics["confusion"], strict=True):
+        mine = [predicted[name] for name, row in table.items() if row["y"] == y]
+        assert counts == [mine.count(k) for k in metrics["classes"]]

@@ -1,6 +1,7 @@
-"""Flags: the official ones work, and wrong ones end in one line and exit status 2."""
+"""Flags: wrong values are one line, every layer of defaults holds, records are repeated and gone on with."""
 
-from types import SimpleNamespace
+import json
+import shutil
 
 import pytest
 import torch
@@ -9,237 +10,91 @@ import option as options
 import reproduce
 import test as evaluation
 import train
-from common.errors import exits
-from dataset import colored_mnist, images
-from evidence import records
-from models import checkpoint
+from common.errors import UserError
+from models.checkpoint import read_torch_file
+from models.shipped import sha256_of
 from tests.models.test_models import weights_file
-from tests.processes import write_small
+from tests.processes import EPOCHS, assert_same, flags, read, refused, run, write_small
+
+PARSER = options.train_parser()
+VALUES = [action for action in PARSER._actions if action.nargs != 0 and action.dest != "data_split"]
+IMAGES = ["--dataset", "images", "--data_dir", "."]
+BIASED = ["--dataset", "biased_mnist"]
 
 
-def refused(capsys, program, *arguments):
-    """Runs a program that must refuse its arguments; returns the one line that it prints."""
-    with pytest.raises(SystemExit) as stop:
-        program.main([*map(str, arguments)])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.startswith("error: "), error
-    assert error.count("\n") == 1, error
-    return error
+def bounds(action):
+    """(kind, low, high) of a flag for a number; None of another."""
+    if not getattr(action.type, "__qualname__", "").startswith("number."):
+        return None
+    cells = (cell.cell_contents for cell in action.type.__closure__)
+    inside = dict(zip(action.type.__code__.co_freevars, cells, strict=True))
+    return inside["kind"], inside["low"], inside["high"], inside["open_low"]
 
 
-def exits_of(module):
-    """A module whose `main` is made a command by whoever runs it."""
-    return SimpleNamespace(main=exits(module.main))
+def wrong_values(action):
+    """Texts that a flag must refuse."""
+    if action.choices:
+        return ["", "nonsense", next(iter(action.choices)).upper()]
+    if (found := bounds(action)) is None:
+        return ["", *{"exp_name": ["../x", "a b", "a\nb", "ü", "x" * 101, ".hidden", "a/b", "-"]}.get(action.dest, ())]
+    kind, low, high, open_low = found
+    below = low if open_low else low - 1
+    return ["", "x", "nan", "inf", "-inf", str(below), str(high + 1), *(["1.5"] if kind is int else [])]
 
 
-BOUNDS = {
-    "deviation": ("none", "", "still"),
-    "color_var": ("0", "-1", "1.5", "nan", "inf", "red", "0.021", "0.7"),
-    "batch_size": ("0", "1", "-4", "1.5", "60001", "many"),
-    "lr": ("0", "-0.1", "nan", "inf", "1e9", "fast"),
-    "lr_decay_rate": ("0", "-1", "2", "nan", "inf", "x"),
-    "lr_decay_period": ("0", "-1", "2.5", "1000001"),
-    "momentum": ("-0.1", "1", "nan", "inf", "x"),
-    "weight_decay": ("-1e-9", "inf", "nan", "11", "x"),
-    "max_step": ("0", "-3", "1e3", "10000000"),
-    "save_step": ("0", "1.5", "x"),
-    "log_step": ("0", "-1", "x"),
-    "random_seed": ("-1", "4294967296", "1.0"),
-    "data_seed": ("-1", "4294967296", "x"),
-    "lambda_": ("-1", "nan", "inf", "1001", ""),
-    "mu": ("-1", "nan", "inf", "1001", "x"),
-    "alpha": ("-1", "nan", "inf", "1001", "x"),
-    "smoothing": ("-0.1", "1.1", "nan", "x"),
-    "prior": ("", "red"),
-    "prior_width": ("0", "257", "nan", "x"),
-    "detach_h": ("-1", "0.5", "nan", "1e3", "1000001"),
-    "holdout": ("-1", "60000", "1.5", "nan"),
-    "average": ("-1", "101", "1.5", "nan"),
-    "threads": ("0", "-1", "1025", "two"),
-    "n_class": ("9", "11", "ten"),
-    "input_size": ("32", "27", "0"),
-    "depth": ("-1", "1.5", "4294967296"),
-    "seed": ("-1", "x"),
-    "num_workers": ("-1", "x"),
-    "data_split": ("validation", ""),
-    "method": ("lnl", "", "LNTL"),
-    "dataset": ("mnist", ""),
-    "device": ("tpu", "", "cuda:0"),
-    "precision": ("float16", ""),
-    "optimizer": ("adamw", ""),
-    "cudnn_benchmark": ("perhaps", "", "2"),
-    "checkpoint_sha256": ("0", "z" * 64, "A" * 64),
-    "bias_predictor": ("", "x"),
-    "init_sha256": ("0", "z" * 64, "A" * 64),
-    "checkpoint": ("", "a\nb"),
-    "data_dir": ("", "a\nb", "no/such/folder", "README.md"),
-    "network": ("vgg", ""),
-    "pretrain": ("-1", "1.5", "nan"),
-    "rho": ("-0.1", "1.1", "nan", "x"),
-    "target": ("",),
-    "bias": ("",),
-    "image_size": ("7", "1025", "x"),
-    "background": ("", "no colour", "1,2", "0,0,256"),
-    "split_at": ("layer5", ""),
-    "init": ("",),
-    "augment": ("rotate", ""),
-    "workers": ("-1", "257", "x"),
-}
-AT_BOUNDS = {  # the least and the most that is taken
-    "color_var": ("0.02", "0.05"),
-    "batch_size": ("2", "60000"),
-    "lr": ("1e-300", "100"),
-    "lr_decay_rate": ("1e-9", "1"),
-    "lr_decay_period": ("1", "1000000"),
-    "momentum": ("0", "0.9999"),
-    "weight_decay": ("0", "10"),
-    "max_step": ("1", "1000000"),
-    "save_step": ("1", "1000000"),
-    "log_step": ("1", "1000000"),
-    "random_seed": ("0", "4294967295"),
-    "data_seed": ("0", "4294967295"),
-    "lambda_": ("0", "1000"),
-    "mu": ("0", "1000"),
-    "alpha": ("0", "1000"),
-    "smoothing": ("0", "1"),
-    "prior_width": ("0.1", "256"),
-    "detach_h": ("0", "100"),
-    "holdout": ("0", "59000"),
-    "average": ("0", "100"),
-    "threads": ("1", "1024"),
-    "depth": ("0", "4294967295"),
-    "seed": ("0", "4294967295"),
-    "num_workers": ("0", "4294967295"),
-    "pretrain": ("0", "1000000"),
-    "rho": ("0", "1"),
-    "image_size": ("8", "1024"),
-    "workers": ("0", "256"),
-}
-MORE = {  # flags that some need beside them
-    "prior_width": ("--prior", "colour"),
-    "rho": ("--dataset", "biased_mnist"),
-    "image_size": ("--dataset", "images", "--data_dir", "."),
-    "workers": ("--dataset", "images", "--data_dir", "."),
-}
-ELSEWHERE = {"help", "exp_name", "save_dir", "from", "data_sha256"}
-SWITCHES = {
-    "train_baseline",
-    "cuda",
-    "from_scratch",
-    "use_pretrain",
-    "resume",
-    "continue",
-    "dry_run",
-    "debug",
-    "is_train",
-    "skip_broken",
-}
+@pytest.mark.parametrize("action", VALUES, ids=lambda action: action.dest)
+def test_every_value_out_of_bounds_is_refused(action):
+    for value in wrong_values(action):
+        with pytest.raises(UserError, match=action.dest) as error:
+            PARSER.parse_args(["-e", "x", f"--{action.dest}={value}"])
+        assert "train.py --help" in str(error.value)
 
 
-@pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in BOUNDS.items() for v in values])
-def test_value_out_of_bounds(capsys, tmp_path, flag, value):
-    line = refused(capsys, train, "-e", "x", "--save_dir", tmp_path, f"--{flag}={value}")
-    assert flag in line
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("action", [a for a in VALUES if bounds(a)], ids=lambda action: action.dest)
+def test_the_bounds_themselves_are_taken(action):
+    kind, low, high, open_low = bounds(action)
+    for value in (high if open_low else low, high):
+        assert vars(PARSER.parse_args([f"--{action.dest}={value}"]))[action.dest] == kind(value)
 
 
-@pytest.mark.parametrize(("flag", "value"), [(f, v) for f, values in AT_BOUNDS.items() for v in values])
-def test_value_at_its_bounds(flag, value):
-    method = {"alpha": "blindeye", "smoothing": "lntl_plus", "prior_width": "lntl_plus"}.get(flag, "lntl")
-    line = ["-e", "x", f"--{flag}={value}", "--method", method, *MORE.get(flag, ())]
-    option = options.train_parser().parse_args(line)
-    assert getattr(options.resolve_training(option), flag) == float(value)
+CONTRADICTIONS = [
+    (["--train_baseline", "--method", "lntl"], "contradict each other"),
+    (["--cuda", "--device", "cpu"], "--cuda and --device cpu contradict each other"),
+    (["--checkpoint", "x.pth", "--from_scratch"], "--checkpoint and --from_scratch contradict each other"),
+    (["--pretrain", "2", "--from_scratch"], "--pretrain and --from_scratch contradict each other"),
+    (["--pretrain", "2", "--method", "baseline"], "--pretrain trains a baseline to start from"),
+    (["--detach_h", "2", "--method", "baseline"], "--detach_h belongs to --method lntl"),
+    (["--alpha", "0.2"], "--alpha belongs to --method blindeye"),
+    (["--rho", "0.99"], "--rho belongs to --dataset biased_mnist"),
+    (["--color_var", "0.02", *IMAGES], "--color_var belongs to --dataset colored_mnist"),
+    (["--method", "gray", *IMAGES], "--method gray is for --dataset colored_mnist"),
+    (["--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"], "--prior_width is of --prior colour"),
+    (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
+    (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
+    (["--detach_h", "5", "--max_step", "4"], "is more than --max_step 4"),
+    (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
+    (["--data_dir", "."], "does not exist; give the folder of the released files"),
+    (["--data_dir", "no/such"], "is not a folder"),
+    (["--dataset", "images"], "--dataset images needs --data_dir DIR"),
+    (["--checkpoint", "no/such/file.pth"], "no/such/file.pth is not a file"),
+    (["--checkpoint", "README.md"], "README.md is no file of torch.save"),
+    (["--method", "lntl", *BIASED], "none is shipped for this data"),
+    (["--from", "README.md"], "README.md is damaged, or no record of a run"),
+    (["--from", "no/such"], "cannot be read"),
+    (["--from", "no/such", "--resume"], "--from repeats a run, --resume goes on with one"),
+    (["--resume"], "there is no run"),
+    (["--resume", "--dry-run"], "there is no run"),
+    (["--save_dir", "README.md"], "cannot write to README.md/x"),
+    (["--optimizer", "adam", "--momentum", "0.5"], "--optimizer adam and --momentum contradict"),
+    (["--no_such_flag"], "unknown: --no_such_flag"),
+    (["--lr"], "expected one argument"),
+]
 
 
-def test_no_flag_is_left_out():
-    flags = {action.option_strings[-1][2:].replace("-", "_") for action in options.train_parser()._actions}
-    assert flags == set(BOUNDS) | SWITCHES | ELSEWHERE
-    numbers = {a.dest for a in options.train_parser()._actions if "number" in getattr(a.type, "__qualname__", "")}
-    assert numbers == set(AT_BOUNDS) | {"n_class", "input_size"}  # which have one value
-
-
-def test_reliability_says_how_many():
-    inside, beyond = (sum(map(len, values.values())) for values in (AT_BOUNDS, BOUNDS))
-    text = (records.ROOT / "docs" / "RELIABILITY.md").read_text()
-    assert f"| {inside} values at the bounds, {beyond} beyond," in text
-    lines = test_flags_that_cannot_be.pytestmark[0].args[1]
-    assert f"| {len(lines)} command lines |" in text
-
-
-@pytest.mark.parametrize("flag", sorted(set(AT_BOUNDS) & {a.dest for a in options.test_parser()._actions}))
-@pytest.mark.parametrize("value", ["-1", "nan", "x", "1e99"])
-def test_value_out_of_bounds_of_test(capsys, tmp_path, flag, value):
-    assert flag in refused(capsys, evaluation, "-e", "x", "--save_dir", tmp_path, f"--{flag}={value}")
-
-
-@pytest.mark.parametrize("name", ["../x", "", "a b", "a\nb", "ü", "x" * 101, ".hidden", "a/b", "/tmp/x", "-"])
-@pytest.mark.parametrize("program", [train, evaluation])
-def test_odd_names(capsys, program, name):
-    assert "is no experiment name" in refused(capsys, program, f"--exp_name={name}")
-
-
-@pytest.mark.parametrize(
-    ("flags", "why"),
-    [
-        (["--train_baseline", "--method", "lntl"], "contradict each other"),
-        (["--cuda", "--device", "cpu"], "--cuda and --device cpu contradict each other"),
-        (["--checkpoint", "x.pth", "--from_scratch"], "--checkpoint and --from_scratch contradict each other"),
-        (["--detach_h", "2", "--method", "baseline"], "--detach_h belongs to --method lntl"),
-        (["--mu", "0.2", "--method", "gray"], "--mu belongs to --method lntl"),
-        (["--lambda_", "0.1", "--method", "blindeye"], "--lambda_ belongs to --method lntl"),
-        (["--alpha", "0.2"], "--alpha belongs to --method blindeye"),
-        (["--smoothing", "0.2"], "--smoothing belongs to --method lntl_plus"),
-        (["--use_pretrain", "--from_scratch"], "--use_pretrain and --from_scratch contradict each other"),
-        (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
-        (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
-        (["--detach_h", "5", "--max_step", "4"], "is more than --max_step 4"),
-        (["--continue", "--dry-run"], "--continue and --dry-run contradict each other"),
-        (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
-        (["--data_dir", "."], "does not exist; give the folder of the released files"),
-        (["--checkpoint", "no/such/file.pth"], "no/such/file.pth is not a file"),
-        (["--checkpoint", "."], ". is not a file"),
-        (["--checkpoint", "README.md"], "it is not a PyTorch file"),
-        (["--from", ""], "argument --from: it is empty"),
-        (["--from", "~nobody/options.json"], "options.json"),
-        (["--data_sha256", "A" * 64], "is no SHA-256 in lower case"),
-        (["--resume"], "there is no run"),
-        (["--from", "a\nb"], "give the options.json of a run"),
-        (["--from", "README.md"], "README.md is damaged, or no record of a run"),
-        (["--save_dir", ""], "argument --save_dir: it is empty"),
-        (["--save_dir", "a\nb"], "is empty or has characters"),
-        (["--save_dir", "\udcff"], "is empty or has characters"),
-        (["--optimizer", "adam", "--momentum", "0.5"], "are of --optimizer sgd"),
-        (["--optimizer", "adam", "--deviation", "one_pass"], "are of --optimizer sgd"),
-        (["--no_such_flag"], "unknown: --no_such_flag"),
-        (["--lr"], "expected one argument"),
-    ],
-)
-def test_flags_that_cannot_be(capsys, tmp_path, flags, why):
-    assert why in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, *flags)
-
-
-def test_holdout_that_leaves_nothing(capsys, tmp_path):
-    write_small(tmp_path, train=20, test=10)
-    flags = ["-e", "x", "--save_dir", tmp_path, "--data_dir", tmp_path, "--color_var", "0.02", "--from_scratch"]
-    assert "--holdout 20" in refused(capsys, train, *flags, "--holdout", "20")
-
-
-def test_missing_name_and_missing_run(capsys, tmp_path):
-    assert "-e NAME" in refused(capsys, train)
-    assert "-e NAME, or a weights file" in refused(capsys, evaluation)
-    assert "train first" in refused(capsys, evaluation, "-e", "x", "--save_dir", tmp_path)
-
-
-def test_damaged_weights(capsys, tmp_path):
-    path = weights_file(tmp_path / "w.pth")
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(capsys, evaluation, "-e", "x", "--save_dir", tmp_path, "--checkpoint", path)
-
-
-def test_save_dir_that_is_a_file(capsys, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert "save_dir" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path / "file")
+@pytest.mark.parametrize(("line", "why"), CONTRADICTIONS, ids=lambda value: " ".join(value)[:40])
+def test_what_cannot_be_is_one_line(capsys, tmp_path, line, why):
+    assert why in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, *line)
+    assert not [*tmp_path.rglob("*.pt*")]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -247,97 +102,263 @@ def test_cuda_without_a_gpu(capsys, tmp_path):
     assert "--device cpu" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, "--device", "cuda")
 
 
-def test_official_command_line_works(capsys, tmp_path):
-    start = weights_file(tmp_path / "w.pth")
-    flags = (
-        f"-e x --lr 0.001 --is_train --use_pretrain --checkpoint {start} --color_var 0.02 --cuda --num_workers 4 -d "
-        "--n_class 10 --input_size 28 --depth 20 --seed 2 --cudnn_benchmark True --random_seed 1 --data_split train "
-        f"--save_step 5 --log_step 10 --max_step 2 --save_dir {tmp_path} --dry-run"
-    )
-    assert train.main([*flags.split(), "--holdout", "500"]) == 0
-    out = capsys.readouterr().out
-    for flag in ("--num_workers", "--depth", "--seed", "--is_train", "--use_pretrain", "--data_split", "--debug"):
-        assert f"note: {flag} has nothing left to do" in out
-    assert [p.name for p in tmp_path.iterdir()] == ["w.pth"]
-
-    assert evaluation.main(flags.replace("--data_split train", "--data_split test").split()[:-1]) == 0
-    assert "ACCURACY : 0." in capsys.readouterr().out
-
-
-def test_official_defaults():
-    option = vars(options.train_parser().parse_args(["-e", "x"]))
-    official = {
-        "batch_size": 128, "momentum": 0.9, "lr_decay_rate": 0.1, "lr_decay_period": 40, "weight_decay": 0.0005,
-        "max_step": 100, "checkpoint": None, "log_step": 50, "save_step": 10, "save_dir": "./checkpoint/",
-        "use_pretrain": False, "train_baseline": False, "random_seed": None, "cuda": False,
-    }  # fmt: skip
-    assert {k: option[k] for k in official} == official
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("--method lntl", (0.01, 0.1)),
-        ("--method lntl --dataset biased_mnist", (1, 1)),
-        ("--method lntl --dataset biased_mnist --mu 0.5", (1, 0.5)),
-        ("--method lntl_plus --dataset biased_mnist", (0.01, 0.03)),
-        ("--method lntl_plus --dataset images --data_dir .", (0.01, 0.01)),
-        ("--method lntl --dataset images --data_dir . --bias sex age", (1, 1)),
-        ("--method lntl --dataset images --data_dir . --bias colour", (0.01, 0.1)),
-        ("--method lntl --dataset images --data_dir . --bias Color", (0.01, 0.1)),
-    ],
-)
-def test_the_defaults_of_lambda_and_mu_are_those_of_the_data(flags, expected):
-    option = options.resolve_training(options.train_parser().parse_args(["-e", "x", *flags.split()]))
-    assert (option.lambda_, option.mu) == expected
-
-
-@pytest.mark.parametrize(("flags", "lr"), [("", 0.001), ("--method baseline", 0.01), ("--lr 0.5", 0.5)])
-def test_the_learning_rate_is_that_of_method_and_optimizer(flags, lr):
-    def resolved(*more):
-        return options.resolve_training(options.train_parser().parse_args(["-e", "x", *flags.split(), *more])).lr
-
-    assert resolved() == lr
-    assert resolved("--optimizer", "adam") == (0.5 if "--lr" in flags else 0.001)
-
-
-@pytest.mark.parametrize("parser", [options.train_parser, options.test_parser])
-def test_help_names_every_flag(capsys, parser):
-    with pytest.raises(SystemExit) as stop:
-        parser().parse_args(["--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert all(flag in text for action in parser()._actions for flag in action.option_strings)
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("--lambda=1", "--lambda_"), ("--epochs=3", "--max_step"), ("--colour-var=0.02", "--color_var"),
-        ("--max-steps=3", "--max_step"), ("--learning-rate=1", "--lr"), ("--resum", "--resume"),
-    ],
-)  # fmt: skip
-def test_a_mistyped_flag_is_named(capsys, tmp_path, typed, meant):
-    assert f"did you mean {meant}?" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, typed)
+def test_holdout_that_leaves_nothing(capsys, tmp_path):
+    write_small(tmp_path, train=20, test=10)
+    assert "--holdout 20" in refused(capsys, train, *flags(tmp_path, tmp_path, "--holdout", "20"))
 
 
 @pytest.mark.parametrize(
     ("program", "typed", "meant"),
     [
-        (reproduce, "--data-dri=x", "--data_dir"),
-        (evaluation, "--chekpoint=x", "--checkpoint"),
-        (exits_of(images), "--traget=y", "--target"),
-        (exits_of(colored_mnist), "--colour-var=0.02", "--color_var"),
-        (checkpoint, "--shp", "--ship"),
+        (train, "--lambda=1", "--lambda_"), (train, "--epochs=3", "--max_step"), (train, "--resum", "--resume"),
+        (train, "--learning-rate=1", "--lr"), (reproduce, "--data-dri=x", "--data_dir"),
+        (evaluation, "--chekpoint=x", "--checkpoint"), 
     ],
-)
-def test_every_command_names_what_may_be_meant(capsys, program, typed, meant):
+)  # fmt: skip
+def test_a_mistyped_flag_is_named(capsys, program, typed, meant):
     assert f"did you mean {meant}?" in refused(capsys, program, typed)
 
 
 def test_hyphens_are_underscores_and_home_is_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/x")
-    given = "-e x --color-var 0.02 --max-step 3 --lr-decay-period=2 --dry_run --save-dir ~/runs --checkpoint=~/w.pth"
-    option = options.train_parser().parse_args(given.split())
-    assert (option.color_var, option.max_step, option.lr_decay_period, option.dry_run) == (0.02, 3, 2, True)
+    given = "-e x --color-var 0.02 --lr-decay-period=2 --dry_run --save-dir ~/runs --checkpoint=~/w.pth"
+    option = PARSER.parse_args(given.split())
+    assert (option.color_var, option.lr_decay_period, option.dry_run) == (0.02, 2, True)
     assert (option.save_dir, option.checkpoint) == ("/home/x/runs", "/home/x/w.pth")
+
+
+@pytest.mark.parametrize("parser", [PARSER, options.test_parser()], ids=["train.py", "test.py"])
+def test_help_names_every_flag(parser):
+    text = parser.format_help()
+    assert all(flag in text for action in parser._actions for flag in action.option_strings)
+
+
+# ------------------------------------------------------------------------------------------ defaults
+
+
+def resolved(*line):
+    return options.train_options(["-e", "x", "--random_seed", "1", *line])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", {"method": "lntl", "lr": 0.001, "lambda_": 0.01, "mu": 0.1, "batch_size": 128, "max_step": 100}),  # method
+        ("", {"color_var": 0.03, "lr_decay_period": 40, "momentum": 0.9, "weight_decay": 0.0005}),  # official
+        ("", {"alpha": None, "rho": None, "prior": None, "sampling": "plain", "network": "paper"}),  # of others
+        ("--mu 0.5", {"mu": 0.5}),  # as given
+        ("--train_baseline", {"method": "baseline", "lr": 0.01, "mu": None}),
+        ("--method baseline --optimizer adam", {"lr": 0.001}),
+        ("--method baseline --optimizer adam --lr 0.5", {"lr": 0.5}),
+        ("--method lntl_plus", {"lr": 0.01, "prior": "colour", "prior_width": 6, "smoothing": 0.03, "mu": 0.1}),  # data
+        ("--method lntl_plus --prior bins", {"prior": "bins"}),
+        ("--dataset images --data_dir . --bias colour --from_scratch --network paper", {"lambda_": 0.01, "mu": 0.1}),
+        ("--dataset images --data_dir . --method baseline", {"network": "resnet18", "image_size": 224}),
+    ],
+)
+def test_a_default_is_the_first_that_there_is(line, expected):
+    option = vars(resolved(*line.split()))
+    assert {name: option[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("data", [BIASED, IMAGES], ids=["biased_mnist", "images"])
+@pytest.mark.parametrize("method", ["baseline", "lntl", "lntl_plus", "blindeye"])
+def test_a_data_set_says_what_it_has_otherwise(data, method):
+    """Of all methods and of this one, below what is given, above what the method says of itself."""
+    line = [*data, "--method", method, *(["--from_scratch"] if options.METHODS[method].from_baseline else [])]
+    option = resolved(*line)
+    data_set = options.data_sets()[option.dataset]
+    own = data_set.method_defaults(option).get(method, {})
+    said = data_set.defaults(option) | options.METHODS[method].always | own
+    assert {name: getattr(option, name) for name in said} == said
+    assert resolved(*line, "--lr", "0.123", "--weight_decay", "0.07").replace(lr=1).weight_decay == 0.07
+
+
+def test_options_are_resolved_once():
+    option = resolved()
+    with pytest.raises(AttributeError, match="resolved once"):
+        option.lr = 1
+    assert (option.replace(lr=1).lr, option.lr) == (1, 0.001)
+    assert not options.NOT_RECORDED & option.record().keys()
+
+
+def test_the_main_job_needs_no_name(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    option = options.train_options([])
+    assert (option.exp_name, option.method, option.color_var) == ("lntl_var0.020", "lntl", 0.02)
+    assert (option.max_step, option.random_seed, option.checkpoint) == (20, 1, "checkpoints/baseline_var0.020.pth")
+    assert "20 epochs (100 on a GPU, 20 on a CPU)" in capsys.readouterr().out
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert options.train_options([]).max_step == 100
+    assert options.train_options(["--method", "gray", "--max_step", "3"]).exp_name == "gray_var0.020"
+    with pytest.raises(UserError, match="-e NAME"):
+        options.train_options(IMAGES)
+
+
+def test_official_command_line_works(capsys, tmp_path):
+    """A dry run of it leaves nothing."""
+    start = weights_file(tmp_path / "w.pth")
+    line = (
+        f"-e x --lr 0.001 --is_train --use_pretrain --checkpoint {start} --color_var 0.02 --cuda --num_workers 4 -d "
+        "--n_class 10 --input_size 28 --depth 20 --seed 2 --cudnn_benchmark True --random_seed 1 --data_split train "
+        f"--save_step 5 --log_step 10 --max_step 2 --save_dir {tmp_path} --dry-run --holdout 500 --batch_size 8"
+    )
+    assert train.main(line.split()) == 0
+    out = capsys.readouterr().out
+    for flag in ("num_workers", "depth", "seed", "is_train", "use_pretrain", "data_split", "debug"):
+        assert f"note: --{flag} has nothing left to do" in out
+    assert "nothing was kept" in out
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pth"]
+
+
+@pytest.mark.parametrize("more", [["--pretrain", "3", "--select", "accuracy", "--holdout", "100"]])
+def test_a_dry_run_leaves_nothing(tmp_path, more):
+    line = ["-e", "x", "--save_dir", str(tmp_path), "--dry-run", "--device", "cpu", "--batch_size", "8", *more]
+    assert train.main(line) == 0
+    assert not [*tmp_path.iterdir()]
+
+
+# ------------------------------------------------------------------------------------------- records
+
+
+def test_from_repeats_a_run_bit_for_bit(tmp_path, whole):
+    assert train.main(["--from", str(whole / "options.json"), "-e", "again", "--save_dir", str(tmp_path)]) == 0
+    assert_same(tmp_path / "again", whole)
+    ours, theirs = (read(folder / "options.json") for folder in (tmp_path / "again", whole))
+    assert {k for k in theirs if ours[k] != theirs[k]} == {"exp_name", "save_dir"}
+
+
+ZERO = ("lambda_", "mu", "momentum", "weight_decay", "lr_decay_period")
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A function of changes: the options that --from makes of a record of `lntl` with them, and of more flags."""
+
+    def repeated(*more, **changes):
+        base = options.resolve({"exp_name": "x", "random_seed": 3, "from_scratch": True}, changes).record()
+        (tmp_path / "options.json").write_text(json.dumps(base | changes))
+        return options.train_options(["-e", "again", "--from", str(tmp_path), *more])
+
+    return repeated
+
+
+@pytest.mark.parametrize(
+    ("more", "changes", "expected"),
+    [
+        ([], {"lr": 0.1 + 0.2, "random_seed": 0}, {"lr": 0.1 + 0.2, "random_seed": 0}),
+        ([], dict.fromkeys(ZERO, 0) | {"cudnn_benchmark": False}, dict.fromkeys(ZERO, 0) | {"cudnn_benchmark": False}),
+        (["--mu", "0.3"], {"mu": 0.2, "lambda_": 0.2}, {"mu": 0.3, "lambda_": 0.2, "exp_name": "again"}),
+        (["--method", "lntl_plus"], {"mu": 0.2, "lr": 0.5}, {"mu": 0.1, "lr": 0.01, "prior": "colour"}),
+        (["--train_baseline"], {"lr": 0.5}, {"method": "baseline", "lr": 0.01, "mu": None}),
+        ([], {"alpha": 0.1, "prior": "bins", "rho": 0.9, "unknown": 1}, {"alpha": None, "prior": None, "rho": None}),
+        (["--color_var", "0.03"], {"color_var": 0.02, "checkpoint_sha256": "0" * 64}, {"from_scratch": False}),
+        (["--from_scratch", *BIASED], {"momentum": 0.5, "color_var": 0.02}, {"momentum": 0.9, "color_var": None}),
+        ([], {"dataset": "images", "data_dir": ".", "bias": ["a", "b"]}, {"bias": ["a", "b"], "data_dir": "."}),
+        (["--data_seed", "2"], {"data_sha256": "0" * 64}, {"data_seed": 2, "data_sha256": None}),
+    ],
+)
+def test_given_flags_override_the_record(record, more, changes, expected):
+    option = vars(record(*more, **changes))
+    assert {name: option[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lr": "fast"}, {"lr": float("nan")}, {"batch_size": 1e3}, {"method": "theirs"}, {"data_sha256": "x"}],
+)  # fmt: skip
+def test_a_damaged_record_is_one_line(record, tmp_path, change):
+    record()
+    (tmp_path / "options.json").write_text(json.dumps(read(tmp_path / "options.json") | change))
+    with pytest.raises(UserError, match=next(iter(change))) as error:
+        options.train_options(["-e", "again", "--from", str(tmp_path)])
+    assert "is damaged, or of another version" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000])
+def test_what_is_no_record_is_one_line(capsys, tmp_path, content):
+    (tmp_path / "options.json").write_bytes(content)
+    assert "is damaged, or no record" in refused(capsys, train, "-e", "x", "--from", tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "options.json").rename(tmp_path / "x/options.json")
+    assert "is damaged, or no record" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, "--resume")
+
+
+def test_a_start_is_this_very_file(tmp_path, small_data, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start = weights_file(tmp_path / "start.pth")
+    line = flags("runs", small_data, "--checkpoint", "start.pth", epochs=1)
+    line.remove("--from_scratch")
+    assert train.main(line) == 0
+    kept = read("runs/run/options.json")
+    assert (kept["checkpoint"], kept["checkpoint_sha256"]) == ("start.pth", sha256_of(start))
+    torch.save(read_torch_file(start) | {"step": 9}, start)
+    assert "start.pth is not the file" in refused(capsys, train, "-e", "again", "--from", "runs/run")
+
+
+# -------------------------------------------------------------------------------------------- resuming
+
+
+def test_what_resume_refuses(capsys, tmp_path, small_data, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    line = flags(tmp_path, small_data)
+    assert "go on with --resume" in refused(capsys, train, *line)
+    for more in (["--mu", "0.2"], ["--random_seed", "6"], ["--method", "baseline"]):
+        assert f"was begun with {more[0]} " in refused(capsys, train, *line, "--resume", *more)
+    assert "there are run" in refused(capsys, train, "-e", "rum", "--save_dir", tmp_path, "--resume")
+    assert train.main([*line, "--continue"]) == 0
+    assert "is finished" in capsys.readouterr().out
+    (tmp_path / "run/metrics.json").unlink()
+    assert "--max_step 2 is less" in refused(capsys, train, *line, "--resume", "--max_step", "2")
+
+
+def test_other_data_is_refused_and_moved_data_is_not(capsys, tmp_path, small_data, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    line = ["-e", "run", "--save_dir", tmp_path, "--resume", "--data_dir", tmp_path]
+    write_small(tmp_path, train=200)
+    assert "other data" in refused(capsys, train, *line)
+    write_small(tmp_path)
+    assert train.main([*map(str, line)]) == 0
+    before = {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "log.txt"}
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+
+
+def test_more_epochs_than_planned(tmp_path, small_data, whole):
+    assert train.main(flags(tmp_path, small_data, epochs=2)) == 0
+    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]) == 0
+    assert_same(tmp_path / "run", whole)
+    assert read(tmp_path / "run/options.json")["max_step"] == EPOCHS
+
+
+OLD = {  # what options.json of commit 3bf2ffc has beside ours: flags that are gone, and values of other methods
+    "train_baseline": False, "rho": None, "image_size": None, "bias_predictor": None, "init_sha256": None,
+    "alpha": 0.1, "smoothing": 0.03, "prior": "bins", "prior_width": 6, "resume": False, "dry_run": False,
+    "n_class": None, "input_size": None, "depth": None, "seed": None, "num_workers": None, "debug": False,
+    "is_train": False, "use_pretrain": False, "data_split": None,
+}  # fmt: skip
+
+
+def test_a_run_of_an_older_version_goes_on_to_the_bit_or_is_refused(tmp_path, small_data, whole, capsys):
+    """Its record lacks what is new, and its checkpoint has no state of a method."""
+    assert train.main(flags(tmp_path, small_data, epochs=2)) == 0
+    folder = tmp_path / "run"
+    new = {"sampling", "select"}
+    old = {k: v for k, v in read(folder / "options.json").items() if k not in new} | OLD
+    (folder / "options.json").write_text(json.dumps(old))
+    for name in ("last.pt", "previous.pt"):
+        state = torch.load(folder / name, weights_only=True)
+        del state["method"], state["warned"]
+        torch.save(state | {"option": old}, folder / name)
+    again = ["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]
+    for gone in ({"deviation": "still_g"}, {"average": 2}):
+        (folder / "options.json").write_text(json.dumps(old | gone))
+        assert f"was begun with --{next(iter(gone))}, which is no more" in refused(capsys, train, *again)
+    (folder / "options.json").write_text(json.dumps(old | {"deviation": None, "average": 0}))
+    assert train.main(again) == 0
+    assert_same(folder, whole)
+
+
+def test_the_environment_of_a_user_is_no_traceback(tmp_path):
+    failed = run("--help", TQDM_NCOLS="x")
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+    assert failed.stderr.startswith("error: a variable TQDM_")

@@ -22,6 +22,7 @@ EXAMPLES = {
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL), 1)
 }
 PARSERS = {"train.py": option.train_parser, "test.py": option.test_parser, "reproduce.py": reproduce.parser}
+OF_TUNE = ("--trials", "--workers", "--search_seed")  # beside the flags of train.py
 
 
 def named(path):
@@ -67,8 +68,11 @@ def test_commands_have_the_flags_that_they_are_given(path):
     lines += re.findall(r"`(python [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for line in lines:
         words = shlex.split(line, comments=True) if line.startswith("python ") else [None, None]
-        if words[1] in PARSERS and not {"FLAGS", "--help"} & {*words}:
+        if not {"FLAGS", "--help"} & {*words} and words[1] in PARSERS:
             PARSERS[words[1]]().parse_args(words[2:])
+        elif words[1] == "tune.py":
+            own = [i for i, word in enumerate(words) if word in OF_TUNE]
+            PARSERS["train.py"]().parse_args([w for i, w in enumerate(words[2:], 2) if not {i, i - 1} & {*own}])
 
 
 def test_there_are_examples():

@@ -1,36 +1,35 @@
-"""The updates against an independent reference, and the loop's promises that need no process."""
+"""The updates against an independent reference, and the loop: schedule, hold-out, sampling, selection, divergence."""
 
-import json
-from types import SimpleNamespace
+import math
+import signal
 
 import numpy as np
 import pytest
 import torch
 
+import option as resolver
 import train
-from common.errors import UserError
+from common.errors import Diverged
 from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData, on_device
-from dataset.released import ReleasedFile, released_name, write_released
 from methods import METHODS
 from methods.blindeye import confusion_loss
 from methods.lntl import GradientReversal, bias_cross_entropy, negative_entropy
-from models.checkpoint import join_net
+from models.checkpoint import join_net, read_torch_file
+from tests import processes
 from tests.reference import Reference
-from trainer import Trainer
+from trainer import Trainer, sampling_weights, usual_batch
 
-STEPS, BATCH = 4, 6
+STEPS, BATCH = 3, 5
 
 
 def options(**changes):
+    """Resolved options of a small run, whatever method they are given to."""
     values = {
-        "lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4, "lambda_": 0.7, "mu": 0.4, "alpha": 0.5, "detach_h": 0,
-        "lr_decay_period": 40, "lr_decay_rate": 0.1, "precision": "float32", "random_seed": 3, "holdout": 0,
-        "data_seed": 0, "batch_size": BATCH, "max_step": 1, "save_step": 10, "log_step": 50, "method": "lntl",
-        "average": 0, "from_scratch": True, "checkpoint": None, "smoothing": 0.1, "prior": "bins",
-        "prior_width": 6, "dry_run": False,
+        "lr": 0.02, "lambda_": 0.7, "mu": 0.4, "alpha": 0.5, "detach_h": 0, "random_seed": 3, "batch_size": BATCH,
+        "max_step": 1, "from_scratch": True, "smoothing": 0.1, "prior": "bins", "prior_width": 6,
     }  # fmt: skip
-    return SimpleNamespace(**(values | changes))
+    return resolver.resolve({}, values | changes).replace(**values | changes)
 
 
 def digits(count, seed=0):
@@ -38,18 +37,6 @@ def digits(count, seed=0):
     rng = np.random.default_rng(seed)
     mask = rng.random((count, 28, 28, 1)) < 0.2
     return (mask * rng.integers(1, 256, (count, 1, 1, 3))).astype(np.uint8), rng.integers(0, 10, count)
-
-
-def test_the_first_step_of_adam_is_of_the_learning_rate_for_every_weight():
-    """m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015), wherever the gradient is not tiny."""
-    method = METHODS["baseline"](options(optimizer="adam", lr=0.01, weight_decay=0))
-    before = {name: p.detach().clone() for name, p in method.g.named_parameters()}
-    method.update(*on_device(*digits(BATCH)).batch(torch.arange(BATCH)))
-    for name, p in method.g.named_parameters():
-        moved = (p - before[name])[p.grad.abs() > 1e-4]
-        assert len(moved) > 0
-        torch.testing.assert_close(moved.abs(), torch.full_like(moved, 0.01), rtol=1e-3, atol=0)
-        assert (moved.sign() == -p.grad[p.grad.abs() > 1e-4].sign()).all()
 
 
 def distance(ours, reference):
@@ -91,8 +78,7 @@ def test_updates_equal_the_equations(name, factored):
 
 def test_detached_h_learns_alone():
     torch.manual_seed(0)
-    images, labels = digits(BATCH)
-    batch = on_device(images, labels).batch(torch.arange(BATCH))
+    batch = on_device(*digits(BATCH)).batch(torch.arange(BATCH))
     lntl, baseline = METHODS["lntl"](options(detach_h=1)), METHODS["baseline"](options())
     for name, network in baseline.networks().items():
         network.load_state_dict(lntl.networks()[name].state_dict())
@@ -137,13 +123,24 @@ def test_ignored_positions_do_not_count():
     assert accuracy.item() == float(logits[0, 1, :, 3, 4].argmax() == 5)
 
 
+def test_the_first_step_of_adam_is_of_the_learning_rate_for_every_weight():
+    """m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015), wherever the gradient is not tiny."""
+    method = METHODS["baseline"](options(optimizer="adam", lr=0.01, weight_decay=0))
+    before = {name: p.detach().clone() for name, p in method.g.named_parameters()}
+    method.update(*on_device(*digits(BATCH)).batch(torch.arange(BATCH)))
+    for name, p in method.g.named_parameters():
+        large = p.grad.abs() > 1e-4
+        assert large.any()
+        torch.testing.assert_close((p - before[name])[large], -0.01 * p.grad[large].sign(), rtol=1e-3, atol=1e-8)
+
+
 class Run:
     """Stands in for a RunFolder that keeps what it is given."""
 
     path = "nowhere"
 
     def __init__(self):
-        self.states, self.records = [], []
+        self.states, self.records, self.lines = [], [], []
 
     def __truediv__(self, name):
         return f"{self.path}/{name}"
@@ -154,51 +151,149 @@ class Run:
     def record(self, values):
         self.records.append(values)
 
+    def log(self):
+        return self.records
+
     def say(self, line):
-        pass
+        self.lines.append(line)
 
 
-def test_divergence_stops_with_the_losses_and_saves_nothing():
-    images, labels = digits(4 * BATCH)
-    run = Run()
-    trainer = Trainer(options(lr=1e9), DataSet.of(on_device(images, labels)), run, torch.device("cpu"))
-    with pytest.raises(UserError, match=r"diverged in epoch 1.*cls_loss.*last\.pt.*--detach_h"):
-        trainer.fit()
-    assert run.states == []
-    assert run.records == []
+def fitted(n=BATCH, **changes):
+    """A trainer that has run on n random digits, without writing weights."""
+    data = on_device(*digits(n))
+    trainer = Trainer(options(**changes), DataSet.of(data, {"test_accuracy": data}), Run(), torch.device("cpu"))
+    trainer.save = lambda: None
+    trainer.fit()
+    return trainer
 
 
-def test_a_run_that_diverged_says_so_in_its_folder_until_it_is_tried_again(tmp_path, capsys):
-    images, labels = digits(64)
-    write_released(tmp_path / released_name(0.02), ReleasedFile(images, labels, images, labels, images.max(axis=3)))
-    flags = f"-e run --color_var 0.02 --from_scratch --batch_size 16 --max_step 2 --device cpu --save_dir {tmp_path}"
-    flags = [*flags.split(), "--data_dir", str(tmp_path), "--lr"]
-    with pytest.raises(SystemExit):
-        train.main([*flags, "100"])
-    assert "diverged in epoch" in capsys.readouterr().err
-    assert json.loads((tmp_path / "run" / "diverged.json").read_text())["epoch"] in (1, 2)
-    for kept in (tmp_path / "run").glob("*.pt"):  # of the first epoch, if that went well
-        kept.unlink()
-    assert train.main([*flags, "0.001"]) == 0
-    assert not (tmp_path / "run" / "diverged.json").exists()
+def rates(**changes):
+    return [record["lr"] for record in fitted(lr=0.01, method="baseline", **changes).run.records]
 
 
 def test_learning_rate_follows_the_schedule():
-    images, labels = digits(BATCH)
-    run = Run()
-    option = options(max_step=5, lr_decay_period=2, lr=0.01, method="baseline")
-    trainer = Trainer(option, DataSet.of(on_device(images, labels)), run, torch.device("cpu"))
-    trainer.save = lambda: None
-    trainer.fit()
-    assert [r["lr"] for r in run.records] == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001])
+    expected = [0.01, 0.01, 0.001, 0.001, 0.0001]
+    assert rates(max_step=5, lr_decay_period=2) == pytest.approx(expected)
+    cycle = rates(max_step=8, lr_decay_period=0)  # the length of the run decides
+    top = cycle.index(max(cycle))
+    assert cycle[: top + 1] == sorted(cycle[: top + 1])
+    assert cycle[top:] == sorted(cycle[top:], reverse=True)
+    assert cycle[-1] < 0.001 < 0.009 < cycle[top] <= 0.01
+    assert rates(max_step=1, lr_decay_period=0)[0] > 0.001
 
 
 def test_holdout_is_disjoint_and_depends_on_the_data_seed_alone():
-    images, _labels = digits(40)
-    data = on_device(images, np.arange(40))
-    train, held = hold_out(data, options(holdout=10))
-    assert sorted(train.label.tolist() + held.label.tolist()) == list(range(40))
-    again = hold_out(data, options(holdout=10, random_seed=99))[1]
-    other = hold_out(data, options(holdout=10, data_seed=1))[1]
-    assert torch.equal(held.label, again.label)
-    assert not torch.equal(held.label, other.label)
+    data = on_device(digits(40)[0], np.arange(40))
+    kept, held = hold_out(data, options(holdout=10))
+    assert sorted(kept.label.tolist() + held.label.tolist()) == list(range(40))
+    assert torch.equal(held.label, hold_out(data, options(holdout=10, random_seed=99))[1].label)
+    assert not torch.equal(held.label, hold_out(data, options(holdout=10, data_seed=1))[1].label)
+
+
+def test_each_kind_of_warning_comes_once_in_a_run():
+    trainer = fitted(4 * BATCH, max_step=4, lr=0.001)
+    kinds = [line.partition(": ")[2][:20] for line in trainer.run.lines if line.startswith("WARNING: epoch")]
+    assert kinds
+    assert len(kinds) == len(set(kinds))
+
+
+def test_divergence_stops_with_the_losses_and_saves_nothing(tmp_path, small_data, capsys):
+    """It says so in its folder, until it is tried again."""
+    with pytest.raises(Diverged, match=r"diverged in epoch 1.*cls_loss.*last\.pt.*--lr"):
+        fitted(4 * BATCH, lr=1e9)
+    with pytest.raises(SystemExit):
+        train.main(processes.flags(tmp_path, small_data, "--lr", 100, epochs=1))
+    error = capsys.readouterr().err
+    assert (error.count("\n"), "diverged in epoch 1" in error) == (1, True)
+    assert processes.read(tmp_path / "run/diverged.json") == {"epoch": 1}
+    assert not (tmp_path / "run/last.pt").exists()
+    assert train.main(processes.flags(tmp_path, small_data, epochs=1)) == 0
+    assert not (tmp_path / "run/diverged.json").exists()
+
+
+# ------------------------------------------------------------------- sampling, augmentation, selection
+
+
+class Labelled:
+    """A part of which only the labels are looked at: 90 % of the biases are the label."""
+
+    label = torch.arange(2000) % 2
+    image_bias = torch.where(torch.arange(2000) % 20 < 18, torch.arange(2000) % 2, 1 - torch.arange(2000) % 2)[:, None]
+
+
+@pytest.mark.parametrize(("sampling", "power"), [("balanced", 0), ("half", 0.5)])
+def test_the_draws_of_groups(sampling, power):
+    """Balanced, every group has the same share of an epoch's images, so that b tells nothing of y."""
+    weights = sampling_weights(Labelled, sampling)
+    groups = Labelled.label * 2 + Labelled.image_bias[:, 0]
+    expected = torch.bincount(groups).double() ** power
+    sums = torch.zeros(4).double().index_add_(0, groups, weights)
+    assert sums.tolist() == pytest.approx(expected.tolist())
+    trainer = Trainer.__new__(Trainer)
+    trainer.train, trainer.weights = torch.empty(2000), weights
+    trainer.order = torch.Generator().manual_seed(0)
+    shares = torch.bincount(groups[trainer.draw_order()], minlength=4) / 2000
+    assert shares.tolist() == pytest.approx((expected / expected.sum()).tolist(), abs=4 * math.sqrt(0.25 / 2000))
+    trainer.weights = sampling_weights(Labelled, "plain")
+    assert trainer.draw_order().sort().values.tolist() == list(range(2000))
+
+
+def test_an_epoch_of_few_images_has_forty_updates():
+    assert [usual_batch(n) for n in (100, 400, 700, 5119, 5120, 60000)] == [8, 8, 16, 64, 128, 128]
+
+
+CHOSEN = ("--sampling", "balanced", "--augment", "flip", "affine", "--select", "worst_group", "--method", "lntl_plus")
+
+
+@pytest.fixture(scope="module")
+def chosen(small_images, tmp_path_factory):
+    """The folder of a run on images with balanced draws, augmentation and a rule that picks an epoch."""
+    folder = tmp_path_factory.mktemp("chosen")
+    assert train.main(processes.image_flags(folder, small_images, *CHOSEN, epochs=4)) == 0
+    return folder / "run"
+
+
+def test_balanced_draws_and_augmentation_resume_to_the_bit(tmp_path, small_images, chosen, monkeypatch):
+    iterate, calls = Trainer.iterate, []
+
+    def interrupted(self, handle):
+        calls.append(handle)
+        if len(calls) == 7:  # in the second epoch
+            signal.raise_signal(signal.SIGTERM)
+        return iterate(self, handle)
+
+    monkeypatch.setattr(Trainer, "iterate", interrupted)
+    assert train.main(processes.image_flags(tmp_path, small_images, *CHOSEN, epochs=4)) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume"]) == 0
+    processes.assert_same(tmp_path / "run", chosen)
+
+
+def test_the_picked_epoch_is_the_best_on_validation_images(chosen):
+    log, metrics = processes.read(chosen / "log.jsonl"), processes.read(chosen / "metrics.json")
+    best = max(log, key=lambda record: record["holdout_worst_group_accuracy"])
+    assert (metrics["selected"]["rule"], metrics["selected"]["epoch"]) == ("worst_group", best["epoch"])
+    assert metrics["selected"]["test_worst_group_accuracy"] == best["test_worst_group_accuracy"]
+    assert read_torch_file(chosen / "selected.pth")["step"] == best["epoch"]
+    assert read_torch_file(chosen / "final.pth")["step"] == 4
+    assert metrics["accuracy"] == log[-1]["test_accuracy"]  # the last epoch is what is reported
+
+
+@pytest.mark.parametrize(
+    ("rule", "epoch"), [("worst_group", 2), ("mean_group", 3), ("accuracy", 1), (None, None)]
+)  # of two, the first
+def test_a_rule_looks_at_validation_images_alone(rule, epoch):
+    trainer = Trainer.__new__(Trainer)
+    trainer.option, trainer.run = options(select=rule), Run()
+    figures = {1: (0.9, 0.2, 0.5), 2: (0.8, 0.4, 0.6), 3: (0.9, 0.4, 0.7)}
+    for number, (accuracy, worst, mean) in figures.items():
+        holdout = {"accuracy": accuracy, "worst_group_accuracy": worst, "mean_group_accuracy": mean}
+        record = {f"holdout_{name}": value for name, value in holdout.items()}
+        trainer.run.record(record | {"epoch": number, "test_accuracy": number / 10 if number != epoch else 0})
+    picked = trainer.selected() or {"epoch": None, "test_accuracy": 0}
+    assert (picked["epoch"], picked["test_accuracy"]) == (epoch, 0)
+
+
+def test_balanced_draws_need_bias_labels_of_images(tmp_path, small_data, capsys):
+    line = processes.flags(tmp_path, small_data, "--sampling", "balanced")
+    assert "--sampling balanced needs a bias label for every image" in processes.refused(capsys, train, *line)

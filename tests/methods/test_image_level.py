@@ -12,7 +12,7 @@ from models.networks import make_networks
 from tests import reference
 from tests.test_trainer import distance, options
 
-BATCH, STEPS, VALUES = 6, 3, 5
+BATCH, STEPS, VALUES = 6, 2, 5
 
 
 def h(p, features):

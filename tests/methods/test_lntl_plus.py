@@ -7,23 +7,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import option as options
-import train
+import option as resolver
 from common.errors import UserError
-from dataset import data_sets
-from dataset.base import hold_out
 from dataset.batches import IGNORE_INDEX, ImageData, on_device
-from dataset.biased_batches import BiasedImageData
-from dataset.colored_set import ColoredSet
-from evidence import records, selection
-from methods import make_method
+from dataset.colored_mnist import ColoredSet
+from dataset.images import InMemory
 from methods.bias_prior import Bins, Colour, Joint, count_bias, shares
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
 from run.networks import build
-from run.start import starting_weights
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
@@ -98,29 +92,18 @@ def test_the_colour_itself():
     assert wide[0].tolist() == pytest.approx(wide[1].tolist(), rel=1e-3)
 
 
-def test_every_value_of_a_colour_is_found_again():
-    colors = np.arange(256)[:, None].repeat(3, 1).astype(np.uint8)
-    images = np.zeros((256, 28, 28, 3), np.uint8)
-    images[:, 5:9, 5:9] = colors[:, None, None]
-    data = on_device(images, np.arange(256) % 10)
-    assert np.array_equal(Colour(data, 10, 6).values(data.batch(torch.arange(256))[0]), colors)
-
-
 def test_the_colour_needs_images_of_one_colour():
     images, labels = digits(20)
     images[3, 4, 5] = 7
     with pytest.raises(UserError, match="--prior colour needs images of one colour each"):
         Colour(ImageData(images, labels), 10, 6)
-    flags = ["-e", "x", "--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"]
-    with pytest.raises(UserError, match="--prior_width is of --prior colour"):
-        options.resolve_training(options.train_parser().parse_args(flags))
 
 
 class Labelled:
     """Images of which only the labels are looked at."""
 
     def __init__(self, label, bias):
-        self.label, self.bias = torch.tensor(label), torch.tensor(bias)
+        self.label, self.image_bias = torch.tensor(label), torch.tensor(bias)
 
     def __len__(self):
         return len(self.label)
@@ -135,7 +118,7 @@ def test_biases_of_images_are_counted_together():
     data = Labelled([0, 1, 1, 0] * 5 + [2], bias)
     prior = count_bias(data, 3, (2, 3))
     assert isinstance(prior, Joint)
-    p = prior.p(None, data.bias[[0, 1, 20]][..., None, None])
+    p = prior.p(None, data.image_bias[[0, 1, 20]][..., None, None])
     expected = [[6 / 8, 1 / 8, 1 / 8], [1 / 8, 6 / 8, 1 / 8], [1 / 4, 1 / 4, 2 / 4]]
     assert p.numpy() == pytest.approx(np.array(expected))
     unseen = torch.tensor([1, 2])[None, :, None, None]
@@ -157,16 +140,24 @@ def test_too_many_combinations_are_naive_bayes():
     assert prior.p(None, b).numpy() == pytest.approx(joint / joint.sum(1, keepdims=True), rel=1e-5)
 
 
-def test_on_biased_mnist_it_counts_labels_of_images():
+def test_what_is_drawn_is_counted_with_its_weights():
+    """Of images drawn with weights, the joint table of the draws; without λ and μ, h is left out."""
     rng = np.random.default_rng(0)
     label, bias = rng.integers(0, 10, 50), rng.integers(0, 10, 50)
-    data = BiasedImageData(rng.random((50, 28, 28)) < 0.2, bias, label)
-    method = LNTLPlus(numbers(smoothing=0.0), networks=make_networks("simple_conv", heads=(10,), map_bias=False))
-    method.prepare(data)
+    data = InMemory(rng.integers(0, 256, (50, 28, 28, 3), np.uint8), label, bias[:, None])
+    networks = make_networks("simple_conv", heads=(10,), map_bias=False)
+    method = LNTLPlus(numbers(prior="drawn", smoothing=0.0, lambda_=0, mu=0), networks=networks)
+    weights = torch.from_numpy(rng.random(50))
+    method.prepare(data, weights)
+    share = weights.numpy() / weights.sum().item() * 50
+    both = np.array([[share[(label == k) & (bias == own)].sum() + 1 for k in range(10)] for own in bias])
     x, y, b = data.batch(torch.arange(50))
-    both = np.array([[((label == k) & (bias == own)).sum() + 1 for k in range(10)] for own in bias])
-    assert method.log_prior(x, b).exp().numpy() == pytest.approx(both / both.sum(1, keepdims=True), rel=1e-5)
-    assert method.label_loss(torch.zeros(50, 10), x, y, b).item() == pytest.approx(math.log(10), rel=1e-5)
+    assert method.log_prior(x, b).exp().numpy() == pytest.approx(both / both.sum(1, keepdims=True), rel=1e-4)
+    assert (method.trains_h, method.metrics, method.scale) == (False, ("cls_loss", "accuracy"), 1)
+    before = [p.detach().clone() for p in method.h.parameters()]
+    logits = method.g(method.f(x)) + method.log_prior(x, b)
+    assert method.update(x, y, b)[0].item() == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-4)
+    assert all(torch.equal(p, q) for p, q in zip(method.h.parameters(), before, strict=True))
 
 
 def test_the_best_logits_do_not_depend_on_the_bias():
@@ -216,64 +207,10 @@ def test_the_label_loss_alone_is_another():
     assert distance(join_net(method.f, method.g), expected) < 1e-6
 
 
-def resolved(*flags):
-    flags = ["-e", "x", "--method", "lntl_plus", *flags]
-    return options.resolve_training(options.train_parser().parse_args(flags))
-
-
-def test_its_own_defaults():
-    option = resolved()
-    assert (option.lr, option.mu, option.lambda_, option.smoothing) == (0.01, 0.1, 0.01, 0.03)
-    assert (option.prior, option.prior_width) == ("colour", 6)
-    assert starting_weights(option, LNTLPlus) is None
-
-
-def test_the_colour_is_asked_of_colored_mnist_alone_unless_it_is_given():
-    assert resolved("--prior", "bins").prior == resolved("--dataset", "biased_mnist").prior == "bins"
-    assert resolved("--dataset", "images", "--data_dir", ".").prior == "bins"
-
-
-def test_its_defaults_are_what_the_second_list_picked():
-    prior, width, smoothing, epochs = selection.pick(selection.longer_list(records.load_runs()))
-    option = resolved()
-    assert (option.prior, f"{option.prior_width:g}", f"{option.smoothing:g}") == (prior, width, smoothing)
-    assert LNTLPlus.schedule["cpu"] == LNTLPlus.schedule["cuda"] == (int(epochs), round(0.4 * int(epochs)))
-
-
-def test_held_out_images_are_recolored_like_the_test():
-    flags = ["-e", "x", "--color_var", "0.02", "--holdout", "5000"]
-    option = options.resolve_training(options.train_parser().parse_args(flags))
-    benchmark = ColoredSet(option, torch.device("cpu"))
-    _, held = hold_out(benchmark.train, option)
-    other = benchmark.unbiased_holdout(held, option)
-    assert torch.equal(other.label, held.label)
-    assert torch.equal(other.padded, held.padded)
-    for data, tied in ((held, True), (other, False)):
-        means = torch.stack([data.color[data.label == y].double().mean(0) for y in range(10)])
-        assert (means.std(dim=0).min() > 40) == tied
-    assert torch.equal(benchmark.unbiased_holdout(held, option).color, other.color)
-    benchmark.grey = True
-    assert benchmark.unbiased_holdout(held, option) is None
-
-
-def test_held_out_images_of_more_than_one_color_are_not_recolored(tmp_path):
-    flags = f"-e x --color_var 0.02 --deviation shaded --holdout 20 --dry-run --device cpu --save_dir {tmp_path}"
-    assert train.main(flags.split()) == 0
-
-
-@pytest.mark.parametrize(
-    ("flags", "factor"),
-    [
-        ("--color_var 0.02", 5),
-        ("--color_var 0.05", 2),
-        ("--dataset biased_mnist --rho 0.99", 25),
-        ("--dataset biased_mnist --rho 0.999", 64),
-    ],
-)
-def test_the_label_loss_is_scaled_as_the_documents_say(flags, factor):
-    line = ["-e", "x", "--method", "lntl_plus", *flags.split()]
-    option = options.resolve_training(options.train_parser().parse_args(line))
-    data = data_sets()[option.dataset](option, "cpu")
-    method = make_method(option, networks=build(option, data))
+@pytest.mark.parametrize(("color_var", "factor"), [(0.02, 5), (0.05, 2)])
+def test_the_label_loss_is_scaled_as_the_documents_say(color_var, factor):
+    option = resolver.train_options(["-e", "x", "--method", "lntl_plus", "--color_var", str(color_var)])
+    data = ColoredSet(option, "cpu")
+    method = LNTLPlus(option, networks=build(option, data))
     method.prepare(data.train)
     assert round(float(method.scale)) == factor

@@ -6,11 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import train
 from dataset.batches import on_device
 from methods import METHODS
 from run.cuda_graph import EAGER, GraphedIteration
-from tests.test_options import refused
 from tests.test_trainer import digits, options
 from trainer import Trainer
 
@@ -95,11 +93,6 @@ def test_every_batch_is_trained_on_once_and_in_order(monkeypatch):
         assert replayed == (5 - EAGER if epoch in (0, 2) else 5)  # of five whole batches; the sixth is shorter
         assert (torch_cuda.events[0], torch_cuda.events[-1]) == ("wait", "synchronize")
     assert torch_cuda.seen == expected
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_tf32_on_the_cpu_is_refused(capsys):
-    assert "tf32" in refused(capsys, train, "-e", "x", "--precision", "tf32", "--dry-run")
 
 
 def state(method):

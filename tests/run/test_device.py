@@ -1,17 +1,11 @@
-"""GPUs that cannot be used, and processors without bfloat16."""
-
-from types import SimpleNamespace
+"""GPUs that cannot be used, processors without bfloat16, and the number of threads."""
 
 import pytest
 import torch
 
 from common.errors import UserError
 from run import device
-
-
-def flags(**changes):
-    given = {"threads": None, "device": "auto", "cuda": False, "cudnn_benchmark": True, "precision": "float32"}
-    return SimpleNamespace(**given | changes)
+from tests.test_trainer import options
 
 
 @pytest.fixture
@@ -30,15 +24,24 @@ def old_card(monkeypatch):
 
 def test_a_gpu_that_cannot_be_used_is_one_line_that_says_what_to_do(old_card):
     with pytest.raises(UserError, match=r"no kernel image is available.*; --device cpu") as error:
-        device.choose_device(flags())
+        device.choose_device(options())
     assert "more lines" not in str(error.value)
-    assert device.choose_device(flags(device="cpu")).type == "cpu"
+    assert device.choose_device(options(device="cpu")).type == "cpu"
 
 
-@pytest.mark.parametrize("emulated", [True, False])
-def test_bfloat16_without_hardware_for_it_is_said(monkeypatch, capsys, emulated):
-    monkeypatch.setattr(device, "matrix_rate", lambda dtype, *_: 1 if emulated and dtype is torch.bfloat16 else 100)
-    device.choose_device(flags(device="cpu", precision="bfloat16"))
-    assert ("no hardware for bfloat16" in capsys.readouterr().out) == emulated
-    device.choose_device(flags(device="cpu"))
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_without_hardware_for_it_is_reported(monkeypatch, capsys, there):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: there)
+    device.choose_device(options(device="cpu", precision="bfloat16"))
+    assert ("no hardware for bfloat16" in capsys.readouterr().out) != there
+    device.choose_device(options(device="cpu"))
     assert capsys.readouterr().out == ""
+
+
+def test_threads_are_as_given_and_else_left_alone():
+    before = torch.get_num_threads()
+    device.choose_device(options(device="cpu"))
+    assert torch.get_num_threads() == before
+    device.choose_device(options(device="cpu", threads=3))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The bar on a real terminal of several widths, narrowed while it runs."""
+"""The bar on a real terminal that is narrowed while it runs, and the line of an epoch."""
 
 import fcntl
 import os
@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from methods import METHODS
-from run.progress import figures
+from run.progress import SHORT, Progress, in_words
 from tests.processes import ROOT
+from tests.test_trainer import Run, options
 
 RUN = """
 import time, torch
@@ -22,8 +23,8 @@ from run import progress
 progress.OFTEN = 0.02
 option = SimpleNamespace(max_step=100, log_step=50)
 with progress.Progress(option, None, 469, 4000) as bar:
-    for i in range(100):
-        measured = [torch.tensor(x) for x in (2 / (i + 1), i / 100, -1.5, 1.9, 0.12 + i / 1000)]
+    for i in range(150):
+        measured = [torch.tensor(x) for x in (2 / (i + 1), i / 150, -1.5, 1.9, 0.12 + i / 1000)]
         bar.iteration(57, i + 1, ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy"), measured)
         time.sleep(0.01)
 """
@@ -33,49 +34,45 @@ def resize(terminal, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
 
-def shown(columns, narrowed=None):
-    """What a run shows on a terminal of so many columns; later it has `narrowed` ones."""
+def test_everything_is_to_be_seen_at_80_columns_and_less_gets_no_new_lines():
     terminal, inside = os.openpty()
-    resize(terminal, columns)
+    resize(terminal, 80)
     process = subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdout=inside, stderr=inside)
     os.close(inside)
     text = b""
     try:
         while part := os.read(terminal, 4096):
             text += part
-            if narrowed and text.count(b"\r") > 10:
-                resize(terminal, narrowed)
+            if text.count(b"\r") > 30:
+                resize(terminal, 60)
     except OSError:
         pass  # the other end is closed
     process.wait()
     os.close(terminal)
-    return text.decode()
-
-
-@pytest.mark.parametrize("columns", [80, 100, 120])
-def test_everything_is_to_be_seen(columns):
-    text = shown(columns)
+    text = text.decode()
     lines = [line for line in re.split(r"[\r\n]+", text) if line.startswith("epoch")]
     assert text.count("\n") == 1, text  # when it is closed
-    assert {len(line) for line in lines} == {columns - 1}
     pattern = r"epoch 58/100 \|(.+)\| ?loss \d\.\d{3} label \d\.\d{3} h \d\.\d{3} +[\d.]+(it/s|s/it) [\d:?]+ left"
-    found = [re.fullmatch(pattern, line) for line in lines]
-    assert all(found[3:]), lines[3:5]
-    assert all(len(m[1]) >= 8 for m in found[3:])
-    assert len({line.partition("loss")[2][:24] for line in lines}) >= 5  # they move
-
-
-def test_a_window_that_is_narrowed_gets_no_new_lines():
-    text = shown(120, narrowed=60)
-    assert text.count("\n") == 1
+    wide = [line for line in lines[3:20] if len(line) == 79]
+    assert len(wide) >= 10
+    assert all(len(re.fullmatch(pattern, line)[1]) >= 8 for line in wide)
     assert len(text.strip().split("\r")[-1]) <= 60
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda m: m.name)
 def test_figures_of_every_method(method):
-    text = figures(method.metrics, [torch.tensor(0.5)] * len(method.metrics))
-    assert text == "loss 0.500 label 0.500" + (" h 0.500" if method.trains_h else "")
+    words = in_words(dict.fromkeys(method.metrics, torch.tensor(0.5)))
+    assert words == ["loss 0.500", "label 0.500", "h 0.500"][: 2 + method.trains_h]
+    assert in_words({"energy": 3.0, "cls_loss": None}) == []
 
 
-def test_figures_of_a_method_to_come():
-    assert figures(("energy", "depth"), [torch.tensor(3.0), torch.tensor(1.0)]) == "loss 3.000"
+@pytest.mark.parametrize(("epochs", "seconds"), [(20, 12.3), (1000, 12345)])
+def test_the_line_of_an_epoch_has_80_columns_at_most(epochs, seconds):
+    run = Run()
+    record = dict.fromkeys(SHORT, 0.123456) | {"epoch": epochs, "seconds": seconds}
+    with Progress(options(max_step=epochs), run, 10, 0) as progress:
+        progress.epoch(record)
+    (line,) = run.lines
+    assert len(line) <= 80
+    assert line.startswith(f"epoch {epochs}/{epochs} loss 0.123 ")
+    assert f"worst 0.123 test 0.123 {seconds:.0f} s left 00:00" in line

@@ -1,0 +1,118 @@
+"""The folder of a run: files are whole or not there, a lock keeps others out, and what a finished run has said."""
+
+import errno
+import math
+import re
+
+import pytest
+import torch
+
+from common import files
+from common.errors import Busy, UserError, exits, one_line
+from models.checkpoint import read_torch_file
+from run.folder import RunFolder, without_nan
+from tests.processes import EPOCHS, read
+
+
+def test_what_a_run_leaves(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert names == {
+        ".lock", "options.json", "environment.json", "log.jsonl", "log.txt", "last.pt", "previous.pt", "final.pth",
+        "checkpoint_step_0002.pth", "metrics.json", "confusion_matrix.png",
+    }  # fmt: skip
+    option, metrics = read(whole / "options.json"), read(whole / "metrics.json")
+    assert {k for k, v in metrics["option"].items() if option[k] != v} <= {"data_sha256"}
+    assert metrics["data_sha256"] == option["data_sha256"]
+    assert metrics["accuracy"] == read(whole / "log.jsonl")[-1]["test_accuracy"]
+    confusion = torch.tensor(metrics["confusion"])
+    assert (
+        (int(confusion.sum()), int(confusion.trace())) == (metrics["n"], metrics["correct"]) == (64, metrics["correct"])
+    )
+    weights = read_torch_file(whole / "final.pth")
+    assert (weights["step"], weights["inputs"]["size"]) == (EPOCHS, 28)
+    assert (whole / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_run_says(whole):
+    """At most 80 columns an epoch, and the commands that come next; log.txt has it too."""
+    out = (whole.parent / "output").read_text("utf-8")
+    epochs = re.findall(r"^epoch \d/3 .*$", out, re.MULTILINE)
+    assert len(epochs) == EPOCHS
+    assert all(len(line) <= 80 and re.search(r"loss \S+ label \S+ h \S+ test \S+ \d+ s left", line) for line in epochs)
+    assert f"next: python test.py -e run --save_dir {whole.parent}" in out
+    log = (whole / "log.txt").read_text("utf-8")
+    assert all(line in log for line in epochs)
+
+
+def test_a_run_that_is_worked_on_is_refused(tmp_path):
+    assert not RunFolder.is_busy(tmp_path, "run")
+    with RunFolder(tmp_path, "run"):
+        (tmp_path / "run/.last.pt.1.tmp").write_text("being written")
+        assert RunFolder.is_busy(tmp_path, "run")
+        with pytest.raises(Busy, match="another process works on"):
+            RunFolder(tmp_path, "run")
+        assert (tmp_path / "run/.last.pt.1.tmp").exists()  # who only looks removes nothing
+    assert not RunFolder.is_busy(tmp_path, "run")
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch, capsys):
+    run = RunFolder(tmp_path, "run")
+    run.save({"epoch": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(run / "last.pt", {"a": math.nan})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(SystemExit):
+        exits(lambda: run.save({"epoch": 2}))()
+    error = capsys.readouterr().err
+    assert (error.count("\n"), error.startswith("error: No space left on device; ")) == (1, True)
+    assert run.load() == {"epoch": 1}
+    assert not list(run.path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95])
+def test_a_checkpoint_that_is_cut_off_gives_way_to_the_previous_one(tmp_path, share):
+    run = RunFolder(tmp_path, "run")
+    for epoch in (1, 2):
+        run.save({"epoch": epoch, "w": torch.zeros(500)})
+    whole = (run / "last.pt").read_bytes()
+    (run / "last.pt").write_bytes(whole[: int(share * len(whole))])
+    assert run.load()["epoch"] == 1
+    (run / "previous.pt").unlink()
+    assert run.load()["epoch"] == 1  # the good one took the place of the damaged one
+    (run / "last.pt").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=r"last\.pt"):
+        run.load()
+
+
+def test_the_log_has_no_gaps_doubles_or_nan(tmp_path):
+    run = RunFolder(tmp_path, "run")
+    for epoch in (1, 2, 3):
+        run.record({"epoch": epoch, "loss": math.nan})
+    with open(run / "log.jsonl", "a") as file:
+        file.write('{"epoch": 4, "cut o')
+    run.trim_log(2)
+    assert run.log() == [{"epoch": 1, "loss": None}, {"epoch": 2, "loss": None}]
+    with pytest.raises(UserError, match="does not hold the 3 epochs"):
+        run.trim_log(3)
+    assert without_nan({"a": [1.5, (math.inf, "x")]}) == {"a": [1.5, [None, "x"]]}
+
+
+def test_messages_stay_on_one_line_and_faults_are_not_hidden():
+    assert "\n" not in one_line("a\nb\x1b[31m ü")
+    assert "ü" in one_line("ü")
+
+    def broken():
+        raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        exits(broken)()
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --save_dir"):
+        RunFolder(tmp_path / "file", "run")

@@ -1,0 +1,70 @@
+"""tune.py: what it draws, that it goes on where it was stopped, its table, and that its last command runs."""
+
+import re
+import shlex
+
+import pytest
+
+import train
+import tune
+from methods import METHODS
+from tests.processes import image_flags, read, refused
+
+
+@pytest.fixture
+def flags(tmp_path, small_images):
+    return image_flags(tmp_path, small_images, "--method", "lntl_plus", "--trials", "2", epochs=1)
+
+
+def test_settings_lie_in_their_range_and_the_first_are_the_defaults():
+    ranges = METHODS["lntl_plus"].ranges
+    assert tune.draw(ranges, 0, 5) == {}
+    drawn = [tune.draw(ranges, trial, 5) for trial in range(1, 200)]
+    for flag, (low, high) in ranges.items():
+        values = sorted(settings[flag] for settings in drawn)
+        assert 0.99 * low <= values[0] < 2 * low
+        assert high / 2 < values[-1] <= 1.01 * high
+    assert tune.draw(ranges, 3, 5) == drawn[2] != tune.draw(ranges, 3, 6)
+
+
+def test_it_goes_on_and_its_last_command_runs(tmp_path, flags, capsys, monkeypatch):
+    begun, run = [], tune.train
+
+    def stopped(option):
+        begun.append(option.exp_name)
+        return 143 if len(begun) == 2 else run(option)
+
+    monkeypatch.setattr(tune, "train", stopped)
+    assert tune.main(flags) == 143
+    assert "give the same command again" in capsys.readouterr().out
+    assert tune.main(flags) == 0
+    assert begun == ["run_trial0", "run_trial1", "run_trial1"]
+    out = capsys.readouterr().out
+    rows = [line.split(" | ") for line in (tmp_path / "run_tuned.md").read_text("utf-8").splitlines()[2:]]
+    assert {row[0] for row in rows} == {"| run_trial0", "| run_trial1"}
+    last = {name: read(tmp_path / name / "log.jsonl")[-1] for name in ("run_trial0", "run_trial1")}
+    for row in rows:
+        figures = [f"{last[row[0][2:]][key]:.4f}" for key in tune.JUDGED_BY]
+        assert [word.strip(" |") for word in row[-2:]] == figures
+    assert float(rows[0][-2]) >= float(rows[1][-2])
+    line = re.search(r"to train with the best: .*train\.py (.*)", out)[1]
+    assert "--trials" not in line
+    assert train.main(shlex.split(line)) == 0
+    picked = read(tmp_path / "run/options.json")
+    best = read(tmp_path / rows[0][0][2:] / "options.json")
+    assert {k for k in best if picked[k] != best[k]} <= {"exp_name", "random_seed"}
+
+
+def test_what_is_given_is_not_drawn(flags, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tune, "train", lambda option: seen.append(option) or 1)
+    tune.main([*flags, "--mu", "0.5"])
+    tune.run_trial([*flags[:-2], "-e", "x", "--mu", "0.5"])
+    assert [option.mu for option in seen] == [0.5, 0.5]
+
+
+def test_without_validation_images_it_says_what_to_do(tmp_path, small_data, capsys):
+    line = ["-e", "x", "--method", "baseline", "--from_scratch", "--color_var", "0.02", "--data_dir", small_data]
+    line += ["--max_step", "1", "--trials", "1", "--save_dir", tmp_path, "--device", "cpu", "--batch_size", "64"]
+    assert "add a split val, or give --holdout N" in refused(capsys, tune, *line)
+    assert "argument --trials" in refused(capsys, tune, *line, "--trials", "0")
