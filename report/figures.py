@@ -3,13 +3,12 @@
 import itertools
 
 import numpy as np
-import pandas
 
 from common.picture import draw_confusion, plain, save, subplots
 from dataset.colored_mnist import MEAN_COLORS, build, show_samples
 from report.group_tables import GROUPS
 from report.published import COLOR_VARS, MARKS, PUBLISHED, RHOS
-from report.rows import BIASES, SUITE
+from report.rows import BIASED, BIASED_BEFORE, BIASES, SUITE
 from report.tables import MINE, TITLES, select
 
 STYLE = {  # method: colour, marker
@@ -127,45 +126,51 @@ def look(row):
     return CEILING if row.name == "fair" else STYLE[row.method]
 
 
+def figures_of(runs, row, places, column):
+    """(means, std, 0 of one run) of a Row at every place; NaN where there is no run."""
+    values = [select(runs, row.name, place, column).dropna() for place in places]
+    return [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
+
+
+def finish(figure, axis, places, path, **words):
+    """Names the places along the axis, puts the legend below, and writes the figure."""
+    tidy(axis, ylim=(0, 1), **words)
+    axis.set_xticks(range(len(places)), places)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save(figure, path)
+
+
 @plain
-def by_rho(path, runs, rows, before, published):
-    """Biased-MNIST: the unbiased accuracy at every ρ, a line a Row, bars for one std; dashed and hollow: `before`.
+def by_rho(path, runs, published):
+    """Biased-MNIST: the unbiased accuracy at every ρ, a line a row, bars for one std; dashed: of the first recipe.
 
     published: {title: a figure a ρ}.
     """
     figure, axis = subplots(1, 1, (8, 5))
-    shown = [row for row in (*rows, *before) if len(runs[runs.row == row.name])]
+    shown = [row for row in (*BIASED, *BIASED_BEFORE) if row.name in {*runs.row}]
     for i, row in enumerate(shown):
-        values = [select(runs, row.name, rho, "metrics.accuracy").dropna() for rho in RHOS]
-        how = {"label": row.title} if row in rows else {"label": f"{row.title}; first recipe", "ls": "--", "mfc": "white"}
-        at = np.arange(len(RHOS)) + 0.03 * (i - len(shown) / 2)  # side by side
         color, marker = look(row)
-        mean, std = [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
-        axis.errorbar(at, mean, std, color=color, marker=marker, capsize=3, **how)
+        how = {"color": color, "marker": marker, "capsize": 3, "label": row.title}
+        if row in BIASED_BEFORE:
+            how |= {"label": f"{row.title}; first recipe", "ls": "--", "mfc": "white"}
+        at = np.arange(len(RHOS)) + 0.03 * (i - len(shown) / 2)  # side by side
+        axis.errorbar(at, *figures_of(runs, row, RHOS, "metrics.accuracy"), **how)
     for title, values in published.items():
         axis.plot(values, ":o", mfc="white", color="0.4", label=title)
-    words = "ρ, share of training images on their digit's colour"
-    tidy(axis, xlabel=words, ylabel="unbiased accuracy, last epoch", ylim=(0, 1))
-    axis.set_xticks(range(len(RHOS)), RHOS)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    save(figure, path)
+    words = {"xlabel": "ρ, share of training images on their digit's colour", "ylabel": "unbiased accuracy, last epoch"}
+    finish(figure, axis, RHOS, path, **words)
 
 
 @plain
 def suite(path, runs):
-    """The suite of biases: a bar a method, its mean over groups, one std; a line across its bias: without the bias."""
+    """The suite of biases: a bar a method, its mean over groups, one std; a line across: trained without the bias."""
     figure, axis = subplots(1, 1, (9, 4))
-    bars = [row for row in SUITE if row.name != "fair"]
+    width, place = 0.8 / (len(SUITE) - 1), np.arange(len(BIASES))
     for i, row in enumerate(SUITE):
-        values = [pandas.Series(select(runs, row.name, bias, GROUPS["mean over groups"])).dropna() for bias in BIASES]
-        mean, std = [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
-        if row in bars:
-            at = np.arange(len(BIASES)) + (i - (len(bars) - 1) / 2) * 0.8 / len(bars)
-            how = {"color": look(row)[0], "capsize": 2, "error_kw": {"lw": 1}}
-            axis.bar(at, mean, 0.8 / len(bars), yerr=std, label=row.title, **how)
+        mean, std = figures_of(runs, row, BIASES, GROUPS["mean over groups"])
+        color, _ = look(row)
+        if row.name == "fair":
+            axis.hlines(mean, place - 0.45, place + 0.45, color, label=row.title)
         else:
-            axis.hlines(mean, np.arange(len(BIASES)) - 0.45, np.arange(len(BIASES)) + 0.45, "black", label=row.title)
-    tidy(axis, ylabel="mean over groups, last epoch", ylim=(0, 1))
-    axis.set_xticks(range(len(BIASES)), BIASES)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    save(figure, path)
+            axis.bar(place - 0.4 + (i + 0.5) * width, mean, width, yerr=std, color=color, capsize=2, label=row.title)
+    finish(figure, axis, BIASES, path, ylabel="mean over groups, last epoch")

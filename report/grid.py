@@ -119,7 +119,7 @@ def other_than_its_cell(option, table):
         parts = named(record["name"], table)
         row = rows.get(parts["row"]) or (Row(parts["row"]) if parts["row"] in METHODS else None)
         if row is None:  # a study of its own
-            return None if table == "colored_mnist" else f"there is no row {parts['row']} (report/rows.py has them)"
+            return None
         wanted = vars(resolve(flags_of(table, row, parts["place"], parts["seed"], option)))
         own = {} if table == "suite" else {"max_step": None, "lr_decay_period": None}  # --epochs, --schedule
         name = differing(record["options"], wanted | own)
@@ -131,43 +131,45 @@ def other_than_its_cell(option, table):
 # -------------------------------------------------------------------------------------------------- cells
 
 
-class Progress(NamedTuple):
-    """How far a cell is."""
-
-    state: str  # "to do", "begun", "finished", or what is wrong
-    epoch: int = 0  # finished ones
-    seconds: float | None = None  # of training an epoch, the mean; None before the first
-
-
-class Cell:
+class Cell(NamedTuple):
     """One run of the grid."""
 
-    def __init__(self, flags, option, start=None, needs=None):
-        """flags: of train.py. option: what they resolve to. start: path of the weights that it begins with, or None.
+    flags: list  # of train.py
+    option: options.Options  # what they resolve to
+    start: Path | None = None  # the weights that it begins with
+    needs: object = None  # the cell that makes these, where it belongs to the grid
 
-        needs: the cell that makes these, where it belongs to the grid.
-        """
-        self.flags, self.option, self.start, self.needs = flags, option, start, needs
-        self.name, self.path = option.exp_name, Path(option.save_dir, option.exp_name)
+    @property
+    def name(self):
+        return self.option.exp_name
 
-    def progress(self):
-        """Reads how far the cell is, whoever runs it."""
+    @property
+    def path(self):
+        return Path(self.option.save_dir, self.name)
+
+    def log(self):
+        """Its finished epochs, as far as they can be read."""
         try:
-            recorded, log = read_options(self.path), read_json_lines(self.path / "log.jsonl")
-            seconds = fmean(record["seconds"] for record in log) if log else None
-        except (UserError, ValueError, KeyError, TypeError):
-            return Progress("damaged")
+            return read_json_lines(self.path / "log.jsonl")
+        except ValueError:
+            return []
+
+    def state(self):
+        """ "to do", "begun", "finished", or what is wrong."""
+        try:
+            recorded, epochs = read_options(self.path), len(self.log())
+        except UserError:
+            return "is damaged"
         if (self.path / "diverged.json").exists():
-            return Progress("diverged", len(log), seconds)
+            return "diverged"
         if name := differing(recorded, vars(self.option)):
-            wanted = getattr(self.option, name)
-            return Progress(f"was begun with --{name} {recorded[name]}, not {wanted}", len(log), seconds)
-        if len(log) >= self.option.max_step and (self.path / "metrics.json").exists():
-            return Progress("finished", len(log), seconds)
-        return Progress("begun" if log else "to do", len(log), seconds)
+            return f"was begun with --{name} {recorded[name]}, not {getattr(self.option, name)}"
+        if epochs >= self.option.max_step and (self.path / "metrics.json").exists():
+            return "finished"
+        return "begun" if epochs else "to do"
 
     def finished(self):
-        return self.progress().state == "finished"
+        return self.state() == "finished"
 
     def busy(self):
         """Whether a process has the cell at this moment."""
@@ -175,7 +177,7 @@ class Cell:
 
     def run(self, train):
         """Trains it by `train(option)`, or goes on with it. Returns the exit status; raises Busy, or UserError."""
-        state, start = self.progress().state, []
+        state, start = self.state(), []
         if state not in ("to do", "begun"):
             raise UserError(f"{self.path} {state}; choose another --save_dir, or delete it")
         if self.start and not read_options(self.path):
@@ -228,25 +230,26 @@ def overview(cells):
 
     By the epochs measured so far: of the same method, else of any.
     """
-    found = [(cell.option, cell.progress()) for cell in cells]
-    seconds = {option.method: progress.seconds for option, progress in found if progress.seconds}
-    rest = [(option, progress.epoch) for option, progress in found if progress.state in ("begun", "to do")]
-    line = f"{sum(progress.state == 'finished' for _, progress in found)} of {len(cells)} cells finished"
+    states = [cell.state() for cell in cells]
+    logs = {cell.name: cell.log() for cell in cells}
+    seconds = {cell.option.method: fmean(r["seconds"] for r in log) for cell in cells if (log := logs[cell.name])}
+    line = f"{states.count('finished')} of {len(cells)} cells finished"
+    rest = [cell for cell, state in zip(cells, states, strict=True) if state in ("begun", "to do")]
     if not (rest and seconds):
         return line
-    any_method = fmean(seconds.values())
-    left = sum((option.max_step - epoch) * seconds.get(option.method, any_method) for option, epoch in rest)
+    each = {cell.name: seconds.get(cell.option.method, fmean(seconds.values())) for cell in rest}
+    left = sum((cell.option.max_step - len(logs[cell.name])) * each[cell.name] for cell in rest)
     return f"{line}; time left for one worker: {tqdm.format_interval(left)}"
 
 
 def print_plan(cells):
     """Prints every cell with its schedule and state, and the time left."""
     for cell in cells:
-        progress, period = cell.progress(), cell.option.lr_decay_period
-        state = f"begun, {progress.epoch} done" if progress.state == "begun" else progress.state
+        period = cell.option.lr_decay_period
         schedule = f"cut every {period}" if period else "one cycle"
         after = f", after {cell.needs.name}" if cell.needs else ""
-        print(f"{cell.name:38}{cell.option.max_step:5} epochs, {schedule}{after}: {state}{', at work' * cell.busy()}")
+        at_work = ", at work" if cell.busy() else ""
+        print(f"{cell.name:38}{cell.option.max_step:5} epochs, {schedule}{after}: {cell.state()}{at_work}")
     print(overview(cells))
 
 
