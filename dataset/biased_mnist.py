@@ -4,10 +4,7 @@ The recipe is that of Bahng et al., "Learning De-biased Representations with Bia
 its authors' own implementation: pixels of MNIST whose value is not 0 become white, the others take the background's
 colour. Digit k owns colour k. Of the n images of a digit, the first floor(n * rho) in a random order get its own
 colour. The rest is cut into consecutive pieces of ceil(rest / 9) images, which the nine other colours get in random
-order: the last piece may be short, and colours may be left without any. So rho is a count and not a probability, and
-how many images disagree with their digit's colour, and how many pairs of digit and colour have no image, is the same
-for every seed (63, 184, 305, 606 images and 27, 6, 10, 1 pairs at rho = .999, .997, .995, .990).
-
+order: the last piece may be short, and colours may be left without any. So counts are the same for every seed.
 The bias label is the index of the background's colour: one label an image.
 """
 
@@ -89,7 +86,7 @@ def assign_backgrounds(labels, rho, rng):
     return bias
 
 
-def split(images, labels, rho, data_seed=DATA_SEED):
+def split(images, labels, rho, data_seed):
     """A BiasedSplit of MNIST `images`, uint8 (N, 28, 28), with `labels`, int64 (N,), in their own order."""
     # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
     rng = np.random.RandomState([data_seed, round(rho * 1_000_000)])
@@ -136,8 +133,8 @@ class BiasedImageData(OnDevice):
     def __init__(self, mask, bias, label, device="cpu", dtype=torch.float32, mask_dtype=None, augment="none"):
         """mask: bool (N, 28, 28); bias, label: int64 (N,). NumPy arrays, of a BiasedSplit.
 
-        dtype: of the colours. mask_dtype: of the masks in factored form, which every type holds exactly [as the
-        colours]. augment: of the masks, before they are coloured.
+        dtype: of the colours. mask_dtype: of the masks in factored form [as the colours]. augment: of the masks,
+        before they are coloured.
         """
         self.mask = torch.from_numpy(mask).to(device)
         self.bias = torch.from_numpy(bias).to(device)
@@ -146,7 +143,7 @@ class BiasedImageData(OnDevice):
         self.palette = normalised(BACKGROUNDS, dtype).to(device)  # (10, 3)
         self.white = normalised([WHITE] * 3, dtype).to(device)  # (3,)
         self.mask_dtype = mask_dtype or dtype
-        self.augmentation = Augmentation.of(augment, len(label), device)
+        self.augmentation = Augmentation.of(augment)
 
     @property
     def image_bias(self):
@@ -156,7 +153,7 @@ class BiasedImageData(OnDevice):
         """index: int64 (B,) on the device. Returns x (of `inputs`), y int64 (B,), b int64 (B, 1, 1, 1), 0..9."""
         mask, bias = self.mask[index], self.bias[index]
         if augmented and self.augmentation:
-            mask = self.augmentation(mask, index)
+            mask = self.augmentation(mask)
         return self.inputs(mask, self.palette[bias]), self.label[index], bias.view(-1, 1, 1, 1)
 
     def inputs(self, mask, background):
@@ -165,10 +162,7 @@ class BiasedImageData(OnDevice):
 
 
 class BiasedData(BiasedImageData):
-    """The same images in factored form, which the paper's f computes faster.
-
-    What differs between images has to be a mask filled with one colour, so it is the outside of the digit here.
-    """
+    """The same images in factored form, which the paper's f computes faster: a mask of the digit's outside."""
 
     def inputs(self, mask, background):
         """x of one batch, `ColoredMasks`."""
@@ -205,10 +199,8 @@ class BiasedSet(DataSet):
     def method_defaults(cls, option):
         if option.network not in (None, "paper"):
             return METHODS_BY_IMAGE
-        papers_cut = {
-            method: {"split_at": "conv2"} | METHODS_BY_IMAGE.get(method, {}) for method in ("lntl", "blindeye")
-        }
-        return METHODS_BY_IMAGE | papers_cut
+        paper = {m: METHODS_BY_IMAGE.get(m, {}) | {"split_at": "conv2"} for m in ("lntl", "blindeye")}
+        return METHODS_BY_IMAGE | paper
 
     @classmethod
     def setting(cls, option):
@@ -216,9 +208,8 @@ class BiasedSet(DataSet):
 
     def __init__(self, option, device, grey=False, pixels=False):
         kind = BiasedData if option.network == "paper" and not pixels else BiasedImageData
-        how = {"device": device}
-        if getattr(option, "precision", None) == "bfloat16":
-            how["mask_dtype"] = torch.bfloat16
+        mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
+        how = {"device": device, "mask_dtype": mask_dtype}
         few = DRY_RUN if getattr(option, "dry_run", False) else None
         parts = [BiasedSplit(*(field[:few] for field in part)) for part in build(option.rho, option.data_seed)]
         self.train = kind(*parts[0], augment=option.augment, **how)

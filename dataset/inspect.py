@@ -1,24 +1,13 @@
-"""A look at images of one's own: is there a bias, which groups are there, which files are missing or broken?
+"""A look at images of one's own: is there a bias, which groups are there, which files are missing or broken?"""
 
-    python -m dataset.images DIR                                    # DIR/metadata.csv, or DIR/train/CLASS/BIAS/...
-    python -m dataset.images DIR --target Blond_Hair --bias Male    # columns of another name
-
-Nothing of the user's is changed. The text is also the head of a training run (`overview`).
-"""
-
-import dataclasses
 import os
-import sys
 
 import numpy as np
 from PIL import Image
 
-from common import Parser, given, location, number, seed
-from common.errors import UserError, exits, one_line
+from common.errors import one_line
 from dataset.batches import IGNORE_INDEX
 from dataset.csv_tables import listed
-from dataset.pictures import color, decode, rgb, too_dark
-from dataset.tables import read_table
 from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble
@@ -38,6 +27,12 @@ def overview(table):
     for head, name in enumerate(table.biases):
         lines += ["", *counts(table, head), *empty(table, head)]
         lines += verdict(f"{one_line(name)} alone tells", table.label[train], table.bias[train, head])
+        if not table.contradicted(head):
+            label = one_line(table.target or "the class")
+            lines.append(
+                f"no training image contradicts the bias {one_line(name)}: nothing can be learned about {label} without "
+                "it; no method helps"
+            )
     if len(table.biases) > 1:
         lines += verdict("all biases together tell", table.label[train], table.bias[train])
     if table.biases:
@@ -123,10 +118,10 @@ def troubles(table, bad=None, alike=()):
 
     bad: {position: reason} of `decode`, or None where nothing was decoded; alike: pairs of positions.
     """
-    unreadable = {i: why for i, why in (bad or {}).items() if not table.missing[i]}
+    unreadable = [i for i in bad or {} if not table.missing[i]]
     found = (
         ("images that are missing", [table.place(i) for i in np.flatnonzero(table.missing)]),
-        ("images that cannot be read", [reason(table, i, why) for i, why in unreadable.items()]),
+        ("images that cannot be read", [f"{table.place(i)}: {bad[i]}" for i in unreadable]),
         ("images that are listed twice", [pair(table, *p) for p in table.doubled]),
         ("images with the bytes of another", [pair(table, *p) for p in alike]),
     )
@@ -135,11 +130,6 @@ def troubles(table, bad=None, alike=()):
         lines += [f"{what}: {len(names)}", *(f"  {one_line(name)}" for name in names[:NAMED])] if names else []
         lines += [f"  and {len(names) - NAMED} more"] if len(names) > NAMED else []
     return lines
-
-
-def reason(table, position, said):
-    """Where an unreadable image stands, and why it cannot be read."""
-    return f"{table.place(position)} {said.partition('cannot be read')[2].lstrip(': ').rpartition(';')[0]}"
 
 
 def pair(table, position, first):
@@ -153,17 +143,13 @@ def pair(table, position, first):
     return f"{table.place(position)} = {table.place(first)}{note}"
 
 
-def same_bytes(table, positions=None):
-    """Pairs of positions of files with the same bytes, by their checksums and sizes, of a table that was read.
-
-    A file that is listed twice is no such pair. positions: of the images to compare [all].
-    """
-    first, alike, known = {}, [], {i for i, _ in table.doubled}
-    for position in range(len(table)) if positions is None else positions:
-        if position not in known:
-            key = (table.content[position], os.path.getsize(table.paths[position]))
-            if (other := first.setdefault(key, position)) != position:
-                alike.append((position, other))
+def same_bytes(table, positions):
+    """Pairs of positions of files with the same bytes, by their checksums and sizes, of a table that was read."""
+    first, alike = {}, []
+    for position in np.setdiff1d(positions, [i for i, _ in table.doubled]).tolist():
+        key = (table.content[position], os.path.getsize(table.paths[position]))
+        if (other := first.setdefault(key, position)) != position:
+            alike.append((position, other))
     return alike
 
 
@@ -187,11 +173,10 @@ def draw_sheet(path, groups, images):
 
     @plain
     def draw():
-        size = (2 + PER_GROUP, 0.4 + 1.05 * len(groups))
-        figure, axes = subplots(len(groups), PER_GROUP, size, squeeze=False)
+        figure, axes = subplots(len(groups), PER_GROUP, (2 + PER_GROUP, 0.4 + 1.05 * len(groups)), squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
         for row, (name, positions) in zip(axes, groups, strict=True):
-            for axis in row:
-                axis.set_axis_off()
             for axis, position in zip(row, [p for p in positions if p in images], strict=False):
                 axis.imshow(images[position], interpolation="nearest")
             text = row[0].text(-0.1, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
@@ -209,54 +194,3 @@ def is_sheet(path):
             return image.info.get("Title") == SHEET
     except Exception:  # whatever a file that is no image does to a decoder
         return False
-
-
-@exits
-def main(arguments=None):
-    """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
-    parser = Parser(prog="-m dataset.images", description=main.__doc__)
-    add = parser.add_argument
-    add("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
-    add("--target", type=given, metavar="COLUMN", help="column of the label [y, label or target]")
-    add(
-        "--bias", type=given, metavar="COLUMN", nargs="+", default=(),
-        help="columns of the bias labels [bias, b, a, place, spurious or attribute]; colour: of the pixels",
-    )  # fmt: skip
-    add("--image", type=given, metavar="COLUMN", help="column of the image's file [filename, image, path, ...]")
-    add("--image_size", type=number(int, 8, 1024), default=224, help="side of the images in pixels [224]")
-    add("--background", type=color, default="black", help="what transparent places show [black]")
-    add("--skip_broken", action="store_true", help="count without the missing and unreadable images")
-    add("--data_seed", type=seed, default=0, help="of the split where the data has none [0]")
-    add("--out", type=location, help="the sheet of samples, a .png [samples.png in DIR]")
-    option = parser.parse_args(arguments)
-    out = option.out or (option.dir if option.dir.is_dir() else option.dir.parent) / "samples.png"
-    if option.out and (out.suffix.lower() != ".png" or out.is_dir() or not out.parent.is_dir()):
-        raise UserError(f"--out {out} must be a .png in a folder that exists")
-    if out.exists() and not is_sheet(out):
-        raise UserError(f"{out} is there and is no sheet of samples; give another file with --out")
-    table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
-    groups, kept = sample_groups(table), {}
-    wanted = {position for _, some in groups for position in some}
-
-    def keep(position, image):
-        if position in wanted:
-            kept[position] = image
-
-    decoded = decode(table.paths, option.image_size, keep, rgb(option.background))
-    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
-    if not len(good):
-        raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
-    notes = too_dark(decoded.brightest[good])
-    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
-    lines = troubles(table, decoded.bad, same_bytes(table, good.tolist()))
-    if decoded.bad and option.skip_broken:
-        table = table.take(good, f"left out: {len(decoded.bad)} images that are missing or cannot be read")
-    print(overview(table))
-    print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
-    if decoded.bad and not option.skip_broken:
-        print("to train, mend these images or give --skip_broken")
-    try:
-        draw_sheet(out, groups, kept)
-        print(f"samples: {out}")
-    except (UserError, OSError, ValueError, RuntimeError) as error:  # what was found out is printed above
-        print(f"warning: no sheet of samples ({one_line(error)})", file=sys.stderr)
