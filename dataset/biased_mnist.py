@@ -8,7 +8,6 @@ order: the last piece may be short, and colours may be left without any. So coun
 The bias label is the index of the background's colour: one label an image.
 """
 
-import hashlib
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -29,20 +28,9 @@ DRY_RUN = 128  # images of each part
 MEAN = STD = 0.5  # of the normalisation, all channels (published protocol): values lie in -1..1
 WHITE = 255
 BACKGROUNDS = np.array(
-    [
-        (255, 0, 0),  # 0 red
-        (0, 255, 0),  # 1 green
-        (0, 0, 255),  # 2 blue
-        (225, 225, 0),  # 3 yellow; 225 in the published code as well, here and in the next line
-        (225, 0, 225),  # 4 magenta
-        (0, 255, 255),  # 5 cyan
-        (255, 128, 0),  # 6 orange
-        (255, 0, 128),  # 7 rose
-        (128, 0, 255),  # 8 violet
-        (128, 128, 128),  # 9 grey
-    ],
-    dtype=np.uint8,
-)
+    [(255, 0, 0), (0, 255, 0), (0, 0, 255), (225, 225, 0), (225, 0, 225),  # 225 in the published code as well
+     (0, 255, 255), (255, 128, 0), (255, 0, 128), (128, 0, 255), (128, 128, 128)], np.uint8,
+)  # fmt: skip
 COLORS = ("red", "green", "blue", "yellow", "magenta", "cyan", "orange", "rose", "violet", "grey")
 
 
@@ -68,10 +56,7 @@ class BiasedMnist(NamedTuple):
 
 
 def assign_backgrounds(labels, rho, rng):
-    """The background of every image by the rule above, int64 (N,), 0..9.
-
-    labels: int64 (N,), 0..9. rho: in [0, 1]. rng: np.random.RandomState, which is drawn from.
-    """
+    """The background of every image by the rule above, int64 (N,), 0..9. rng: np.random.RandomState."""
     colors = len(BACKGROUNDS)
     share = Fraction(str(rho))  # as written: 0.1 is a tenth, so that no product falls below a whole number by rounding
     bias = np.empty(len(labels), np.int64)
@@ -94,34 +79,18 @@ def split(images, labels, rho, data_seed):
 
 
 def build(rho, data_seed=DATA_SEED, mnist=None):
-    """Builds the data of one rho; the same arguments give the same bytes on every machine.
+    """Builds the data of one rho in [0, 1]; the same arguments give the same bytes on every machine.
 
-    rho: in [0, 1]. data_seed: 0..2**32-1, independent of the seed of a training run.
-    mnist: what `load_mnist()` returned, where several are built in a row. Raises ValueError for another rho.
+    data_seed: 0..2**32-1. mnist: what `load_mnist()` returned, where several are built in a row.
     """
-    if not 0 <= rho <= 1:
-        raise ValueError(f"rho is {rho}; it lies in 0 to 1")
     mnist = mnist or load_mnist()
-    test = mnist.test_images, mnist.test_labels
-    return BiasedMnist(
-        train=split(mnist.train_images, mnist.train_labels, rho, data_seed),
-        test=split(*test, UNBIASED_RHO, data_seed),
-        test_biased=split(*test, 1, data_seed),
-    )
-
-
-def sha256(data):
-    """SHA-256 (hex) over the bytes of every image, digit and background index (int8) of a BiasedMnist."""
-    digest = hashlib.sha256()
-    for part in data:
-        digest.update(part.images().tobytes())
-        digest.update(part.label.astype("int8").tobytes())
-        digest.update(part.bias.astype("int8").tobytes())
-    return digest.hexdigest()
+    train, test = (mnist.train_images, mnist.train_labels), (mnist.test_images, mnist.test_labels)
+    rhos = (train, rho), (test, UNBIASED_RHO), (test, 1)
+    return BiasedMnist(*(split(*images, share, data_seed) for images, share in rhos))
 
 
 def normalised(values, dtype):
-    """Channel values 0..255, any shape, scaled to [0, 1] and normalised to [-1, 1], in `dtype`."""
+    """Channel values 0..255 normalised to [-1, 1], in `dtype`."""
     return (torch.as_tensor(values).to(dtype) / 255 - MEAN) / STD
 
 
@@ -171,10 +140,7 @@ class BiasedData(BiasedImageData):
 
 
 class BiasedSet(DataSet):
-    """White digits on a background whose colour is the bias label, one an image.
-
-    The test is the unbiased one; the accuracy on the biased one, where the background tells the digit, is beside it.
-    """
+    """The test is the unbiased one; the accuracy on the biased one, where the background tells, is beside it."""
 
     name = "biased_mnist"
     help = "white digits on coloured backgrounds (Bahng et al. 2020)"
@@ -216,10 +182,7 @@ class BiasedSet(DataSet):
         self.test = {"test_accuracy": kind(*parts[1], **how), "test_biased_accuracy": kind(*parts[2], **how)}
 
     def unbiased_holdout(self, held_out, option):
-        """Held-out images on backgrounds like those of the test, every colour equally often.
-
-        This uses knowledge of the bias: of how the test differs from the training.
-        """
+        """Held-out images on backgrounds like those of the test. This uses knowledge of the bias."""
         rng = np.random.RandomState([option.data_seed, option.holdout])
         other = held_out.subset(torch.arange(len(held_out)))
         bias = assign_backgrounds(held_out.label.cpu().numpy(), UNBIASED_RHO, rng)

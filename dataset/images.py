@@ -4,6 +4,7 @@ python -m dataset.images DIR      # a look at them: is there a bias, what is bro
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
 
 DRY_RUN = 64  # images of each split
+CGROUP = "/sys/fs/cgroup/memory.max"  # of a container, a number or "max"
 
 
 def load(
@@ -72,18 +74,13 @@ def left_out(table, bad):
 
 def free_memory(device="cpu"):
     """Bytes that a data set could take: of the machine or its container, and of the GPU where it is kept there."""
-    free = [4 << 30]
-    try:
-        free = [int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()
-                if line.startswith("MemAvailable")] or free  # fmt: skip
-        limit, used, parts = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current", "stat"))
-        cached = int(parts.partition("inactive_file ")[2].split()[0])  # given back when it is needed
-        free += [] if limit.strip() == "max" else [int(limit) - int(used) + cached]
-    except (OSError, ValueError, IndexError):
-        pass
+    free = []
+    for path, pattern, unit in (("/proc/meminfo", r"MemAvailable: *(\d+)", 1024), (CGROUP, r"(\d+)", 1)):
+        if Path(path).is_file() and (found := re.search(pattern, Path(path).read_text())):
+            free.append(int(found[1]) * unit)
     if torch.device(device).type == "cuda":
         free.append(torch.cuda.mem_get_info(torch.device(device))[0])
-    return max(0, min(free))
+    return min(free, default=4 << 30)
 
 
 class ImageSet(DataSet):

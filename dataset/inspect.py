@@ -12,7 +12,7 @@ from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble
 SHUFFLES = 100  # of a bias, to see what chance is
-WIDEST = 12  # columns of a table of counts; a bias with more values is listed value by value
+WIDEST = 12  # columns of a table of counts; a bias of more values gets rows
 SHEET = "training images by group"  # title of the sheet of samples
 PER_GROUP, MOST_GROUPS = 8, 24  # of the sheet of samples
 
@@ -20,31 +20,28 @@ PER_GROUP, MOST_GROUPS = 8, 24  # of the sheet of samples
 def overview(table):
     """What a table holds, as text: sizes, columns, counts y by b in each split, how well b tells y, empty groups."""
     sizes = ", ".join(f"{len(table.where(s))} {name}" for s, name in enumerate(SPLITS))
-    lines = [f"{one_line(table.source)}: {sizes} images, {len(table.classes)} classes"]
-    lines += [f"  {one_line(note)}" for note in table.notes]
+    lines = [f"{table.source}: {sizes} images, {len(table.classes)} classes"]
+    lines += [f"  {note}" for note in table.notes]
     train = table.where(0)
-    most = np.bincount(table.label[train]).max() / len(train)
     for head, name in enumerate(table.biases):
         lines += ["", *counts(table, head), *empty(table, head)]
-        lines += verdict(f"{one_line(name)} alone tells", table.label[train], table.bias[train, head])
+        lines += verdict(f"{name} alone tells", table.label[train], table.bias[train, head])
         if not table.contradicted(head):
-            label = one_line(table.target or "the class")
             lines.append(
-                f"no training image contradicts the bias {one_line(name)}: nothing can be learned about {label} without "
-                "it; no method helps"
+                f"no training image contradicts the bias {name}: nothing can be learned about "
+                f"{table.target or 'the class'} without it; no method helps"
             )
     if len(table.biases) > 1:
         lines += verdict("all biases together tell", table.label[train], table.bias[train])
-    if table.biases:
-        return "\n".join(lines)
-    lines += ["", *counts(table, None), "", f"The most frequent class has {most:.4f} of the training images."]
-    if table.colour:
-        lines.append("The bias labels are the colours of the pixels: there are no groups.")
-    elif table.columns:
-        lines.append(f"No bias column is known by its name; say which it is with --bias: {listed(table.columns, 45)}")
-    else:
-        lines.append("There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups.")
-    return "\n".join(lines)
+    if not table.biases:
+        lines += ["", *counts(table), ""]
+        if table.colour:
+            lines.append("The bias labels are the colours of the pixels: there are no groups.")
+        elif table.columns:
+            lines.append(f"No bias column is known by its name; say which with --bias: {listed(table.columns, 45)}")
+        else:
+            lines.append("There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups.")
+    return "\n".join(map(one_line, lines))
 
 
 def best_guess(label, bias):
@@ -71,37 +68,25 @@ def verdict(what, label, bias):
     ]
 
 
-def counts(table, head):
-    """Lines of the images of each class, by the values of a bias (head, or None) and in each split."""
+def counts(table, head=None):
+    """Lines of the images of each class, by the values of a bias where there is one, in each split."""
     import pandas  # slow to import
 
     lines = []
     for split, name in enumerate(SPLITS):
         mine = table.where(split)
-        if not len(mine):
-            continue
         y = pandas.Categorical.from_codes(table.label[mine], list(map(one_line, table.classes)))
-        if head is None:
-            lines += [name, *indented(pandas.Series(y).value_counts(sort=False).rename("images").to_frame())]
-            continue
-        code = np.where(table.bias[mine, head] == IGNORE_INDEX, -1, table.bias[mine, head])
-        b = pandas.Categorical.from_codes(code, list(map(one_line, table.values[head])))
-        each = pandas.crosstab(y, b, dropna=False).reindex(index=y.categories, columns=b.categories, fill_value=0)
-        wide = each.shape[1] > WIDEST
-        if wide:
-            each = each.stack()[lambda n: n > 0].rename("images").reset_index()
-        else:
-            each["all"] = pandas.Series(y).value_counts(sort=False)
-        lines += [f"{name}, class by {one_line(table.biases[head])}", *indented(each, index=not wide)]
+        each = pandas.Series(y).value_counts(sort=False).rename("images").to_frame()
+        if head is not None:
+            code = np.where(table.bias[mine, head] == IGNORE_INDEX, -1, table.bias[mine, head])
+            b = pandas.Categorical.from_codes(code, list(map(one_line, table.values[head])))
+            groups = pandas.crosstab(y, b).reindex(index=y.categories, columns=b.categories, fill_value=0)
+            each = groups.assign(all=each["images"])
+            each, name = each.T if each.shape[1] > WIDEST else each, f"{name}, class by {table.biases[head]}"
+        if len(mine):
+            text = each.rename_axis(index=None, columns=None).to_string()
+            lines += [name, *(f"  {line}" for line in text.split("\n"))]
     return lines
-
-
-def indented(frame, index=True):
-    """A frame as lines of text."""
-    import pandas
-
-    with pandas.option_context("display.unicode.east_asian_width", True):
-        return [f"  {line}" for line in frame.rename_axis(index=None, columns=None).to_string(index=index).split("\n")]
 
 
 def empty(table, head):
@@ -109,7 +94,7 @@ def empty(table, head):
     train = table.where(0)
     seen = set(zip(table.label[train].tolist(), table.bias[train, head].tolist(), strict=True))
     groups = [(y, b) for y in range(len(table.classes)) for b in range(len(table.values[head]))]
-    lacking = [one_line(f"{table.classes[y]} / {table.values[head][b]}") for y, b in groups if (y, b) not in seen]
+    lacking = [f"{table.classes[y]} / {table.values[head][b]}" for y, b in groups if (y, b) not in seen]
     return [f"groups without a training image: {listed(lacking, NAMED)}"] if lacking else []
 
 
@@ -118,15 +103,14 @@ def troubles(table, bad=None, alike=()):
 
     bad: {position: reason} of `decode`, or None where nothing was decoded; alike: pairs of positions.
     """
-    unreadable = [i for i in bad or {} if not table.missing[i]]
-    found = (
-        ("images that are missing", [table.place(i) for i in np.flatnonzero(table.missing)]),
-        ("images that cannot be read", [f"{table.place(i)}: {bad[i]}" for i in unreadable]),
-        ("images that are listed twice", [pair(table, *p) for p in table.doubled]),
-        ("images with the bytes of another", [pair(table, *p) for p in alike]),
-    )
+    found = {
+        "images that are missing": [table.place(i) for i in np.flatnonzero(table.missing)],
+        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad or () if not table.missing[i]],
+        "images that are listed twice": [pair(table, *p) for p in table.doubled],
+        "images with the bytes of another": [pair(table, *p) for p in alike],
+    }
     lines = []
-    for what, names in found:
+    for what, names in found.items():
         lines += [f"{what}: {len(names)}", *(f"  {one_line(name)}" for name in names[:NAMED])] if names else []
         lines += [f"  and {len(names) - NAMED} more"] if len(names) > NAMED else []
     return lines
@@ -134,13 +118,10 @@ def troubles(table, bad=None, alike=()):
 
 def pair(table, position, first):
     """Two images that are one, with what is said of them differently."""
-    differ = []
-    if table.split[position] != table.split[first]:
-        differ.append(f"{SPLITS[table.split[position]]} and {SPLITS[table.split[first]]}")
-    if table.label[position] != table.label[first]:
-        differ.append(f"{table.classes[table.label[position]]} and {table.classes[table.label[first]]}")
-    note = f" ({'; '.join(differ)})" if differ else ""
-    return f"{table.place(position)} = {table.place(first)}{note}"
+    splits, labels = ([values[i] for i in (position, first)] for values in (table.split, table.label))
+    differ = [" and ".join(SPLITS[s] for s in splits)] if splits[0] != splits[1] else []
+    differ += [" and ".join(table.classes[y] for y in labels)] if labels[0] != labels[1] else []
+    return f"{table.place(position)} = {table.place(first)}" + (f" ({'; '.join(differ)})" if differ else "")
 
 
 def same_bytes(table, positions):
@@ -192,5 +173,5 @@ def is_sheet(path):
     try:
         with Image.open(path) as image:
             return image.info.get("Title") == SHEET
-    except Exception:  # whatever a file that is no image does to a decoder
+    except OSError:
         return False

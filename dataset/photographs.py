@@ -24,7 +24,7 @@ def colour_bias(images, size):
     """The paper's bias labels of any images: the bins of 32 levels of the pixels at the centres of an (h, w) grid.
 
     images: uint8 (B, H, W, 3); size: (h, w) of f's map. Returns int64 (B, 3, h, w), 0..7, or IGNORE_INDEX
-    where a channel is 0. For 28x28 images and a 14x14 map these are the labels of Colored-MNIST.
+    where a channel is 0.
     """
     rows, columns = (
         ((2 * torch.arange(few, device=images.device) + 1) * many) // (2 * few)
