@@ -28,7 +28,7 @@ class DataSet:
 
     train: a *part*, of dataset.batches or with the same methods: `len`, `label` (int64 (N,), on the device),
         `image_bias` (int64 (N, heads), or None where bias labels belong to positions), `stream(indices)`,
-        `batch(handle, augmented=False)` -> (x, y, b), `set_epoch(seed, epoch)`, `subset(index)`.
+        `batch(handle, augmented=False)` -> (x, y, b), `subset(index)`.
     test: {name of its accuracy in records: part}, the first of which is the one that is reported.
     """
 
@@ -39,9 +39,7 @@ class DataSet:
     any_network = False  # whether networks of torchvision fit as well
     classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...
     biases = ("red", "green", "blue")  # name of each bias label, a head of h
-    values = (
-        tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),
-    ) * 3  # for each bias, names of the labels 0, 1, ...
+    values = (tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),) * 3  # for each bias, names of its labels
     map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
     held_out = None  # a part that settings are chosen by, where the data set has one of its own
     one_is_a_batch = True  # whether networks can be trained on one image (BatchNorm on a map of one position cannot)
@@ -112,8 +110,7 @@ class DataSet:
     def fingerprint(self):
         """SHA-256 (hex) of the images, labels and bias labels of all parts: the same data has the same, anywhere.
 
-        Of what a part holds as tensors of whole numbers; what is made of them (a palette of floats) may differ in the
-        last bits from machine to machine.
+        Of tensors of whole numbers alone: floats may differ in the last bits from machine to machine.
         """
         digest = hashlib.sha256()
         for title, part in {"train": self.train, **self.test}.items():

@@ -1,12 +1,10 @@
 """Image files of every kind as upright RGB bytes of one size: nothing that a person sees in them is lost on the way.
 
 Pillow's own `convert("RGB")` clips 16-bit grey to white, makes floating point images black, and shows the colours that
-lie under transparent places. `to_rgb` does what is meant.
+lie under transparent places.
 """
 
 import argparse
-import contextlib
-import errno
 import os
 import re
 import warnings
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageColor
+from PIL import ExifTags, Image, ImageColor
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -91,9 +89,8 @@ def upright(image):
 
 
 def to_rgb(image, background=BLACK):
-    """A Pillow image of any mode as one of mode RGB.
+    """A Pillow image as one of mode RGB: deep greys are scaled (`grey`), transparent places show `background`.
 
-    Deep greys are scaled (`grey`), transparent places show `background`, the rest is left to Pillow.
     Raises UserError for values that are not finite.
     """
     clear = image.info.get("transparency")
@@ -103,18 +100,9 @@ def to_rgb(image, background=BLACK):
         if image.mode != "F" and isinstance(clear, int):
             pixels[values == clear] = background
         return Image.fromarray(pixels)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or clear is not None:
-        if image.mode == "La":
-            image = image.convert("LA")
-        elif image.mode == "PA":  # its alpha belongs to the pixels, while the palette may have one of its own
-            alpha = image.getchannel("A")
-            image = image.convert("RGBA")
-            image.putalpha(alpha)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or clear is not None:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")
-    if image.mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
     return image.convert("RGB")
 
 
@@ -145,10 +133,10 @@ class Decoded(NamedTuple):
     brightest: np.ndarray  # uint8 (N,): the largest value of every image
 
 
-def decode(paths, size, keep, background=BLACK, threads=None, show=True):
+def decode(paths, size, keep, background=BLACK, show=True):
     """Decodes image files in threads, calls keep(position, image) for each, also in threads, and returns Decoded.
 
-    threads: [one for each core, up to 16]. show: a progress bar.
+    show: a progress bar.
     """
     found = Decoded({}, np.zeros(len(paths), np.uint32), np.zeros(len(paths), np.uint8))
 
@@ -162,36 +150,18 @@ def decode(paths, size, keep, background=BLACK, threads=None, show=True):
             found.bad[position] = str(error)
         bar.update()
 
-    pool = ThreadPoolExecutor(threads or min(16, usable_cores()))
+    pool = ThreadPoolExecutor(min(16, usable_cores()))
     with (
         warnings.catch_warnings(),
         tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar,
     ):
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
         try:
-            with readers_may_lack("give a larger limit (ulimit -u)"):
-                done = [pool.submit(read, position) for position in range(len(paths))]
-            for one in done:
+            for one in [pool.submit(read, position) for position in range(len(paths))]:
                 one.result()
         finally:
             pool.shutdown(cancel_futures=True)
     return found._replace(bad=dict(sorted(found.bad.items())))
-
-
-@contextlib.contextmanager
-def readers_may_lack(advice):
-    """Around the start of threads or processes that read: what they lack is said in a line. Raises UserError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.ENOMEM):
-            raise UserError(
-                "/dev/shm is full, which processes that read images need; make it larger, or give --workers 0"
-            ) from None
-        if number == errno.EAGAIN or "can't start new thread" in str(error):
-            raise UserError(f"no more threads or processes may be started to read images; {advice}") from None
-        raise
 
 
 def usable_cores():
