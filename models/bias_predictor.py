@@ -37,14 +37,13 @@ class BiasPredictor(nn.Module):
 
     def split_state_dict(self):
         """The state of the three predictors one by one, {"r": ..., "g": ..., "b": ...}, with the official names."""
-        state = self.state_dict()
-        parts = {}
-        for i, channel in enumerate(CHANNELS):
-            parts[channel] = {
-                f"pred_{name}": value.clone() if value.dim() == 0 else value.chunk(len(CHANNELS))[i].clone()
-                for name, value in state.items()
+        return {
+            channel: {
+                f"pred_{name}": (value.chunk(len(CHANNELS))[i] if value.dim() else value).clone()
+                for name, value in self.state_dict().items()
             }
-        return parts
+            for i, channel in enumerate(CHANNELS)
+        }
 
     def load_split_state_dict(self, parts):
         """Loads what `split_state_dict` returned."""

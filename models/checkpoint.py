@@ -6,7 +6,6 @@ python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.
 
 import io
 import re
-import sys
 
 import torch
 
@@ -128,25 +127,18 @@ def check_names(path, content, data):
 
 
 def ship(source, target):
-    """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
+    """Writes the weights of f and g alone, with epoch and options, from a final.pth: what `checkpoints/` holds."""
     content = read_torch_file(source)
-    if not isinstance(content, dict) or "net_state_dict" not in content:
-        raise UserError(f"{source} is no weights file of ours; give a final.pth")
-    keys = ("step", "net_state_dict", "option", "names", "inputs")
-    save_torch_file(target, {k: content[k] for k in keys if k in content})
+    save_torch_file(target, {k: content[k] for k in ("step", "net_state_dict", "option", "names", "inputs")})
 
 
 def export(source, target):
     """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
     f, g = FeatureExtractor(), LabelClassifier()
     content = load_weights(source, f, g)
-    # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when no SGD is kept.
-    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}
-    optimizer = content.get("optim_state_dict")
-    if not optimizer or "momentum" not in optimizer["param_groups"][0]:
-        fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
-        optimizer = fresh.state_dict()
-    official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
+    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}  # PyTorch 0.3 knew no such
+    fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    official = {"step": content["step"], "net_state_dict": state, "optim_state_dict": fresh.state_dict()}
     save_torch_file(target, official, _use_new_zipfile_serialization=False)
 
 
@@ -154,15 +146,14 @@ def export(source, target):
 def main(arguments=None):
     parser = Parser(prog="-m models.checkpoint", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ship", action="store_true", help="keep f and g alone")
-    what.add_argument("--export", action="store_true", help="for the original code")
+    what.add_argument("--ship", dest="write", action="store_const", const=ship, help="keep f and g alone")
+    what.add_argument("--export", dest="write", action="store_const", const=export, help="for the original code")
     parser.add_argument("source", type=path)
     parser.add_argument("target", type=unused_file)
     option = parser.parse_args(arguments)
-    (ship if option.ship else export)(option.source, option.target)
+    option.write(option.source, option.target)
     print(f"written: {option.target}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
