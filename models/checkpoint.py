@@ -23,8 +23,6 @@ def read_torch_file(path):
     """The content of a file of torch.save: tensors, on the CPU, and plain values. Raises UserError for all else."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); give a weights file") from None
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
@@ -43,11 +41,10 @@ def save_torch_file(path, content, **how):
 
 
 def find_net(path, content, expected, optional=()):
-    """The weights in a file's content that is ours, the official one, a state dict, or {"f": ..., "g": ...}.
+    """The weights {name: tensor} in a file's content: ours, the official one, a state dict, or {"f": ..., "g": ...}.
 
     expected: {name: tensor} that must be there in these shapes, all but `num_batches_tracked`, which PyTorch 0.3 had
-    not. optional: names that may be there in any shape. path: for messages.
-    Returns {name: tensor}. Raises UserError where names, shapes or values do not fit.
+    not. optional: names that may be there in any shape. path: for messages. Raises UserError.
     """
     state = content if isinstance(content, dict) else {}
     if all(isinstance(state.get(part), dict) for part in ("f", "g")):
@@ -55,16 +52,11 @@ def find_net(path, content, expected, optional=()):
     else:
         state = next((state[key] for key in KEYS if isinstance(state.get(key), dict)), state)
     net = {WRAPPED.sub("", str(k), count=1): v for k, v in state.items() if isinstance(v, torch.Tensor)}
-    if missing := [k for k in expected if k not in net and "num_batches" not in k]:
-        raise UserError(f"{path} does not fit the network: {missing[0]} is missing; give weights of this network")
-    for name, value in net.items():
-        if name not in expected and name not in optional:
-            raise UserError(f"{path} does not fit the network, which has no {name}; give weights of this network")
-        if name in expected and value.shape != expected[name].shape:
-            shapes = f"{name} has the shape {tuple(value.shape)} and should have {tuple(expected[name].shape)}"
-            raise UserError(f"{path} does not fit the network: {shapes}; give weights of this network")
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f"{path} holds weights that are not finite ({name}); take an earlier checkpoint")
+    for name in [*expected, *net]:
+        own, its = (tuple(some[name].shape) if name in some else "missing" for some in (net, expected))
+        if own != its and name not in optional and not (own == "missing" and "num_batches" in name):
+            what = f"{name} is {own} there and {its} in the network"
+            raise UserError(f"{path} does not fit the network: {what}; give weights of this network")
     return net
 
 
@@ -94,23 +86,16 @@ def save_weights(path, method, epoch, option, names=None, inputs=None):
 
     names: of the classes and biases (`DataSet.names`). inputs: how images become inputs (`DataSet.inputs`).
     """
-    content = {
-        "step": epoch,
+    states = {
         "net_state_dict": join_net(method.f, method.g),
         "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
         "pred_state_dict": to_cpu(method.h.split_state_dict()),
-        "option": dict(option),
-        "names": names,
-        "inputs": inputs,
     }
-    save_torch_file(path, content)
+    save_torch_file(path, {"step": epoch} | states | {"option": dict(option), "names": names, "inputs": inputs})
 
 
 def load_weights(path, f, g, content=None):
-    """Loads a weights file (see `find_net`) into f and g.
-
-    content: of the file, where it has been read. Returns it as a dict, with `net_state_dict`. Raises UserError.
-    """
+    """Loads a weights file, or its content, into f and g. Returns the content, a dict with `net_state_dict`."""
     content = read_torch_file(path) if content is None else content
     net = find_net(path, content, f.state_dict() | g.state_dict())
     split_net(net, f, g)
@@ -120,10 +105,9 @@ def load_weights(path, f, g, content=None):
 def check_names(path, content, data):
     """Raises UserError where the content of a weights file says that its classes are others than those of `data`."""
     names = content.get("names") if isinstance(content, dict) else None
-    known = names.get("classes") if isinstance(names, dict) else None
-    if known is not None and list(known) != list(data.classes):
-        listed = (one_line(", ".join(map(str, some[:10]))) for some in (known, data.classes))
-        raise UserError(f"{path} tells {next(listed)} apart, and the data has {next(listed)}; give data of its classes")
+    if names and list(names["classes"]) != list(data.classes):
+        its, own = (one_line(", ".join(map(str, some[:10]))) for some in (names["classes"], data.classes))
+        raise UserError(f"{path} tells {its} apart, and the data has {own}; give data of its classes")
 
 
 def ship(source, target):

@@ -55,24 +55,22 @@ def make_networks(network="paper", classes=10, heads=COLOR_HEADS, map_bias=True,
 
 
 def default_cut(network, map_bias):
-    """`split_at` where none is given: SimpleConv's own, the paper's own for labels of positions; else the last."""
+    """`split_at` where none is given."""
     if map_bias and network in RESNETS:
         return "layer2"
     return CUTS[network][0] if network == "simple_conv" or (network == "paper" and map_bias) else LAST
 
 
 class LastLayer(nn.Module):
-    """g: a network's last linear layer, under its name there."""
+    """g: a network's last linear layer, under its name there, "classifier.1" say."""
 
     def __init__(self, path, linear):
-        """path: its name, "classifier.1" say. linear: the layer."""
         super().__init__()
-        self.path, place = path, self
-        *folders, name = path.split(".")
-        for folder in folders:
-            place.add_module(folder, nn.Module())
-            place = place.get_submodule(folder)
-        place.add_module(name, linear)
+        self.path = path
+        first, *rest = path.split(".")
+        for name in reversed(rest):
+            linear = nn.ModuleDict({name: linear})
+        self.add_module(first, linear)
 
     def forward(self, features):
         """features: float (B, C, 1, 1). Returns logits (B, classes), not below float32."""

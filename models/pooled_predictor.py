@@ -70,6 +70,6 @@ class PooledPredictor(Heads):
         self.out = nn.Conv2d(channels, self.valid.numel(), 1)  # the linear layers, side by side
 
     def forward(self, features):
-        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1), or (B, heads, K, height, width)."""
+        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1) or (B, heads, K, height, width)."""
         z = self.body(features)
         return self.by_head(self.out(self.norm(z.mean(dim=(2, 3), keepdim=True) if self.pooled else z)))

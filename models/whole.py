@@ -111,7 +111,7 @@ def user_network(name, classes):
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(where)
-        return getattr(module, function)(num_classes=classes)
+        return getattr(module, function)(num_classes=classes).cpu()
     except Exception as error:  # of the user's own code
         raise UserError(
             f"--network {name} fails ({reason(error)}); give FILE.py:FUNCTION, which num_classes={classes} is given to"
@@ -124,8 +124,11 @@ def reason(error):
 
 
 def last_linear(net):
-    """(name, module) of the last nn.Linear in a network; ("", None) where it has none."""
-    return next(((n, m) for n, m in reversed([*net.named_modules()]) if isinstance(m, nn.Linear)), ("", None))
+    """(name, module) of the last nn.Linear in a network. Raises UserError where it has none."""
+    for name, module in reversed([*net.named_modules()]):
+        if isinstance(module, nn.Linear):
+            return name, module
+    raise UserError("the network has no nn.Linear at its end, which would be g; give another --network")
 
 
 def replace(net, path, module):

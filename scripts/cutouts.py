@@ -11,8 +11,7 @@ split, and all cuttings of one photograph too: the test shows new things on new 
 The pictures are those of three Debian packages, all under the GNU GPL 2 or later: photographs of
 tuxpaint-stamps-default (Bill Kendrick and others), mate-backgrounds, and plasma-workspace-wallpapers (KDE's Visual
 Design Group). Their authors are named in /usr/share/doc/PACKAGE/copyright. What is made of them is under the same
-licence. One's own: --stamps DIR (transparent ground) and --backgrounds DIR, each with a folder of images for every
-class or kind. The first class, in alphabetical order, goes with the first kind, and so on.
+licence.
 """
 
 import hashlib
@@ -24,8 +23,8 @@ from PIL import Image
 
 from common import Parser, location, number, seed
 from common.errors import UserError, exits
-from dataset.pictures import extensions, to_rgb
-from scripts.metadata import check_folders, write_metadata
+from dataset.pictures import to_rgb
+from scripts.metadata import check_out, write_metadata
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")  # where Debian's packages put them
 CLASSES = {"animal": ("animals/birds", "animals/mammals", "animals/marsupials"), "food": ("food",)}  # folders in it
@@ -36,7 +35,8 @@ KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has
     "YellowFlower",
     "water": "Aqua BytheWater ColdRipple DarkestHour EveningGlow Kite Storm Volna summer_1am",
 }
-INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers, or give your own"
+INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
+COUNTS = (800, 100, 200)  # images of each class in training, validation, test
 SIZE = 64  # side of the images in pixels
 SHARES = (0.2, 0.2)  # of the things, and of the photographs, in validation and test
 CUT = (0.3, 0.8)  # side of the part of a photograph, as a share of its shorter side
@@ -60,35 +60,9 @@ def debian_photographs(mate=MATE, kde=KDE):
     found = {kind: {} for kind in KINDS}
     for kind, names in KINDS.items():
         for name in names.split():
-            if files := [p for p in (mate / f"{name}.jpg", *images_in(kde / name / "contents/images")) if p.is_file()]:
+            if files := [p for p in (mate / f"{name}.jpg", *(kde / name / "contents/images").glob("*")) if p.is_file()]:
                 found[kind][name] = [max(files, key=lambda p: (p.stat().st_size, p.name))]
     return found
-
-
-def own(folder):
-    """{name of each folder in `folder`: {name of an image: [path]}}. Raises UserError."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give one that holds a folder of images for every class or kind")
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return {p.name: {i.name: [i] for i in images_in(p)} for p in folders}
-
-
-def images_in(folder):
-    """The images right in a folder, by name; none where there is no folder."""
-    return sorted(p for p in folder.glob("*") if p.suffix.lower() in extensions() and not p.name.startswith("."))
-
-
-def check_sources(stamps, photographs):
-    """Raises UserError unless both have as many kinds, at least two, of at least three things each: one a split."""
-    for what, found in (("stamps", stamps), ("photographs", photographs)):
-        few = [f"{len(things)} of the kind {name}" for name, things in found.items() if len(things) < 3]
-        if few or len(found) < 2:
-            lacking = few[0] if few else f"{len(found)} kinds"
-            raise UserError(f"{what}: {lacking}; at least two kinds of three each are needed: {INSTALL}")
-    if len(stamps) != len(photographs):
-        raise UserError(
-            f"{len(stamps)} classes of stamps, {len(photographs)} kinds of photographs: give as many of both"
-        )
 
 
 def split_things(things, rng):
@@ -98,31 +72,19 @@ def split_things(things, rng):
     return names[val + test :], names[:val], names[val : val + test]
 
 
-def opened(path):
-    """An image, decoded; a large JPEG smaller than it is. Raises UserError."""
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * LARGEST, 2 * LARGEST))
-            image.load()
-        return image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__}); replace or remove it") from None
-
-
 def read_photograph(path):
-    """A photograph as an RGB image, LARGEST pixels at its shorter side where it has more. Raises UserError."""
-    image = to_rgb(opened(path))
+    """A photograph as an RGB image, LARGEST pixels at its shorter side where it has more."""
+    image = Image.open(path)
+    image.draft("RGB", (2 * LARGEST, 2 * LARGEST))
+    image = to_rgb(image)
     scale = min(1, LARGEST / min(image.size))
     return image.resize([round(scale * side) for side in image.size], BILINEAR)
 
 
 def read_stamp(path):
-    """A stamp as an RGBA image, cut to what is not transparent. Raises UserError."""
-    image = opened(path).convert("RGBA")
-    box = image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox()
-    if not box:
-        raise UserError(f"{path} is transparent everywhere; remove it")
-    return image.crop(box)
+    """A stamp as an RGBA image, cut to what is not transparent."""
+    image = Image.open(path).convert("RGBA")
+    return image.crop(image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox())
 
 
 def cutting(photograph, rng):
@@ -175,7 +137,7 @@ def make(out, stamps, photographs, counts, bias, seed):
     rows = plan(stamps, photographs, counts, bias, rng)
     cut = {(c, n): [read_stamp(p) for p in paths] for c, things in stamps.items() for n, paths in things.items()}
     grounds = {(k, n): read_photograph(paths[0]) for k, found in photographs.items() for n, paths in found.items()}
-    (out / "images").mkdir(parents=True)
+    (out / "images").mkdir(parents=True, exist_ok=True)
     digest, lines = hashlib.sha256(), []
     for position, (name, kind, split, thing, ground) in enumerate(rows):
         several = cut[name, thing]
@@ -192,21 +154,16 @@ def make(out, stamps, photographs, counts, bias, seed):
 def main(arguments=None):
     """Pastes animals and food on photographs of plants and of water: a set with a known bias."""
     parser = Parser(prog="-m scripts.cutouts", description=main.__doc__)
-    add, each = parser.add_argument, {"type": number(int, 4, 10**5), "nargs": 3, "metavar": "N"}
-    add("--out", type=location, required=True, help="folder for images/ and metadata.csv")
-    add("--stamps", type=location, help="a folder of cut-outs for every class [Tux Paint's animals and food]")
-    add("--backgrounds", type=location, help="a folder of photographs of every kind [MATE, KDE]")
-    add("--images", default=(800, 100, 200), help="of each class, in training, validation, test [800 100 200]", **each)
-    add("--share", type=number(float, 0, 1), default=0.95, help="of a class on its own kind in training [0.95]")
-    add("--seed", type=seed, default=0, help="of the splits and of every image [0]")
+    parser.add_argument("--out", type=location, required=True, help="folder for images/ and metadata.csv")
+    share = number(float, 0, 1)
+    parser.add_argument("--share", type=share, default=0.95, help="of a class on its own kind in training [0.95]")
+    parser.add_argument("--seed", type=seed, default=0, help="of the splits and of every image [0]")
     option = parser.parse_args(arguments)
-    check_folders(option.out)
-    if (images := option.out / "images").exists():
-        raise UserError(f"{images} is there already; give another --out, or remove it")
-    stamps = own(option.stamps) if option.stamps else debian_stamps()
-    photographs = own(option.backgrounds) if option.backgrounds else debian_photographs()
-    check_sources(stamps, photographs)
-    print(f"SHA-256 of all pixels: {make(option.out, stamps, photographs, option.images, option.share, option.seed)}")
+    check_out(option.out)
+    stamps, photographs = debian_stamps(), debian_photographs()
+    if any(len(things) < 3 for found in (stamps, photographs) for things in found.values()):  # one for each split
+        raise UserError(f"the photographs are not installed; {INSTALL}")
+    print(f"SHA-256 of all pixels: {make(option.out, stamps, photographs, COUNTS, option.share, option.seed)}")
 
 
 if __name__ == "__main__":
