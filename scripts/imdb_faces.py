@@ -47,8 +47,10 @@ def bin_name(age):
 
 
 def rows_of(train_list, test_list, people, train, test):
-    """Rows (name, gender, bin of the age, split). people: {name: (age, gender)}."""
+    """Rows (name, gender, bin of the age, split). people: {name: (age, gender)}. Raises UserError."""
     splits = {train: "train"} if test == "list" else {"EB1": "test", "EB2": "test"} | {train: "train"}
+    if unknown := [name for name in (*train_list, *test_list) if name not in people]:
+        raise UserError(f"{unknown[0]} has no age and gender; give the two files of one download")
     found = []
     for name in train_list:
         age, gender = people[name]
