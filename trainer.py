@@ -67,7 +67,6 @@ class Trainer:
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
         order = self.draw_order().to(self.device)
-        self.train.set_epoch(self.option.random_seed, self.epoch)
         start = time.perf_counter()
         with self.step as step:
             for handle in self.train.stream(self.split(order)[self.iteration :] if method.updates else []):
