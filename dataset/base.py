@@ -35,6 +35,7 @@ class DataSet:
     name = ""
     help = ""  # for train.py --help
     flags = ()  # common.Flag; unset and not its own, a flag's value is None
+    usual_method = "lntl_plus"  # of train.py where none is named
     networks = ("paper",)  # values of --network that fit; the first is the default
     any_network = False  # whether networks of torchvision fit as well
     classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...

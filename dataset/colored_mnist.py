@@ -107,6 +107,7 @@ class ColoredSet(DataSet):
         Flag("data_dir", path, help=DATA_DIR),
         Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
     )  # fmt: skip
+    usual_method = "lntl"
     has_grey = True
     mean_colors = MEAN_COLORS
 

@@ -153,10 +153,7 @@ def add_partition(folder, frame):
 
 
 def columns_of(source, names, wanted, colour):
-    """The names of the columns by role: {"image": [name], "label": [name], "bias": [...], "split": [name] or []}.
-
-    Raises UserError.
-    """
+    """{"image": [column], "label": [column], "bias": [columns], "split": [column] or []}. Raises UserError."""
     roles = {"bias": [column(source, names, "bias", name) for name in wanted["bias"]]}
     for role in ("label", "image"):
         flag = next(iter(wanted[role]), None)
@@ -167,9 +164,6 @@ def columns_of(source, names, wanted, colour):
                 f"{FLAGS[role]} COLUMN. Its columns: {listed(names, 45)}"
             )
         roles[role] = [name]
-    used = [name for found in roles.values() for name in found]
-    if doubled := [name for name in used if used.count(name) > 1]:
-        raise UserError(f"the column {doubled[0]} has two roles; --image, --target and --bias each name another one")
     if not roles["bias"] and not colour:
         roles["bias"] = [name for name in [column(source, unused(names, roles), "bias")] if name]
     roles["split"] = [name for name in [column(source, unused(names, roles), "split")] if name]

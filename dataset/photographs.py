@@ -38,14 +38,13 @@ class Photographs(OnDevice):
 
     of_images = ("label", "bias")
 
-    def __init__(self, label, bias, size, device="cpu", dtype=torch.float32, augment="none", colour=None):
+    def __init__(self, label, bias, size, device="cpu", augment="none", colour=None):
         """label: int64 (N,), bias: int64 (N, heads), IGNORE_INDEX where there is none; NumPy arrays. size: in pixels.
 
         augment: of --augment. colour: (h, w) for labels from the pixels (`colour_bias`) [None].
         """
         self.label, self.bias = (torch.from_numpy(array).to(device) for array in (label, bias))
-        self.size, self.dtype, self.colour = size, dtype, colour
-        self.augmentation = Augmentation.of(augment)
+        self.size, self.colour, self.augmentation = size, colour, Augmentation.of(augment)
         mean, std = (torch.tensor(v, device=device) for v in (MEAN, STD))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
@@ -61,7 +60,7 @@ class Photographs(OnDevice):
         """
         if augmented and self.augmentation:
             images = self.augmentation(images)
-        x = (images * self.scale + self.shift).to(self.dtype).permute(0, 3, 1, 2)
+        x = (images * self.scale + self.shift).permute(0, 3, 1, 2)
         b = self.bias[index][:, :, None, None] if self.colour is None else colour_bias(images, self.colour)
         return x, self.label[index], b
 
@@ -121,10 +120,9 @@ class Streaming(Photographs):
 
     def batch(self, handle, augmented=False):
         """handle: what `stream` gave, or int64 (B,), whose images are then read at once. Returns as `finish` does."""
-        if isinstance(handle, tuple):
-            return self.finish(*handle, augmented)
-        images = self.on_device(self.files.__getitems__(handle.tolist()))
-        return self.finish(images, handle.to(self.label.device), augmented)
+        if not isinstance(handle, tuple):
+            handle = self.on_device(self.files.__getitems__(handle.tolist())), handle.to(self.label.device)
+        return self.finish(*handle, augmented)
 
     def on_device(self, images):
         """What Files gave as a tensor. Raises UserError where it is what is wrong."""
@@ -136,7 +134,6 @@ class Streaming(Photographs):
         """The images of `index` (int64, on the CPU) alone."""
         part = super().subset(index)
         part.files = dataclasses.replace(self.files, paths=[self.files.paths[i] for i in index.tolist()])
-        part.waited = 0.0
         return part
 
 

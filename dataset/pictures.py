@@ -51,9 +51,8 @@ def rgb(text):
 def read_picture(path, size, background=BLACK):
     """Reads an image file as uint8 (size, size, 3), RGB: upright, the first frame, its middle square scaled to `size`.
 
-    The square is as wide as the shorter side, so proportions are kept and the ends of the longer side are cut off. An
-    image of the right size is kept as it is. What is transparent shows `background` (0..255 each).
-    Raises UserError, with the path, where it cannot be read.
+    The ends of the longer side are cut off. An image of the right size is kept as it is. What is transparent shows
+    `background` (0..255 each). Raises UserError, with the path, where it cannot be read.
     """
     try:
         # By name, Pillow maps uncompressed files into memory, and scrambles those TIFFs that have to be turned.
@@ -67,13 +66,8 @@ def read_picture(path, size, background=BLACK):
         return np.asarray(square)
     except MemoryError:
         raise
-    except UserError as error:
-        raise UserError(f"{path} cannot be read: {error}; replace or remove this image") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing; put it back") from None
-    except Image.DecompressionBombError:
-        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
-        raise UserError(f"{path} cannot be read: it has more than {most} million pixels; scale it down") from None
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
         reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None
@@ -89,10 +83,7 @@ def upright(image):
 
 
 def to_rgb(image, background=BLACK):
-    """A Pillow image as one of mode RGB: deep greys are scaled (`grey`), transparent places show `background`.
-
-    Raises UserError for values that are not finite.
-    """
+    """A Pillow image as one of mode RGB: deep greys are scaled (`grey`), transparent places show `background`."""
     clear = image.info.get("transparency")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
@@ -110,13 +101,13 @@ def grey(values, mode):
     """Grey values of a deep image (H, W) as uint8.
 
     16 bits: 0..65535 becomes 0..255. 32-bit integers: as they are up to 255, as 16 bits up to 65535. Floating point:
-    0..1 becomes 0..255, 0..255 stays. Any other range is stretched to 0..255. Raises UserError for NaN and infinity.
+    0..1 becomes 0..255, 0..255 stays. Any other range is stretched to 0..255. Raises ValueError for NaN and infinity.
     """
     if mode.startswith("I;16"):
         return np.rint(values / 257).astype(np.uint8)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise UserError("it holds values that are not finite (NaN)")
+        raise ValueError("it holds values that are not finite")
     low, high = values.min(), values.max()
     tops = (1, 255) if mode == "F" else (255, 65535)
     top = next((top for top in tops if low >= 0 and high <= top), None)
@@ -146,21 +137,17 @@ def decode(paths, size, keep, background=BLACK, show=True):
             keep(position, image)
             found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
             found.brightest[position] = image.max()
-        except (UserError, OSError) as error:
+        except UserError as error:
             found.bad[position] = str(error)
-        bar.update()
 
-    pool = ThreadPoolExecutor(min(16, usable_cores()))
-    with (
-        warnings.catch_warnings(),
-        tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar,
-    ):
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, usable_cores())) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
+        done = pool.map(read, range(len(paths)))
         try:
-            for one in [pool.submit(read, position) for position in range(len(paths))]:
-                one.result()
-        finally:
+            list(tqdm(done, total=len(paths), desc="reading", unit="image", disable=not show or None))
+        except BaseException:
             pool.shutdown(cancel_futures=True)
+            raise
     return found._replace(bad=dict(sorted(found.bad.items())))
 
 
