@@ -75,13 +75,8 @@ def left_out(table, bad):
 def free_memory(device="cpu"):
     """Bytes that a data set could take: of the machine or its container, and of the GPU where it is kept there."""
     free = []
-<<<<<<< HEAD
-    for place, pattern, unit in (("/proc/meminfo", r"MemAvailable: *(\d+)", 1024), (CGROUP, r"(\d+)", 1)):
-        if Path(place).is_file() and (found := re.search(pattern, Path(place).read_text())):
-=======
     for file, pattern, unit in (("/proc/meminfo", r"MemAvailable: *(\d+)", 1024), (CGROUP, r"(\d+)", 1)):
         if Path(file).is_file() and (found := re.search(pattern, Path(file).read_text())):
->>>>>>> slim1
             free.append(int(found[1]) * unit)
     if torch.device(device).type == "cuda":
         free.append(torch.cuda.mem_get_info(torch.device(device))[0])
