@@ -291,7 +291,8 @@ def repeated(record, given):
 def resolve(given, recorded=()):
     """Options with every value filled in. given, recorded: {option: value}. Raises UserError."""
     said = dict(recorded) | given
-    method, data_set = said.get("method", "lntl"), data_sets()[said.get("dataset", "colored_mnist")]
+    data_set = data_sets()[said.get("dataset", "colored_mnist")]
+    method = said.get("method", data_set.usual_method)
     for flag, its in owned_flags().items():
         owner, kind = (data_set.name, "dataset") if flag in flags_of_data() else (method, "method")
         if flag in given and owner not in its:

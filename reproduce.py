@@ -51,19 +51,21 @@ def parser():
     group.add_argument(
         "--epochs",
         type=common.count,
-        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them [--schedule]",
+        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them, or of Biased-MNIST [--schedule]",
     )
     group.add_argument(
         "--schedule", choices=("cpu", "cuda"),
-        help="of Colored-MNIST, the epochs that are usual there (report/rows.py) [those of here]",
+        help="of Colored-MNIST, the epochs that are usual there (option.SCHEDULES) [those of here]",
     )  # fmt: skip
     group.add_argument("--precision", choices=("float32", "tf32", "bfloat16"), help="as of train.py [float32]")
     group.add_argument("--save_dir", type=common.path, default="./checkpoint/", help="of the runs [./checkpoint/]")
-    group.add_argument("--data_dir", type=common.path, help="released files, or a folder of images [unset]")
+    group.add_argument(
+        "--data_dir", type=common.path, help="released files, or the folder of the suite [unset, or checkpoint/suite]"
+    )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     group.add_argument("--threads", type=common.number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     group = parser.add_argument_group("instead of running it here")
-    group.add_argument("--dry-run", action="store_true", help="print the plan and the time left; train nothing")
+    group.add_argument("--dry-run", action="store_true", help="print the plan; train nothing")
     group.add_argument("--slurm", type=common.given, metavar="PARTITION", help="submit workers (needs submitit)")
     group.add_argument("--workers", type=common.count, default=1, help="number of SLURM jobs [1]")
     group.add_argument("--minutes", type=common.count, default=MINUTES, help=f"time limit of a SLURM job [{MINUTES}]")
@@ -76,10 +78,11 @@ def parser():
 def refuse(option):
     """Refuses flags of a grid that cannot go together. Raises UserError."""
     table = grid.GRIDS[option.studies or option.dataset].table
-    belongs = {"color_vars": "colored_mnist", "epochs": "colored_mnist", "schedule": "colored_mnist"}
-    for flag, owner in (belongs | {"rhos": "biased_mnist"}).items():
-        if getattr(option, flag) and table != owner:
-            raise UserError(f"--{flag} belongs to --dataset {owner}; leave it out")
+    belongs = {"color_vars": ["colored_mnist"], "schedule": ["colored_mnist"], "rhos": ["biased_mnist"]}
+    belongs["epochs"] = ["colored_mnist", "biased_mnist"]
+    for flag, owners in belongs.items():
+        if getattr(option, flag) and table not in owners:
+            raise UserError(f"--{flag} belongs to --dataset {' or '.join(owners)}; leave it out")
     if option.epochs and option.schedule:
         raise UserError("--epochs and --schedule both say how long to train; leave one out")
     if option.data_dir and table == "biased_mnist":

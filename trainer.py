@@ -67,7 +67,6 @@ class Trainer:
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
         order = self.draw_order().to(self.device)
-        self.train.set_epoch(self.option.random_seed, self.epoch)
         start = time.perf_counter()
         with self.step as step:
             for handle in self.train.stream(self.split(order)[self.iteration :] if method.updates else []):
@@ -188,6 +187,7 @@ class Trainer:
                 "totals": self.totals.cpu(),
                 "order": self.order_state if self.iteration else self.order.get_state(),
                 "torch_rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
                 "f": method.f.state_dict(),
                 "g": method.g.state_dict(),
                 "h": method.h.split_state_dict(),
@@ -235,6 +235,8 @@ class Trainer:
             self.warned = set(state.get("warned", ()))
             self.order.set_state(state["order"])
             torch.set_rng_state(state["torch_rng"])
+            if self.device.type == "cuda" and state.get("cuda_rng") is not None:
+                torch.cuda.set_rng_state(state["cuda_rng"], self.device)
             self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
             self.totals.copy_(state["totals"])
         except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:

@@ -45,10 +45,9 @@ def settings(method, precision="float32", *more):
 class Reference:
     """The straightforward version of a method."""
 
-    def __init__(self, method, images, label, device):
-        """images: uint8 (N, 28, 28, 3); label: int64 (N,). NumPy arrays."""
+    def __init__(self, method, data, device):
         self.update = getattr(Straightforward(settings(method), device), method)
-        self.loader, self.device = loader(images, label, BATCH), device
+        self.loader, self.device = loader(data.images(), data.label, BATCH), device
 
     def seconds(self, iterations):
         """Of one iteration, on the average of `iterations`."""
@@ -56,8 +55,7 @@ class Reference:
         for i in range(UNCOUNTED + iterations):
             if i == UNCOUNTED:
                 start = time.perf_counter()
-            x, y, b = next(batches)
-            self.update(x.to(self.device), y.to(self.device), b.to(self.device))  # ends with reading the losses
+            self.update(*(part.to(self.device) for part in next(batches)))  # ends with reading the losses
         return (time.perf_counter() - start) / iterations
 
 
@@ -84,45 +82,29 @@ class Ours:
 
 
 def measure(device, rounds, iterations):
-    """Runs all variants in turns. Returns the figures as plain values.
-
-    {method: {PRECISION_ms: median, None where it was not measured, "rounds_ms": {precision: [ms]}}}
-    """
+    """Runs all variants in turns. Returns {method: {PRECISION_ms: median, None where it was not measured}}."""
     data = build(COLOR_VAR).train
     variants = {}
     for method in METHODS:
-        variants[method, "reference"] = Reference(method, data.images(), data.label, device)
+        variants[method, "reference"] = Reference(method, data, device)
         variants |= {(method, p): Ours(method, p, device) for p in PRECISIONS[device.type]}
     times = {key: [] for key in variants}
     for turn in range(rounds):
         for key, variant in variants.items():
             times[key].append(variant.seconds(iterations) * 1e3)
         print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
-    figures = {}
-    for method in METHODS:
-        own = {name: times[method, name] for name in ("reference", *PRECISIONS[device.type])}
-        medians = {name: statistics.median(own[name]) if name in own else None for name in COLUMNS}
-        figures[method] = {f"{name}_ms": ms for name, ms in medians.items()} | {"rounds_ms": own}
-    return figures
+    median = {key: statistics.median(of) for key, of in times.items()}
+    return {method: {f"{name}_ms": median.get((method, name)) for name in COLUMNS} for method in METHODS}
 
 
 def table(figures):
-    """The figures as a Markdown table."""
-    machine = figures["environment"]
-    name = machine["gpu"] if figures["device"] == "cuda" else f"{machine['processor']}, {machine['threads']} threads"
-    lines = [
-        f"{name}; PyTorch {machine['torch']}; median of {figures['rounds']} rounds of {figures['iterations']} "
-        f"iterations, batch {BATCH}",
-        "",
-        "| | ms an iteration | s an epoch | times as fast |",
-        "|---|---|---|---|",
-    ]
+    """The figures as text, a line for each variant."""
+    lines = [f"{'':26} ms an iteration  s an epoch  times as fast"]
     for method in METHODS:
-        own = figures[method]
-        for precision in own["rounds_ms"]:
-            ms = own[f"{precision}_ms"]
-            what = "straightforward" if precision == "reference" else precision
-            lines.append(f"| {method}, {what} | {ms:.3g} | {ms * EPOCH / 1e3:.3g} | {own['reference_ms'] / ms:.2f} |")
+        reference = figures[method]["reference_ms"]
+        for name in COLUMNS:
+            if ms := figures[method][f"{name}_ms"]:
+                lines.append(f"{method + ' ' + name:26} {ms:15.3g} {ms * EPOCH / 1e3:11.3g} {reference / ms:14.2f}")
     return "\n".join(lines)
 
 

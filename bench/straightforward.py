@@ -5,8 +5,6 @@ passes an iteration, gradients of everything. It computes what methods/ computes
 used for nothing but timing.
 """
 
-import multiprocessing
-
 import numpy as np
 import torch
 from PIL import Image
@@ -41,10 +39,7 @@ class Images(Dataset):
 
 def loader(images, label, batch_size):
     """The data loader of the original."""
-    forks = "fork" in multiprocessing.get_all_start_methods()
-    context = "fork" if forks else None  # the other ways would send the images to every worker again
-    data = Images(images, label)
-    return DataLoader(data, batch_size, shuffle=True, num_workers=WORKERS, multiprocessing_context=context)
+    return DataLoader(Images(images, label), batch_size, shuffle=True, num_workers=WORKERS)
 
 
 class Network(nn.Module):
@@ -84,51 +79,38 @@ class Straightforward:
 
     def __init__(self, option, device="cpu"):
         """option: lr, momentum, weight_decay, lambda_, mu, of train.py."""
-        self.option, self.device = option, device
-        self.net = Network().to(device)
+        self.option, self.net = option, Network().to(device)
         self.predictors = [Predictor().to(device) for _ in "rgb"]
         self.optimizers = [
             torch.optim.SGD(m.parameters(), option.lr, option.momentum, weight_decay=option.weight_decay)
             for m in (self.net, *self.predictors)
         ]
 
-    def zero_grad(self):
-        """Zeros, as PyTorch 0.4 left them."""
+    def step(self, loss, optimizers):
         for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=False)
+            optimizer.zero_grad(set_to_none=False)  # zeros, as PyTorch 0.4 left them
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
 
     def baseline(self, x, y, b):
         """One iteration of the baseline. Returns its loss."""
-        _, logits = self.net(x)
-        loss = F.cross_entropy(logits, y)
-        self.zero_grad()
-        loss.backward()
-        self.optimizers[0].step()
+        loss = F.cross_entropy(self.net(x)[1], y)
+        self.step(loss, self.optimizers[:1])
         return loss.item()
 
     def lntl(self, x, y, b):
         """Updates A and B. Returns the losses of classification and bias, and the entropy term."""
         features, logits = self.net(x)
         cls_loss = F.cross_entropy(logits, y)
-        terms = []
-        for predictor in self.predictors:
-            log_p = F.log_softmax(predictor(features), dim=1)
-            terms.append((log_p.exp() * log_p).sum(1).mean())
-        term = sum(terms) / 3
-        loss = cls_loss + self.option.lambda_ * term
-        self.zero_grad()
-        loss.backward()
-        self.optimizers[0].step()
+        log_p = [F.log_softmax(predictor(features), dim=1) for predictor in self.predictors]
+        term = sum((one.exp() * one).sum(1).mean() for one in log_p) / 3
+        self.step(cls_loss + self.option.lambda_ * term, self.optimizers[:1])
 
-        features, _ = self.net(x)
-        features = GradientReversal.apply(features, self.option.mu)
-        losses = [
+        features = GradientReversal.apply(self.net(x)[0], self.option.mu)
+        bias_loss = sum(
             F.cross_entropy(predictor(features), b[:, channel], ignore_index=IGNORE_INDEX)
             for channel, predictor in enumerate(self.predictors)
-        ]
-        bias_loss = sum(losses)
-        self.zero_grad()
-        bias_loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
+        )
+        self.step(bias_loss, self.optimizers)
         return cls_loss.item(), bias_loss.item(), term.item()

@@ -9,7 +9,7 @@ from common.errors import UserError
 from dataset.batches import AUGMENT, MEAN, STD
 
 # Defaults where bias labels belong to images, chosen on validation images (docs/LNTL_PLUS.md): of all methods, of one.
-BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size": 32, "max_step": 16}
+BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size": 32, "max_step": 12}
 BY_IMAGE |= {"augment": ["affine"], "select": "worst_group"}
 METHODS_BY_IMAGE = {
     "lntl": {"lambda_": 0.01, "mu": 0.1, "sampling": "balanced"},
@@ -28,20 +28,19 @@ class DataSet:
 
     train: a *part*, of dataset.batches or with the same methods: `len`, `label` (int64 (N,), on the device),
         `image_bias` (int64 (N, heads), or None where bias labels belong to positions), `stream(indices)`,
-        `batch(handle, augmented=False)` -> (x, y, b), `set_epoch(seed, epoch)`, `subset(index)`.
+        `batch(handle, augmented=False)` -> (x, y, b), `subset(index)`.
     test: {name of its accuracy in records: part}, the first of which is the one that is reported.
     """
 
     name = ""
     help = ""  # for train.py --help
     flags = ()  # common.Flag; unset and not its own, a flag's value is None
+    usual_method = "lntl_plus"  # of train.py where none is named
     networks = ("paper",)  # values of --network that fit; the first is the default
     any_network = False  # whether networks of torchvision fit as well
     classes = tuple(map(str, range(10)))  # names of the labels 0, 1, ...
     biases = ("red", "green", "blue")  # name of each bias label, a head of h
-    values = (
-        tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),
-    ) * 3  # for each bias, names of the labels 0, 1, ...
+    values = (tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),) * 3  # for each bias, names of its labels
     map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
     held_out = None  # a part that settings are chosen by, where the data set has one of its own
     one_is_a_batch = True  # whether networks can be trained on one image (BatchNorm on a map of one position cannot)
@@ -112,8 +111,7 @@ class DataSet:
     def fingerprint(self):
         """SHA-256 (hex) of the images, labels and bias labels of all parts: the same data has the same, anywhere.
 
-        Of what a part holds as tensors of whole numbers; what is made of them (a palette of floats) may differ in the
-        last bits from machine to machine.
+        Of tensors of whole numbers alone: floats may differ in the last bits from machine to machine.
         """
         digest = hashlib.sha256()
         for title, part in {"train": self.train, **self.test}.items():

@@ -1,8 +1,4 @@
-"""The data on the training device, and the batches f, g and h are fed: inputs x, labels y, bias labels b.
-
-There is no data loader: a data set small enough lives on the device as bytes, and a batch is made there from a list of
-indices in a few vectorised steps. (Images that do not fit are streamed: dataset/images.py.)
-"""
+"""The data on the training device as bytes, and the batches made of it there: inputs x, labels y, bias labels b."""
 
 import copy
 import math
@@ -11,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.nn import functional as F
-
-from common.errors import UserError
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the normalisation, per channel (official)
 STD = (0.2023, 0.1994, 0.2010)
@@ -61,40 +55,24 @@ def bias_labels(values):
 
 
 class Augmentation:
-    """Random changes of training images, never of their colours: any of AUGMENT.
+    """Random changes of images, never of their colours, drawn at each call from PyTorch's global generator.
 
-    The draws for all images are made at the start of an epoch and lie on the device: what an image looks like depends
-    on the seed, the epoch and the image alone, not on batches, their order or where a resumed run begins. The random
-    transforms of torchvision's v2 do not fit: they draw one set of numbers for all images of a batch.
+    torchvision's v2 transforms do not fit: they draw one set of numbers for all images of a batch.
     """
 
-    def __init__(self, kinds, n, device="cpu"):
-        """kinds: some of AUGMENT but "none". n: number of images."""
-        self.kinds, self.n, self.identity = frozenset(kinds), n, torch.arange(n)
-        self.draws = torch.zeros(n, 9, device=device)
+    def __init__(self, kinds):
+        """kinds: some of AUGMENT but "none"."""
+        self.kinds = frozenset(kinds)
 
     @classmethod
-    def of(cls, augment, n, device="cpu"):
-        """That of the flag --augment, None for "none". Raises UserError for "none" and something else."""
-        kinds = {augment} if isinstance(augment, str) else set(augment or ())
-        if "none" in kinds and len(kinds) > 1:
-            raise UserError("--augment has none and something else; give one of the two")
-        return cls(kinds, n, device) if kinds - {"none"} else None
+    def of(cls, augment):
+        """That of the flag --augment, None for "none"."""
+        kinds = ({augment} if isinstance(augment, str) else set(augment or ())) - {"none"}
+        return cls(kinds) if kinds else None
 
-    def set_epoch(self, seed, epoch):
-        """Draws anew. In place: a captured CUDA graph sees it."""
-        numbers = np.random.default_rng((seed, epoch)).random((self.n, self.draws.shape[1]), np.float32)
-        self.draws.copy_(torch.from_numpy(numbers)[self.identity])
-
-    def subset(self, index):
-        """That of the images of `index` alone, whose draws stay their own."""
-        part = copy.copy(self)
-        part.identity, part.draws = self.identity[index.cpu()], self.draws[index]
-        return part
-
-    def __call__(self, images, index):
-        """The images `index`, int64 (B,), changed. images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned."""
-        draws = self.draws[index]
+    def __call__(self, images):
+        """The images, changed. images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned."""
+        draws = torch.rand(len(images), 9, device=images.device)
         if self.kinds == {"flip"}:
             mirrored = (draws[:, 0] < 0.5).view(-1, *[1] * (images.dim() - 1))
             return torch.where(mirrored, images.flip(2), images)
@@ -141,18 +119,11 @@ class OnDevice:
         """A handle for each of `indices` (int64 (B,), on the device), for `batch`: itself."""
         yield from indices
 
-    def set_epoch(self, seed, epoch):
-        """Called before each epoch of training, for what differs from epoch to epoch."""
-        if self.augmentation:
-            self.augmentation.set_epoch(seed, epoch)
-
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
         part, index = copy.copy(self), index.to(self.label.device)
         for name in self.of_images:
             setattr(part, name, getattr(self, name)[index])
-        if self.augmentation:
-            part.augmentation = self.augmentation.subset(index)
         return part
 
 
@@ -212,10 +183,9 @@ def factorise(images):
 
 def on_device(images, label, device="cpu", dtype=torch.float32):
     """The data class that fits: factored where every image is one colour on black (the fast path), else plain."""
-    factors = factorise(images)
-    if factors is None:
-        return ImageData(images, label, device, dtype)
-    return FactoredData(*factors, label, device, dtype)
+    if factors := factorise(images):
+        return FactoredData(*factors, label, device, dtype)
+    return ImageData(images, label, device, dtype)
 
 
 def luma(rgb):

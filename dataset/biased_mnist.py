@@ -4,14 +4,10 @@ The recipe is that of Bahng et al., "Learning De-biased Representations with Bia
 its authors' own implementation: pixels of MNIST whose value is not 0 become white, the others take the background's
 colour. Digit k owns colour k. Of the n images of a digit, the first floor(n * rho) in a random order get its own
 colour. The rest is cut into consecutive pieces of ceil(rest / 9) images, which the nine other colours get in random
-order: the last piece may be short, and colours may be left without any. So rho is a count and not a probability, and
-how many images disagree with their digit's colour, and how many pairs of digit and colour have no image, is the same
-for every seed (63, 184, 305, 606 images and 27, 6, 10, 1 pairs at rho = .999, .997, .995, .990).
-
+order: the last piece may be short, and colours may be left without any. So counts are the same for every seed.
 The bias label is the index of the background's colour: one label an image.
 """
 
-import hashlib
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -32,20 +28,9 @@ DRY_RUN = 128  # images of each part
 MEAN = STD = 0.5  # of the normalisation, all channels (published protocol): values lie in -1..1
 WHITE = 255
 BACKGROUNDS = np.array(
-    [
-        (255, 0, 0),  # 0 red
-        (0, 255, 0),  # 1 green
-        (0, 0, 255),  # 2 blue
-        (225, 225, 0),  # 3 yellow; 225 in the published code as well, here and in the next line
-        (225, 0, 225),  # 4 magenta
-        (0, 255, 255),  # 5 cyan
-        (255, 128, 0),  # 6 orange
-        (255, 0, 128),  # 7 rose
-        (128, 0, 255),  # 8 violet
-        (128, 128, 128),  # 9 grey
-    ],
-    dtype=np.uint8,
-)
+    [(255, 0, 0), (0, 255, 0), (0, 0, 255), (225, 225, 0), (225, 0, 225),  # 225 in the published code as well
+     (0, 255, 255), (255, 128, 0), (255, 0, 128), (128, 0, 255), (128, 128, 128)], np.uint8,
+)  # fmt: skip
 COLORS = ("red", "green", "blue", "yellow", "magenta", "cyan", "orange", "rose", "violet", "grey")
 
 
@@ -71,10 +56,7 @@ class BiasedMnist(NamedTuple):
 
 
 def assign_backgrounds(labels, rho, rng):
-    """The background of every image by the rule above, int64 (N,), 0..9.
-
-    labels: int64 (N,), 0..9. rho: in [0, 1]. rng: np.random.RandomState, which is drawn from.
-    """
+    """The background of every image by the rule above, int64 (N,), 0..9. rng: np.random.RandomState."""
     colors = len(BACKGROUNDS)
     share = Fraction(str(rho))  # as written: 0.1 is a tenth, so that no product falls below a whole number by rounding
     bias = np.empty(len(labels), np.int64)
@@ -89,7 +71,7 @@ def assign_backgrounds(labels, rho, rng):
     return bias
 
 
-def split(images, labels, rho, data_seed=DATA_SEED):
+def split(images, labels, rho, data_seed):
     """A BiasedSplit of MNIST `images`, uint8 (N, 28, 28), with `labels`, int64 (N,), in their own order."""
     # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
     rng = np.random.RandomState([data_seed, round(rho * 1_000_000)])
@@ -97,34 +79,18 @@ def split(images, labels, rho, data_seed=DATA_SEED):
 
 
 def build(rho, data_seed=DATA_SEED, mnist=None):
-    """Builds the data of one rho; the same arguments give the same bytes on every machine.
+    """Builds the data of one rho in [0, 1]; the same arguments give the same bytes on every machine.
 
-    rho: in [0, 1]. data_seed: 0..2**32-1, independent of the seed of a training run.
-    mnist: what `load_mnist()` returned, where several are built in a row. Raises ValueError for another rho.
+    data_seed: 0..2**32-1. mnist: what `load_mnist()` returned, where several are built in a row.
     """
-    if not 0 <= rho <= 1:
-        raise ValueError(f"rho is {rho}; it lies in 0 to 1")
     mnist = mnist or load_mnist()
-    test = mnist.test_images, mnist.test_labels
-    return BiasedMnist(
-        train=split(mnist.train_images, mnist.train_labels, rho, data_seed),
-        test=split(*test, UNBIASED_RHO, data_seed),
-        test_biased=split(*test, 1, data_seed),
-    )
-
-
-def sha256(data):
-    """SHA-256 (hex) over the bytes of every image, digit and background index (int8) of a BiasedMnist."""
-    digest = hashlib.sha256()
-    for part in data:
-        digest.update(part.images().tobytes())
-        digest.update(part.label.astype("int8").tobytes())
-        digest.update(part.bias.astype("int8").tobytes())
-    return digest.hexdigest()
+    train, test = (mnist.train_images, mnist.train_labels), (mnist.test_images, mnist.test_labels)
+    rhos = (train, rho), (test, UNBIASED_RHO), (test, 1)
+    return BiasedMnist(*(split(*images, share, data_seed) for images, share in rhos))
 
 
 def normalised(values, dtype):
-    """Channel values 0..255, any shape, scaled to [0, 1] and normalised to [-1, 1], in `dtype`."""
+    """Channel values 0..255 normalised to [-1, 1], in `dtype`."""
     return (torch.as_tensor(values).to(dtype) / 255 - MEAN) / STD
 
 
@@ -136,8 +102,8 @@ class BiasedImageData(OnDevice):
     def __init__(self, mask, bias, label, device="cpu", dtype=torch.float32, mask_dtype=None, augment="none"):
         """mask: bool (N, 28, 28); bias, label: int64 (N,). NumPy arrays, of a BiasedSplit.
 
-        dtype: of the colours. mask_dtype: of the masks in factored form, which every type holds exactly [as the
-        colours]. augment: of the masks, before they are coloured.
+        dtype: of the colours. mask_dtype: of the masks in factored form [as the colours]. augment: of the masks,
+        before they are coloured.
         """
         self.mask = torch.from_numpy(mask).to(device)
         self.bias = torch.from_numpy(bias).to(device)
@@ -146,7 +112,7 @@ class BiasedImageData(OnDevice):
         self.palette = normalised(BACKGROUNDS, dtype).to(device)  # (10, 3)
         self.white = normalised([WHITE] * 3, dtype).to(device)  # (3,)
         self.mask_dtype = mask_dtype or dtype
-        self.augmentation = Augmentation.of(augment, len(label), device)
+        self.augmentation = Augmentation.of(augment)
 
     @property
     def image_bias(self):
@@ -156,7 +122,7 @@ class BiasedImageData(OnDevice):
         """index: int64 (B,) on the device. Returns x (of `inputs`), y int64 (B,), b int64 (B, 1, 1, 1), 0..9."""
         mask, bias = self.mask[index], self.bias[index]
         if augmented and self.augmentation:
-            mask = self.augmentation(mask, index)
+            mask = self.augmentation(mask)
         return self.inputs(mask, self.palette[bias]), self.label[index], bias.view(-1, 1, 1, 1)
 
     def inputs(self, mask, background):
@@ -165,10 +131,7 @@ class BiasedImageData(OnDevice):
 
 
 class BiasedData(BiasedImageData):
-    """The same images in factored form, which the paper's f computes faster.
-
-    What differs between images has to be a mask filled with one colour, so it is the outside of the digit here.
-    """
+    """The same images in factored form, which the paper's f computes faster: a mask of the digit's outside."""
 
     def inputs(self, mask, background):
         """x of one batch, `ColoredMasks`."""
@@ -177,10 +140,7 @@ class BiasedData(BiasedImageData):
 
 
 class BiasedSet(DataSet):
-    """White digits on a background whose colour is the bias label, one an image.
-
-    The test is the unbiased one; the accuracy on the biased one, where the background tells the digit, is beside it.
-    """
+    """The test is the unbiased one; the accuracy on the biased one, where the background tells, is beside it."""
 
     name = "biased_mnist"
     help = "white digits on coloured backgrounds (Bahng et al. 2020)"
@@ -205,10 +165,8 @@ class BiasedSet(DataSet):
     def method_defaults(cls, option):
         if option.network not in (None, "paper"):
             return METHODS_BY_IMAGE
-        papers_cut = {
-            method: {"split_at": "conv2"} | METHODS_BY_IMAGE.get(method, {}) for method in ("lntl", "blindeye")
-        }
-        return METHODS_BY_IMAGE | papers_cut
+        paper = {m: METHODS_BY_IMAGE.get(m, {}) | {"split_at": "conv2"} for m in ("lntl", "blindeye")}
+        return METHODS_BY_IMAGE | paper
 
     @classmethod
     def setting(cls, option):
@@ -216,19 +174,15 @@ class BiasedSet(DataSet):
 
     def __init__(self, option, device, grey=False, pixels=False):
         kind = BiasedData if option.network == "paper" and not pixels else BiasedImageData
-        how = {"device": device}
-        if getattr(option, "precision", None) == "bfloat16":
-            how["mask_dtype"] = torch.bfloat16
+        mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
+        how = {"device": device, "mask_dtype": mask_dtype}
         few = DRY_RUN if getattr(option, "dry_run", False) else None
         parts = [BiasedSplit(*(field[:few] for field in part)) for part in build(option.rho, option.data_seed)]
         self.train = kind(*parts[0], augment=option.augment, **how)
         self.test = {"test_accuracy": kind(*parts[1], **how), "test_biased_accuracy": kind(*parts[2], **how)}
 
     def unbiased_holdout(self, held_out, option):
-        """Held-out images on backgrounds like those of the test, every colour equally often.
-
-        This uses knowledge of the bias: of how the test differs from the training.
-        """
+        """Held-out images on backgrounds like those of the test. This uses knowledge of the bias."""
         rng = np.random.RandomState([option.data_seed, option.holdout])
         other = held_out.subset(torch.arange(len(held_out)))
         bias = assign_backgrounds(held_out.label.cpu().numpy(), UNBIASED_RHO, rng)

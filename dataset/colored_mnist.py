@@ -18,7 +18,7 @@ import torch
 from common import Flag, Parser, location, number, path, seed
 from common.errors import UserError, exits
 from dataset.base import DATA_DIR, DataSet
-from dataset.batches import FactoredData, ImageData, luma, on_device
+from dataset.batches import FactoredData, ImageData, factorise, luma
 from dataset.mnist import load_mnist
 
 MOST = 0.1  # the largest sigma^2 that --color_var takes
@@ -27,20 +27,9 @@ COLOR_VARS = (0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05)  # sigma^2 of the pap
 THRESHOLD = 128  # a pixel is foreground iff its MNIST value is greater
 DATA_SEED = 0
 MEAN_COLORS = np.array(
-    [
-        (220, 20, 60),  # 0 crimson
-        (0, 128, 128),  # 1 teal
-        (253, 233, 16),  # 2 lemon
-        (0, 149, 182),  # 3 bondi blue
-        (237, 145, 33),  # 4 carrot orange
-        (145, 30, 188),  # 5 strong violet
-        (70, 240, 240),  # 6 cyan
-        (250, 197, 187),  # 7 your pink
-        (210, 245, 60),  # 8 lime
-        (128, 0, 0),  # 9 maroon
-    ],
-    dtype=np.uint8,
-)
+    [(220, 20, 60), (0, 128, 128), (253, 233, 16), (0, 149, 182), (237, 145, 33),
+     (145, 30, 188), (70, 240, 240), (250, 197, 187), (210, 245, 60), (128, 0, 0)], np.uint8,
+)  # fmt: skip
 
 
 class Split(NamedTuple):
@@ -72,20 +61,19 @@ def jitter(means, color_var, rng):
     return (value * 255).astype(np.uint8)
 
 
-def build(color_var, data_seed=DATA_SEED, mnist=None, draw=jitter):
+def build(color_var, data_seed=DATA_SEED, mnist=None):
     """Builds the data of one variance; the same arguments give the same bytes on every machine.
 
-    color_var: sigma^2 in (0, 1]. data_seed: 0..2**32-1, independent of the seed of a training run.
-    mnist: what `load_mnist()` returned, where several variances are built in a row. draw: of the colours around means.
-    Raises ValueError for another color_var.
+    color_var: sigma^2 in (0, 1]. data_seed: 0..2**32-1. mnist: what `load_mnist()` returned, where several variances
+    are built in a row. Raises ValueError for another color_var.
     """
     if not 0 < color_var <= 1:
         raise ValueError(f"color_var is {color_var}; it lies above 0, and at most at 1")
     mnist = mnist or load_mnist()
     # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
     rng = np.random.RandomState([data_seed, round(color_var * 1_000_000)])
-    train_color = draw(MEAN_COLORS[mnist.train_labels], color_var, rng)
-    test_color = draw(MEAN_COLORS[rng.randint(10, size=len(mnist.test_labels))], color_var, rng)
+    train_color = jitter(MEAN_COLORS[mnist.train_labels], color_var, rng)
+    test_color = jitter(MEAN_COLORS[rng.randint(10, size=len(mnist.test_labels))], color_var, rng)
     return ColoredMnist(
         train=Split(mnist.train_images > THRESHOLD, train_color, mnist.train_labels),
         test=Split(mnist.test_images > THRESHOLD, test_color, mnist.test_labels),
@@ -94,7 +82,7 @@ def build(color_var, data_seed=DATA_SEED, mnist=None, draw=jitter):
 
 
 def sha256(data):
-    """SHA-256 (hex) over the bytes of every image and label of a ColoredMnist, in the order of the released keys."""
+    """SHA-256 (hex) over all images and labels of a ColoredMnist, in the order of the released keys."""
     digest = hashlib.sha256()
     for split in (data.train, data.test):
         digest.update(split.images().tobytes())
@@ -106,8 +94,7 @@ def sha256(data):
 class ColoredSet(DataSet):
     """The paper's benchmark, built from MNIST or read from a released file; the bias labels are made of the colours.
 
-    With `grey` it has the luma of the coloured images; its test is `test_gray` (the reading that matches the published
-    row), and the luma of the coloured test images beside it. Otherwise it has the one coloured test.
+    With `grey` it has the luma of the images, and two tests: `test_gray`, which matches the published row, and luma.
     """
 
     name = "colored_mnist"
@@ -120,17 +107,14 @@ class ColoredSet(DataSet):
         Flag("data_dir", path, help=DATA_DIR),
         Flag("data_seed", seed, DATA_SEED, "seed of the colours when the data is built"),
     )  # fmt: skip
+    usual_method = "lntl"
     has_grey = True
     mean_colors = MEAN_COLORS
 
     @classmethod
     def check(cls, option):
-        if option.data_dir is None:
-            return
-        if option.data_seed != DATA_SEED:
+        if option.data_dir is not None and option.data_seed != DATA_SEED:
             raise UserError("--data_seed is for data that is built, --data_dir for data that is read; give one of them")
-        if not Path(option.data_dir).is_dir():
-            raise UserError(f"--data_dir {option.data_dir} is not a folder; unset it to build the data from MNIST")
 
     @classmethod
     def method_defaults(cls, option):
@@ -145,37 +129,28 @@ class ColoredSet(DataSet):
         mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
 
         def part(split):
-            """split: a Split, or (images, labels)."""
-            split = type(split)(*(field[:few] for field in split)) if isinstance(split, Split) else split
-            if isinstance(split, Split) and not pixels:
-                color = luma(split.color) if grey else split.color
-                return FactoredData(split.mask, color, split.label, device, mask_dtype=mask_dtype)
-            images, label = (split.images(), split.label) if isinstance(split, Split) else split
-            images, label = images[:few], label[:few]
-            return (ImageData if pixels else on_device)(luma(images) if grey else images, label, device)
+            """split: a Split, or (images, label) where the images are of several colours each."""
+            label = split[-1][:few]
+            if not isinstance(split, Split) or pixels:
+                images = split.images()[:few] if isinstance(split, Split) else split[0][:few]
+                return ImageData(luma(images) if grey else images, label, device)
+            color = luma(split.color[:few]) if grey else split.color[:few]
+            return FactoredData(split.mask[:few], color, label, device, mask_dtype=mask_dtype)
 
         self.grey = grey
-        if option.data_dir is None:
-            data = build(option.color_var, option.data_seed)
-            train, test, test_label = data.train, data.test, data.test.label
-        else:
-            data = read(option)
-            train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
-            test_label = data.test_label
-        self.train, self.test = part(train), {"test_accuracy": part(test)}
-        if grey and data.test_gray is None:
-            raise UserError(
-                f"the file in {option.data_dir} has no test_gray, which --method gray is tested on; give another"
-            )
+        data = build(option.color_var, option.data_seed) if option.data_dir is None else read(option)
+        self.train, self.test = part(data.train), {"test_accuracy": part(data.test)}
         if grey:
-            gray = ImageData(np.repeat(data.test_gray[:few, ..., None], 3, axis=-1), test_label[:few], device)
+            if data.test_gray is None:
+                raise UserError(f"{option.data_dir}: its file lacks test_gray, which --method gray needs; give another")
+            images = np.repeat(data.test_gray[:few, ..., None], 3, axis=-1)
+            gray = ImageData(images, data.test[-1][:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}
 
     def unbiased_holdout(self, held_out, option):
-        """Held-out images in colours drawn as those of the test, to choose settings by without touching the test.
+        """Held-out images in colours drawn as those of the test. This uses knowledge of the bias.
 
-        This uses knowledge of the bias: of how the test differs from the training. None where the images are not built
-        here, not of one colour each, or not coloured.
+        None where the images are not built here, not of one colour each, or not coloured.
         """
         if option.data_dir is not None or self.grey or not isinstance(held_out, FactoredData):
             return None
@@ -187,13 +162,18 @@ class ColoredSet(DataSet):
 
 
 def read(option):
-    """The ReleasedFile that resolved options name. Raises UserError."""
+    """The ColoredMnist in the released file that resolved options name. Raises UserError."""
     from dataset.released import read_released, released_name
 
-    file = Path(option.data_dir, released_name(option.color_var))
-    if not file.exists():
-        raise UserError(f"{file} does not exist; give the folder of the released files, or unset --data_dir")
-    return read_released(file)
+    data = read_released(Path(option.data_dir, released_name(option.color_var)))
+    train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
+    return ColoredMnist(factored(*train), factored(*test), data.test_gray)
+
+
+def factored(images, label):
+    """A Split, or (images, label) as they are where the images are of several colours each."""
+    factors = factorise(images)
+    return Split(*factors, label) if factors else (images, label)
 
 
 def show_samples(axis, split, heading, per_digit=8):
@@ -205,18 +185,18 @@ def show_samples(axis, split, heading, per_digit=8):
     axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
 
 
+@exits
 def main(arguments=None):
     """Writes the data of one variance as the authors released it."""
     from dataset.released import ReleasedFile, released_name, write_released
 
     parser = Parser(prog="-m dataset.colored_mnist", description=main.__doc__)
-    sigma = number(float, 0, MOST, open_low=True)
-    parser.add_argument("--color_var", type=sigma, required=True, help=f"sigma^2 of the colours, up to {MOST}")
-    parser.add_argument("--data_seed", type=seed, default=DATA_SEED, help="seed of the colours [0]")
+    for flag in ColoredSet.flags:
+        if flag.name != "data_dir":
+            flag.add_to(parser)
+            parser.set_defaults(**{flag.name: flag.default})
     parser.add_argument("--out", type=location, required=True, help="folder for the file; made if it is missing")
     option = parser.parse_args(arguments)
-    if option.out.exists() and not option.out.is_dir():
-        raise UserError(f"--out {option.out} is a file; give a folder")
     file = option.out / released_name(option.color_var)
     if file.exists():
         raise UserError(f"{file} is there already, and may be the authors' own; give another --out, or remove it")
@@ -229,4 +209,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    exits(main)()
+    main()

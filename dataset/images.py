@@ -4,38 +4,39 @@ python -m dataset.images DIR      # a look at them: is there a bias, what is bro
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from common import Flag, given, number, path, seed
-from common.errors import UserError
+from common import Flag, Parser, given, location, number, path, seed
+from common.errors import UserError, exits
 from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
 from dataset.csv_tables import COLOUR
-from dataset.inspect import main, overview, same_bytes, troubles
+from dataset.inspect import draw_sheet, is_sheet, overview, same_bytes, sample_groups, troubles
 from dataset.photographs import MEAN, STD, InMemory, Streaming
 from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
 
 DRY_RUN = 64  # images of each split
+CGROUP = "/sys/fs/cgroup/memory.max"  # of a container, a number or "max"
 
 
 def load(
-    table, size, device="cpu", augment="none", skip_broken=False, colour=None, memory=None, workers=None,
-    background=BLACK, show=True,
+    table, size, device="cpu", augment="none", skip_broken=False, colour=None, workers=None, background=BLACK, show=True
 ):  # fmt: skip
     """Reads a Table's images: ({split: InMemory or Streaming} of those that it has, the Table of what can be read).
 
     A set that fits into a quarter of the free memory is decoded once. augment: of the training images; skip_broken:
     leaves out images that are missing or unreadable, which else raise UserError with the row; colour: (h, w) of f's
-    map where table.colour; memory: bytes to use instead of a quarter of the free.
+    map where table.colour.
     """
     bad = {int(i): f"{table.paths[i]} is missing; put it back" for i in np.flatnonzero(table.missing)}
     refuse(table, {} if skip_broken else bad)  # before the others are read, which takes time
     table = left_out(table, bad)
-    fits = len(table) * size * size * 3 <= (free_memory(device) // 4 if memory is None else memory)
+    fits = len(table) * size * size * 3 <= free_memory(device) // 4
     images = np.zeros((len(table) if fits else 0, size, size, 3), np.uint8)
     keep = images.__setitem__ if fits else lambda position, image: None
     decoded = decode(table.paths, size, keep, background, show=show)
@@ -48,11 +49,11 @@ def load(
     for split in np.unique(table.split).tolist():
         mine = table.where(split)
         how = {"device": device, "colour": colour if table.colour else None, "augment": "none" if split else augment}
+        labels = table.label[mine], table.bias[mine]
         if fits:
-            parts[split] = InMemory(images[mine], table.label[mine], table.bias[mine], **how)
+            parts[split] = InMemory(images[mine], *labels, **how)
         else:
-            files = [table.paths[i] for i in mine], table.label[mine], table.bias[mine], size, workers, background
-            parts[split] = Streaming(*files, **how)
+            parts[split] = Streaming([table.paths[i] for i in mine], *labels, size, workers, background, **how)
     return parts, table
 
 
@@ -73,18 +74,13 @@ def left_out(table, bad):
 
 def free_memory(device="cpu"):
     """Bytes that a data set could take: of the machine or its container, and of the GPU where it is kept there."""
-    free = [4 << 30]
-    try:
-        free = [int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()
-                if line.startswith("MemAvailable")] or free  # fmt: skip
-        limit, used, parts = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current", "stat"))
-        cached = int(parts.partition("inactive_file ")[2].split()[0])  # given back when it is needed
-        free += [] if limit.strip() == "max" else [int(limit) - int(used) + cached]
-    except (OSError, ValueError, IndexError):
-        pass
+    free = []
+    for file, pattern, unit in (("/proc/meminfo", r"MemAvailable: *(\d+)", 1024), (CGROUP, r"(\d+)", 1)):
+        if Path(file).is_file() and (found := re.search(pattern, Path(file).read_text())):
+            free.append(int(found[1]) * unit)
     if torch.device(device).type == "cuda":
         free.append(torch.cuda.mem_get_info(torch.device(device))[0])
-    return max(0, min(free))
+    return min(free, default=4 << 30)
 
 
 class ImageSet(DataSet):
@@ -160,7 +156,6 @@ class ImageSet(DataSet):
         if not self.map_bias:
             self.biases, self.values = self.table.biases, self.table.values
         self.found = {"target": self.table.target, "bias": list(option.bias) if self.map_bias else list(self.biases)}
-        self.all_aligned = self.table.all_aligned  # no training image contradicts a bias
         self.train, self.held_out = parts[0], parts.get(1)
         self.test = {"test_accuracy": parts[2]}
 
@@ -172,7 +167,8 @@ class ImageSet(DataSet):
 
     def overview(self):
         """Counts by group, how well the bias alone tells the label, and images that are there twice."""
-        return "\n".join([overview(self.table), *troubles(self.table, alike=same_bytes(self.table))])
+        alike = same_bytes(self.table, np.arange(len(self.table)))
+        return "\n".join([overview(self.table), *troubles(self.table, alike=alike)])
 
 
 def of_pixels(option):
@@ -181,8 +177,8 @@ def of_pixels(option):
 
 
 def some_of(table, split):
-    """The positions of DRY_RUN random images of a split, int64; more where that leaves out a class or a bias value."""
-    mine = np.random.default_rng(0).permutation(table.where(split))
+    """The positions of the first DRY_RUN images of a split, int64, and of one of each class and bias value."""
+    mine = table.where(split)
     kept = np.arange(min(DRY_RUN, len(mine)))
     for values in (table.label[mine], *table.bias[mine].T):
         kept = np.union1d(kept, np.unique(values, return_index=True)[1])
@@ -202,6 +198,43 @@ def map_size(option):
     else:
         return None
     return side, side
+
+
+@exits
+def main(arguments=None):
+    """Looks at a folder of images of your own: counts by class and bias, broken files, a sheet of samples."""
+    parser = Parser(prog="-m dataset.images", description=main.__doc__)
+    parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
+    for flag in ImageSet.flags:
+        if flag.name in ("target", "bias", "image", "image_size", "background", "skip_broken", "data_seed"):
+            flag.add_to(parser)
+            parser.set_defaults(**{flag.name: flag.default})
+    parser.add_argument("--out", type=location, help="the sheet of samples, a .png [samples.png in DIR]")
+    option = parser.parse_args(arguments)
+    out = option.out or (option.dir if option.dir.is_dir() else option.dir.parent) / "samples.png"
+    if out.exists() and not is_sheet(out):
+        raise UserError(f"{out} is there and is no sheet of samples; give another file with --out")
+    table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
+    groups, kept = sample_groups(table), {}
+    wanted = {position for _, some in groups for position in some}
+
+    def keep(position, image):
+        if position in wanted:
+            kept[position] = image
+
+    decoded = decode(table.paths, option.image_size, keep, rgb(option.background))
+    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
+    if not len(good):
+        raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
+    notes = too_dark(decoded.brightest[good])
+    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
+    lines = troubles(table, decoded.bad, same_bytes(table, good))
+    print(overview(left_out(table, decoded.bad) if option.skip_broken else table))
+    print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
+    if decoded.bad and not option.skip_broken:
+        print("to train, mend these images or give --skip_broken")
+    draw_sheet(out, groups, kept)
+    print(f"samples: {out}")
 
 
 if __name__ == "__main__":

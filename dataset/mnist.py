@@ -25,9 +25,8 @@ class Mnist(NamedTuple):
 def load_mnist(raw=RAW):
     """Reads MNIST in its original order from the gz files in the folder `raw`.
 
-    Their MD5 sums are those that torchvision lists for its own download. The files are unpacked into a temporary
-    folder of this process alone, so that a read-only checkout and several starts at once do no harm.
-    Raises UserError where a file is missing or damaged.
+    They are unpacked into a temporary folder, so that a read-only checkout and several starts at once do no harm.
+    Raises UserError where a file is missing, or its MD5 sum is not the one that torchvision lists.
     """
     from torchvision.datasets import MNIST  # slow to import, needed here only
 

@@ -1,6 +1,7 @@
 """Photographs as parts of a data set: kept in memory as bytes, or read ahead from files. Both give the same batches."""
 
 import dataclasses
+import errno
 import signal
 import time
 import warnings
@@ -12,7 +13,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from common.errors import UserError
 from dataset.batches import Augmentation, OnDevice, bias_labels
-from dataset.pictures import BLACK, read_picture, readers_may_lack, usable_cores
+from dataset.pictures import BLACK, read_picture, usable_cores
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, which the networks of torchvision expect
 STD = (0.229, 0.224, 0.225)
@@ -23,7 +24,7 @@ def colour_bias(images, size):
     """The paper's bias labels of any images: the bins of 32 levels of the pixels at the centres of an (h, w) grid.
 
     images: uint8 (B, H, W, 3); size: (h, w) of f's map. Returns int64 (B, 3, h, w), 0..7, or IGNORE_INDEX
-    where a channel is 0. For 28x28 images and a 14x14 map these are the labels of Colored-MNIST.
+    where a channel is 0.
     """
     rows, columns = (
         ((2 * torch.arange(few, device=images.device) + 1) * many) // (2 * few)
@@ -37,14 +38,13 @@ class Photographs(OnDevice):
 
     of_images = ("label", "bias")
 
-    def __init__(self, label, bias, size, device="cpu", dtype=torch.float32, augment="none", colour=None):
+    def __init__(self, label, bias, size, device="cpu", augment="none", colour=None):
         """label: int64 (N,), bias: int64 (N, heads), IGNORE_INDEX where there is none; NumPy arrays. size: in pixels.
 
         augment: of --augment. colour: (h, w) for labels from the pixels (`colour_bias`) [None].
         """
         self.label, self.bias = (torch.from_numpy(array).to(device) for array in (label, bias))
-        self.size, self.dtype, self.colour = size, dtype, colour
-        self.augmentation = Augmentation.of(augment, len(label), device)
+        self.size, self.colour, self.augmentation = size, colour, Augmentation.of(augment)
         mean, std = (torch.tensor(v, device=device) for v in (MEAN, STD))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
@@ -59,8 +59,8 @@ class Photographs(OnDevice):
         (B, 3, h, w) of the pixels' colours.
         """
         if augmented and self.augmentation:
-            images = self.augmentation(images, index)
-        x = (images * self.scale + self.shift).to(self.dtype).permute(0, 3, 1, 2)
+            images = self.augmentation(images)
+        x = (images * self.scale + self.shift).permute(0, 3, 1, 2)
         b = self.bias[index][:, :, None, None] if self.colour is None else colour_bias(images, self.colour)
         return x, self.label[index], b
 
@@ -100,11 +100,13 @@ class Streaming(Photographs):
             num_workers=self.workers, prefetch_factor=READY if self.workers else None, worker_init_fn=quiet,
             generator=torch.Generator(),  # else every stream draws from the one of the training
         )  # fmt: skip
-        _MultiProcessingDataLoaderIter._shutdown = (
-            True  # or one that cannot start prints a traceback when it is deleted
-        )
-        with readers_may_lack("give fewer --workers, or 0"):
+        _MultiProcessingDataLoaderIter._shutdown = True  # else one that cannot start prints a traceback at its end
+        try:
             ready = iter(loader)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError("/dev/shm is full: processes that read need it; enlarge it, or give --workers 0") from None
         for index in indices:
             since = time.perf_counter()
             try:
@@ -114,24 +116,24 @@ class Streaming(Photographs):
                     raise
                 raise UserError("a process that reads images was ended; with less memory give fewer workers") from None
             self.waited += time.perf_counter() - since
-            if isinstance(images, str):
-                raise UserError(images)
-            yield torch.from_numpy(images).to(self.label.device), index.to(self.label.device)
+            yield self.on_device(images), index.to(self.label.device)
 
     def batch(self, handle, augmented=False):
         """handle: what `stream` gave, or int64 (B,), whose images are then read at once. Returns as `finish` does."""
-        if isinstance(handle, tuple):
-            return self.finish(*handle, augmented)
-        images = self.files.__getitems__(handle.tolist())
+        if not isinstance(handle, tuple):
+            handle = self.on_device(self.files.__getitems__(handle.tolist())), handle.to(self.label.device)
+        return self.finish(*handle, augmented)
+
+    def on_device(self, images):
+        """What Files gave as a tensor. Raises UserError where it is what is wrong."""
         if isinstance(images, str):
             raise UserError(images)
-        return self.finish(torch.from_numpy(images).to(self.label.device), handle.to(self.label.device), augmented)
+        return torch.from_numpy(images).to(self.label.device)
 
     def subset(self, index):
         """The images of `index` (int64, on the CPU) alone."""
         part = super().subset(index)
         part.files = dataclasses.replace(self.files, paths=[self.files.paths[i] for i in index.tolist()])
-        part.waited = 0.0
         return part
 
 
@@ -162,11 +164,10 @@ def as_it_is(batch):
 def quiet(worker):
     """At the start of a reading process: signals are for the program that trains, warnings were seen before.
 
-    A scheduler or a closed window sends them to all processes, and the batches that are read ahead are needed until
-    the program has saved. Only the second SIGTERM ends a process that reads: multiprocessing sends it at exit.
+    A scheduler or a closed window sends them to all processes, and batches are needed until the program has saved.
+    Only the second SIGTERM ends a process that reads: multiprocessing sends it at exit.
     """
-    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in {"SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"} & set(signal.Signals.__members__):
+        signal.signal(signal.Signals[name], signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
     warnings.filterwarnings("ignore", module="PIL")

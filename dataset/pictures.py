@@ -1,12 +1,10 @@
 """Image files of every kind as upright RGB bytes of one size: nothing that a person sees in them is lost on the way.
 
 Pillow's own `convert("RGB")` clips 16-bit grey to white, makes floating point images black, and shows the colours that
-lie under transparent places. `to_rgb` does what is meant.
+lie under transparent places.
 """
 
 import argparse
-import contextlib
-import errno
 import os
 import re
 import warnings
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageColor
+from PIL import ExifTags, Image, ImageColor
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -53,9 +51,8 @@ def rgb(text):
 def read_picture(path, size, background=BLACK):
     """Reads an image file as uint8 (size, size, 3), RGB: upright, the first frame, its middle square scaled to `size`.
 
-    The square is as wide as the shorter side, so proportions are kept and the ends of the longer side are cut off. An
-    image of the right size is kept as it is. What is transparent shows `background` (0..255 each).
-    Raises UserError, with the path, where it cannot be read.
+    The ends of the longer side are cut off. An image of the right size is kept as it is. What is transparent shows
+    `background` (0..255 each). Raises UserError, with the path, where it cannot be read.
     """
     try:
         # By name, Pillow maps uncompressed files into memory, and scrambles those TIFFs that have to be turned.
@@ -69,13 +66,8 @@ def read_picture(path, size, background=BLACK):
         return np.asarray(square)
     except MemoryError:
         raise
-    except UserError as error:
-        raise UserError(f"{path} cannot be read: {error}; replace or remove this image") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing; put it back") from None
-    except Image.DecompressionBombError:
-        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
-        raise UserError(f"{path} cannot be read: it has more than {most} million pixels; scale it down") from None
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
         reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None
@@ -91,11 +83,7 @@ def upright(image):
 
 
 def to_rgb(image, background=BLACK):
-    """A Pillow image of any mode as one of mode RGB.
-
-    Deep greys are scaled (`grey`), transparent places show `background`, the rest is left to Pillow.
-    Raises UserError for values that are not finite.
-    """
+    """A Pillow image as one of mode RGB: deep greys are scaled (`grey`), transparent places show `background`."""
     clear = image.info.get("transparency")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
@@ -103,18 +91,9 @@ def to_rgb(image, background=BLACK):
         if image.mode != "F" and isinstance(clear, int):
             pixels[values == clear] = background
         return Image.fromarray(pixels)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or clear is not None:
-        if image.mode == "La":
-            image = image.convert("LA")
-        elif image.mode == "PA":  # its alpha belongs to the pixels, while the palette may have one of its own
-            alpha = image.getchannel("A")
-            image = image.convert("RGBA")
-            image.putalpha(alpha)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or clear is not None:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")
-    if image.mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
     return image.convert("RGB")
 
 
@@ -122,13 +101,13 @@ def grey(values, mode):
     """Grey values of a deep image (H, W) as uint8.
 
     16 bits: 0..65535 becomes 0..255. 32-bit integers: as they are up to 255, as 16 bits up to 65535. Floating point:
-    0..1 becomes 0..255, 0..255 stays. Any other range is stretched to 0..255. Raises UserError for NaN and infinity.
+    0..1 becomes 0..255, 0..255 stays. Any other range is stretched to 0..255. Raises ValueError for NaN and infinity.
     """
     if mode.startswith("I;16"):
         return np.rint(values / 257).astype(np.uint8)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise UserError("it holds values that are not finite (NaN)")
+        raise ValueError("it holds values that are not finite")
     low, high = values.min(), values.max()
     tops = (1, 255) if mode == "F" else (255, 65535)
     top = next((top for top in tops if low >= 0 and high <= top), None)
@@ -145,10 +124,10 @@ class Decoded(NamedTuple):
     brightest: np.ndarray  # uint8 (N,): the largest value of every image
 
 
-def decode(paths, size, keep, background=BLACK, threads=None, show=True):
+def decode(paths, size, keep, background=BLACK, show=True):
     """Decodes image files in threads, calls keep(position, image) for each, also in threads, and returns Decoded.
 
-    threads: [one for each core, up to 16]. show: a progress bar.
+    show: a progress bar.
     """
     found = Decoded({}, np.zeros(len(paths), np.uint32), np.zeros(len(paths), np.uint8))
 
@@ -158,40 +137,18 @@ def decode(paths, size, keep, background=BLACK, threads=None, show=True):
             keep(position, image)
             found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
             found.brightest[position] = image.max()
-        except (UserError, OSError) as error:
+        except UserError as error:
             found.bad[position] = str(error)
-        bar.update()
 
-    pool = ThreadPoolExecutor(threads or min(16, usable_cores()))
-    with (
-        warnings.catch_warnings(),
-        tqdm(total=len(paths), desc="reading", unit="image", disable=not show or None) as bar,
-    ):
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, usable_cores())) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
+        done = pool.map(read, range(len(paths)))
         try:
-            with readers_may_lack("give a larger limit (ulimit -u)"):
-                done = [pool.submit(read, position) for position in range(len(paths))]
-            for one in done:
-                one.result()
-        finally:
+            list(tqdm(done, total=len(paths), desc="reading", unit="image", disable=not show or None))
+        except BaseException:
             pool.shutdown(cancel_futures=True)
+            raise
     return found._replace(bad=dict(sorted(found.bad.items())))
-
-
-@contextlib.contextmanager
-def readers_may_lack(advice):
-    """Around the start of threads or processes that read: what they lack is said in a line. Raises UserError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.ENOMEM):
-            raise UserError(
-                "/dev/shm is full, which processes that read images need; make it larger, or give --workers 0"
-            ) from None
-        if number == errno.EAGAIN or "can't start new thread" in str(error):
-            raise UserError(f"no more threads or processes may be started to read images; {advice}") from None
-        raise
 
 
 def usable_cores():

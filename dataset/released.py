@@ -4,7 +4,6 @@
 0-dimensional object array. A pickle may call any function that it names: the reader here knows five names alone.
 """
 
-import difflib
 import pickle
 import re
 from typing import NamedTuple
@@ -14,7 +13,6 @@ import numpy as np
 from common.errors import UserError, one_line
 from common.files import replacing
 
-OPTIONAL = ("test_gray",)
 ELSE = "give a file like those of the authors (dataset/README.md), or leave --data_dir out to build the data"
 
 
@@ -29,7 +27,7 @@ class ReleasedFile(NamedTuple):
 
 
 class Refused(Exception):
-    """A file is not what it should be: what is wrong; what to do, where it is not `ELSE`."""
+    """A file is not what it should be."""
 
 
 def released_name(color_var):
@@ -45,7 +43,7 @@ def released_name(color_var):
 def read_released(path):
     """Reads a released file, or one like it saved by NumPy on Python 2 or 3, as a ReleasedFile.
 
-    Labels may be any integers, (N,) or (N, 1); further keys are ignored. Raises UserError, of one line, for all else.
+    Labels may be any integers; further keys are ignored. Raises UserError, of one line, for all else.
     """
     try:
         with open(path, "rb") as file:
@@ -53,25 +51,20 @@ def read_released(path):
     except OSError as error:
         raise UserError(f"data file {path} cannot be read ({error.strerror}); {ELSE}") from None
     except Refused as refused:
-        what, _, advice = str(refused).partition("; ")
-        raise UserError(one_line(f"data file {path} is refused: {what}; {advice or ELSE}")) from None
+        raise UserError(one_line(f"data file {path} is refused: {refused}; {ELSE}")) from None
 
 
 def dictionary(file):
     """The dictionary in an open .npy file. Raises Refused."""
     try:
         np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if shape or not dtype.hasobject:
-            raise Refused("it holds an array instead of the dictionary of a released file")
+        np.lib.format.read_array_header_1_0(file)
         [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
+        return {str(key): getattr(value, "value", value) for key, value in content.items()}
     except Refused:
         raise
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
         raise Refused(f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})") from None
-    if not isinstance(content, dict):
-        raise Refused("it does not hold a dictionary")
-    return {key: getattr(value, "value", value) for key, value in content.items()}
 
 
 class DataType:
@@ -128,65 +121,32 @@ class Unpickler(pickle.Unpickler):
 
 
 def checked(content):
-    """The ReleasedFile in a dictionary: keys, then arrays, their data types, shapes and ranges. Raises Refused."""
-    content = {key.decode("latin1") if isinstance(key, bytes) else str(key): v for key, v in content.items()}
+    """The ReleasedFile in a dictionary, its labels as int64, once all is as it should be. Raises Refused."""
+    found = {}
     for key in ReleasedFile._fields:
-        if key not in content and key not in OPTIONAL:
-            near = difflib.get_close_matches(key, content, 1)
-            raise Refused(f"its dictionary lacks the key {key}" + (f" (it has {near[0]})" if near else ""))
-    data = ReleasedFile(**{key: content[key] for key in ReleasedFile._fields if key in content})
-    data = data._replace(**{key: label(key, getattr(data, key)) for key in ("train_label", "test_label")})
-    check_images("train_image", data.train_image, len(data.train_label), (28, 28, 3))
-    check_images("test_image", data.test_image, len(data.test_label), (28, 28, 3))
-    if data.test_gray is not None:
-        check_images("test_gray", data.test_gray, len(data.test_label), (28, 28))
-    return data._replace(**{k: np.array(v, order="C") for k, v in data._asdict().items() if v is not None})
-
-
-def label(name, array):
-    """An array of labels as int64 (N,), N > 0. Raises Refused."""
-    if not isinstance(array, np.ndarray):
-        raise Refused(f"{name} is not an array; save np.array({name}) in its place")
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or not array.size:
-        advice = f"; one-hot labels become numbers by {name}.argmax(1)" if array.ndim == 2 else ""
-        raise Refused(f"{name} has the shape {array.shape}, expected (N,){advice}")
-    if array.dtype.kind not in "iu":
-        advice = f"save {name}.astype('int8'), whole numbers from 0 to 9"
-        raise Refused(f"{name} has the data type {array.dtype}, expected int8; {advice}")
-    if array.min() < 0 or array.max() > 9:
-        raise Refused(f"{name} holds something else than the whole numbers 0 to 9; save the digits as labels")
-    return array.astype(np.int64)
-
-
-def check_images(name, array, count, size):
-    """Raises Refused unless `array` is uint8 (count, *size)."""
-    if not isinstance(array, np.ndarray):
-        raise Refused(f"{name} is not an array; save np.array({name}) in its place")
-    if array.dtype != np.uint8:
-        advice = f"0 to 255: from 0 to 1 it becomes that by ({name} * 255).round().astype('uint8')"
-        raise Refused(f"{name} has the data type {array.dtype}, expected uint8; save it as uint8, {advice}")
-    if array.shape != (count, *size):
-        advice = ""
-        if array.shape[1:] == (3, 28, 28):
-            advice = f"; its channels come first: save {name}.transpose(0, 2, 3, 1)"
-        elif array.shape[1:] == size:
-            advice = f"; it has {len(array)} images for {count} labels: save one for each"
-        raise Refused(f"{name} has the shape {array.shape}, expected {(count, *size)}{advice}")
+        array = content.get(key)
+        if array is None and key == "test_gray":
+            continue
+        is_label, shape = "label" in key, (28, 28) if key == "test_gray" else (28, 28, 3)
+        count = content.get(f"{key.split('_')[0]}_label")
+        if not isinstance(array, np.ndarray) or not isinstance(count, np.ndarray):
+            raise Refused(f"its dictionary lacks the array {key} or its labels")
+        expected = (len(count),) if is_label else (len(count), *shape)
+        if array.shape != expected or not array.size or array.dtype.kind not in ("iu" if is_label else "u"):
+            kind = "int8" if is_label else "uint8"
+            raise Refused(f"{key} is {array.dtype} {array.shape}, expected {kind} {expected}")
+        if array.max() > (9 if is_label else 255) or array.min() < 0:
+            raise Refused(f"{key} holds values that are too large or below 0")
+        found[key] = np.array(array, np.int64 if is_label else np.uint8, order="C")
+    return ReleasedFile(**found)
 
 
 def write_released(path, data):
     """Writes a ReleasedFile, the labels as int8, in the protocol and under the names that every NumPy reads.
 
-    The original code reads it with `np.load(path, encoding="latin1").item()`, and `allow_pickle=True` since
-    NumPy 1.16.3. Raises UserError if `data` is not what a released file holds.
+    The original code reads it with `np.load(path, encoding="latin1", allow_pickle=True).item()`.
     """
-    try:
-        content = checked(data._asdict())._asdict()
-    except Refused as refused:
-        raise UserError(f"data file {path} is not written: {refused}") from None
-    content |= {key: content[key].astype(np.int8) for key in ("train_label", "test_label")}
+    content = data._asdict() | {key: getattr(data, key).astype(np.int8) for key in ("train_label", "test_label")}
     box = np.empty((), object)
     box[()] = content
     pickled = pickle.dumps(box, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")

@@ -1,8 +1,7 @@
 """A set of images of one's own as a table: a file, a split, a label y and bias labels b for every image, all by name.
 
-`read_table` takes a folder: one with a metadata.csv or another table, a table for each split, CelebA's pair of lists,
-or folders alone (dataset/trees.py). What is wrong with it ends in one line that names the file and the row or folder.
-Names are compared in Unicode's form NFC: an accent has two spellings that look alike.
+`read_table` takes a folder with a table (dataset/csv_tables.py), or of folders alone (dataset/trees.py). What is wrong
+with it ends in one line that names the file and the row or folder.
 """
 
 import dataclasses
@@ -58,16 +57,14 @@ class Table:
         row = self.places[position]
         return f"{self.source}, {row}: {self.names[position]}" if row else self.paths[position]
 
-    @property
-    def all_aligned(self):
-        """Whether in training every value of a bias occurs with one label alone, and every label with one value."""
+    def contradicted(self, head):
+        """Whether in training a value of a bias occurs with two labels, or a label with two values."""
         train = self.where(0)
-        pairs = [np.unique(np.stack([self.label[train], b]), axis=1) for b in self.bias[train].T]
-        return any(len(np.unique(y)) == len(y) and len(np.unique(b)) == len(b) for y, b in pairs)
+        y, b = np.unique(np.stack([self.label[train], self.bias[train, head]]), axis=1)
+        return len(np.unique(y)) < len(y) or len(np.unique(b)) < len(b)
 
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
-        positions = np.asarray(positions, np.int64)
         new = {int(p): i for i, p in enumerate(positions)}
         arrays = ("split", "label", "bias", "missing") + (() if self.content is None else ("content",))
         part = dataclasses.replace(
@@ -100,7 +97,7 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
     colour = len(bias) == 1 and bias[0].casefold() in COLOUR
     wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": () if colour else bias}
-    if tables := sources(folder, wanted):
+    if tables := sources(folder, image):
         return make_table(*from_tables(folder, tables, wanted, colour), seed, colour)
     if target or image or wanted["bias"] not in ((), ("bias",)):
         flag = next(f"{FLAGS[role]} {' '.join(names)}" for role, names in wanted.items() if names)
@@ -108,10 +105,7 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
     rows, notes = read_tree(folder)
     names, paths, splits, labels, biases = map(list, zip(*rows, strict=True))
     heads = {} if colour or not any(biases) else {"bias": biases}
-    if wanted["bias"] and not heads:
-        raise UserError(f"{folder} has no bias folders; put the images into CLASS/BIAS/, or give --bias colour")
-    places = [""] * len(rows)
-    return make_table(str(folder), None, names, paths, places, splits, labels, heads, notes, (), seed, colour)
+    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, (), seed, colour)
 
 
 def make_table(source, target, names, paths, places, splits, labels, heads, notes, columns=(), seed=0, colour=False):
@@ -119,81 +113,51 @@ def make_table(source, target, names, paths, places, splits, labels, heads, note
 
     target: the label's column, None for folders. splits: of 0, 1, 2, or all None. heads: {bias: list of str}.
     """
-    where, may_lack = [place or name for place, name in zip(places, names, strict=True)], [bool(s) for s in splits]
-    never, kind = [False] * len(names), None if target is None else "column "
-    label, classes, said = encode(source, where, labels, target or "class folder", kind, MOST_CLASSES, never)
-    coded = [encode(source, where, texts, name, kind, MOST_BIASES, may_lack) for name, texts in heads.items()]
-    notes = [*notes, *said, *(note for *_, said in coded for note in said)]
-    bias = np.stack([head for head, *_ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
+    where = [f"{source}, {place}" if place else path for place, path in zip(places, paths, strict=True)]
+    never, folders = [False] * len(names), target is None
+    label, classes = encode(source, where, labels, target or "class", folders, MOST_CLASSES, never)
+    coded = [encode(source, where, texts, name, folders, MOST_BIASES, splits) for name, texts in heads.items()]
+    bias = np.stack([codes for codes, _ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
     if splits[0] is None:
         splits = split_by_group(names, np.column_stack([label, bias]), seed)
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
-        notes.append(f"nothing says which images are for the test: split {shares} within every group, with seed {seed}")
-    first, doubled, missing = {}, [], np.zeros(len(names), bool)
-    for i, path in enumerate(paths):
-        try:
-            status = os.stat(path)
-            key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
-        except (OSError, ValueError):
-            missing[i], key = True, os.path.normpath(path)
-        if first.setdefault(key, i) != i:
-            doubled.append((i, first[key]))
+        notes = [*notes, f"nothing says which images are for the test: split {shares} within groups, with seed {seed}"]
+    first, doubled, missing = {}, [], np.array([not os.path.exists(path) for path in paths])
+    for i, path in enumerate(map(os.path.realpath, paths)):
+        if first.setdefault(path, i) != i:
+            doubled.append((i, first[path]))
     table = Table(
         source, names, paths, places, np.array(splits, np.int64), label, bias, classes, tuple(heads),
-        tuple(values for _, values, _ in coded), missing, tuple(doubled), tuple(notes), target, colour, columns,
+        tuple(values for _, values in coded), missing, tuple(doubled), tuple(notes), target, colour, columns,
     )  # fmt: skip
     check(table)
-    return dataclasses.replace(table, notes=(*table.notes, *remarks(table)))
+    return dataclasses.replace(table, notes=(*table.notes, *without_bias(table)))
 
 
-def encode(source, where, texts, name, kind, most, may_lack):
-    """A column's texts as numbers: (int64 (N,), names in order, notes).
+def encode(source, where, texts, name, folders, most, may_lack):
+    """A column's texts as numbers: (int64 (N,), names in order). Whole numbers, 1.0 among them, are ordered as numbers.
 
-    Whole numbers, 1.0 among them, are ordered as numbers, everything else as text. where: what each row is called.
-    kind: "column ", or None for a level of folders. may_lack: list of bool; a missing value becomes IGNORE_INDEX.
-    Raises UserError.
+    where: what each row is called. folders: the texts are names of folders, any of which is a value. may_lack: whether
+    each may be missing, which becomes IGNORE_INDEX. Raises UserError.
     """
-    what, folders = f"{kind or ''}{name}", kind is None
     missing = [not text or (not folders and text.casefold() in MISSING) for text in texts]
-    for i, (text, is_missing, may) in enumerate(zip(texts, missing, may_lack, strict=True)):
-        if is_missing and not may:
+    for place, text, lacks, may in zip(where, texts, missing, may_lack, strict=True):
+        if lacks and not may:
             said = f" ({text} counts as missing)" if text else ""
             advice = "only test and validation images may lack one" if any(may_lack) else "fill it in, or remove it"
-            raise UserError(f"{source}, {where[i]}, {what} has no value{said}; {advice}")
-    known = {text for text, is_missing in zip(texts, missing, strict=True) if not is_missing}
-    numbers = {t for t in known if (t.isdecimal() if folders else WHOLE.fullmatch(t))}
-    if not folders and numbers != known and all(map(is_number, known)):
-        text = min(known - numbers)
-        raise UserError(
-            f"{source}, {where[texts.index(text)]}, {what}: {text} is no class; labels are words or whole numbers: make"
-            " bins of the values, or name another column"
-        )
-    all_whole = bool(known) and numbers == known
-    canonical = {t: str(int(t.split(".")[0])) if all_whole and not folders else t for t in known}
-    names = sorted(set(canonical.values()), key=(lambda t: (int(t), t)) if all_whole else str)
+            raise UserError(f"{place}, {name} has no value{said}; {advice}")
+    known = {text for text, lacks in zip(texts, missing, strict=True) if not lacks}
+    numbers = bool(known) and all(text.isdecimal() if folders else WHOLE.fullmatch(text) for text in known)
+    canonical = {text: str(int(text.split(".")[0])) if numbers and not folders else text for text in known}
+    names = sorted(set(canonical.values()), key=(lambda text: (int(text), text)) if numbers else str)
     if len(names) > most:
         raise UserError(
-            f"{source}, {what} has {len(names)} values ({listed(names, 3)}), at most {most} can be told apart; name "
+            f"{source}, {name} has {len(names)} values ({listed(names, 3)}), at most {most} can be told apart; name "
             "another column, or make bins of it"
         )
-    notes = []
-    lower = [n.casefold() for n in names]
-    if alike := [n for n in names if lower.count(n.casefold()) > 1]:
-        notes.append(f"{what} has values that differ by case alone: {listed(alike, 6)}")
-    if numbers and not all_whole and not folders:
-        notes.append(f"{what} holds numbers and words; all are taken as words")
     code = {text: names.index(canonical[text]) for text in known}
     codes = [IGNORE_INDEX if lacks else code[text] for text, lacks in zip(texts, missing, strict=True)]
-    return np.array(codes, np.int64), tuple(names), notes
-
-
-def is_number(text):
-    """Whether a text is a number of any kind."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return np.array(codes, np.int64), tuple(names)
 
 
 def split_by_group(names, groups, seed):
@@ -226,8 +190,6 @@ def check(table):
         if (mine := table.label == label).any() and not (mine & train).any():
             first = table.place(int(np.flatnonzero(mine)[0]))
             raise UserError(f"the class {name} has no training image ({first}); add some, or leave this class out")
-    if len(set(table.label[train].tolist())) == 1:
-        raise UserError(f"all training images of {table.source} are of one class; at least two are needed")
     for i, name in enumerate(table.biases):
         seen = set(table.bias[train, i].tolist())
         if len(seen) == 1:
@@ -237,15 +199,12 @@ def check(table):
             )
 
 
-def remarks(table):
-    """What a person should know of the bias values, as a list of sentences."""
-    said = []
+def without_bias(table):
+    """Notes on the validation and test images that have no bias label."""
+    notes = []
     for i, name in enumerate(table.biases):
         for split in (1, 2):
             mine = table.where(split)
             if lacking := int((table.bias[mine, i] == IGNORE_INDEX).sum()):
-                said.append(f"{SPLITS[split]}: {lacking} of {len(mine)} images have no {name}, so they are in no group")
-        seen = set(table.bias[table.where(0), i].tolist())
-        if unseen := [value for b, value in enumerate(table.values[i]) if b not in seen]:
-            said.append(f"{name}: {listed(unseen, 5)} does not occur in training")
-    return said
+                notes.append(f"{SPLITS[split]}: {lacking} of {len(mine)} images have no {name}: they are in no group")
+    return notes

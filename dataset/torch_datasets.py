@@ -1,11 +1,8 @@
-"""The two benchmarks as `torch.utils.data.Dataset`, by torchvision's conventions, for use from one's own code.
+"""The two benchmarks as `torch.utils.data.Dataset`, by torchvision's conventions, built from the MNIST files here.
 
-    train = ColoredMNIST(color_var=0.02, train=True, transform=torchvision.transforms.ToTensor())
-    image, label = train[0]                 # what a DataLoader takes
-    train.data, train.targets, train.bias   # everything at once, as tensors
-
-Both are built from the MNIST files of this repository in a second or two; nothing is downloaded. They hold the same
-images as the program trains and tests with.
+train = ColoredMNIST(color_var=0.02, train=True, transform=torchvision.transforms.ToTensor())
+image, label = train[0]                 # what a DataLoader takes
+train.data, train.targets, train.bias   # everything at once, as tensors
 """
 
 import torch
@@ -40,19 +37,15 @@ class DigitsInColor(torch.utils.data.Dataset):
     def __getitem__(self, index):
         """(PIL image RGB 28x28, int), each through its transform where there is one."""
         image, label = Image.fromarray(self.data[index].numpy()), int(self.targets[index])
-        changes = self.transform or (lambda x: x), self.target_transform or (lambda y: y)
-        return changes[0](image), changes[1](label)
-
-    def __repr__(self):
-        return f"{type(self).__name__}({self.description}, {len(self)} images)"
+        image = self.transform(image) if self.transform else image
+        return image, self.target_transform(label) if self.target_transform else label
 
 
 class ColoredMNIST(DigitsInColor):
-    """Colored-MNIST (dataset/colored_mnist.py): the digit's colour follows the digit in training, and not in the test.
+    """Colored-MNIST: the colour follows the digit in training, and not in the test.
 
     color_var: sigma^2, 0.02 to 0.05 in the paper. train: the 60,000 training images, or the 10,000 test images.
-    data_seed: of the colours, 0..2**32-1. Beside what DigitsInColor has:
-    colors: uint8 tensor (N, 3), the RGB colour of each digit. bias: the labels that h learns.
+    data_seed: of the colours, 0..2**32-1. colors: uint8 tensor (N, 3), RGB.
     """
 
     def __init__(self, color_var=0.02, train=True, data_seed=0, transform=None, target_transform=None):
@@ -61,22 +54,19 @@ class ColoredMNIST(DigitsInColor):
         split, grey = (built.train, mnist.train_images) if train else (built.test, mnist.test_images)
         super().__init__(split, grey, transform, target_transform)
         self.colors = torch.from_numpy(split.color)
-        self.description = f"color_var={color_var}, train={train}, data_seed={data_seed}"
 
     @property
     def bias(self):
-        """int64 tensor (N, 3, 14, 14): 0..7, or 255 where a position has none. Computed anew each time (280 MB)."""
+        """The labels of h, int64 tensor (N, 3, 14, 14): 0..7, or 255 for none. Computed anew each time (280 MB)."""
         return bias_labels(self.data[:, 1::2, 1::2].permute(0, 3, 1, 2).contiguous())
 
 
 class BiasedMNIST(DigitsInColor):
-    """Biased-MNIST (dataset/biased_mnist.py): in training, a share rho of each digit lies on the digit's own colour.
+    """Biased-MNIST: in training, a share rho of each digit lies on the digit's own colour.
 
-    rho: of the training images, 0 to 1; .999 .997 .995 .990 are published. train: the 60,000 training images, or the
-    10,000 test images, which are the same for every rho: "unbiased" (each digit on all colours alike), or with
-    `biased=True` each digit on its own. data_seed: 0..2**32-1. Beside what DigitsInColor has:
-    bias: int64 tensor (N,), 0..9, the index of the background's colour in dataset.biased_mnist.BACKGROUNDS.
-    bias_classes: the colours' names.
+    rho: 0 to 1; .999 .997 .995 .990 are published. train: the 60,000 training images, or the 10,000 test images, the
+    same for every rho: each digit on all colours alike, or with `biased=True` on its own. data_seed: 0..2**32-1.
+    bias: int64 tensor (N,), 0..9, the background's colour; bias_classes: the colours' names.
     """
 
     bias_classes = biased_mnist.COLORS
@@ -90,4 +80,3 @@ class BiasedMNIST(DigitsInColor):
         split = built.train if train else built.test_biased if biased else built.test
         super().__init__(split, grey, transform, target_transform)
         self.bias = torch.from_numpy(split.bias)
-        self.description = f"rho={rho}, train={train}, data_seed={data_seed}, biased={biased}"

@@ -25,7 +25,8 @@ def fit(features, y, c):
     """(weight (classes, D), bias (classes,)): a logistic regression with L1 for each class against the others."""
     from sklearn.linear_model import LogisticRegression  # slow to import, needed here only
 
-    models = [LogisticRegression(l1_ratio=1, C=c, solver="liblinear", random_state=0) for _ in np.unique(y)]
+    how = {"l1_ratio": 1, "C": c, "solver": "liblinear", "random_state": 0, "max_iter": 1000}  # 100 may not be enough
+    models = [LogisticRegression(**how) for _ in np.unique(y)]
     fitted = [model.fit(features, y == label) for label, model in enumerate(models)]
     return np.concatenate([m.coef_ for m in fitted]), np.concatenate([m.intercept_ for m in fitted])
 

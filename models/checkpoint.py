@@ -6,7 +6,6 @@ python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.
 
 import io
 import re
-import sys
 
 import torch
 
@@ -24,8 +23,6 @@ def read_torch_file(path):
     """The content of a file of torch.save: tensors, on the CPU, and plain values. Raises UserError for all else."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); give a weights file") from None
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
@@ -44,11 +41,10 @@ def save_torch_file(path, content, **how):
 
 
 def find_net(path, content, expected, optional=()):
-    """The weights in a file's content that is ours, the official one, a state dict, or {"f": ..., "g": ...}.
+    """The weights {name: tensor} in a file's content: ours, the official one, a state dict, or {"f": ..., "g": ...}.
 
     expected: {name: tensor} that must be there in these shapes, all but `num_batches_tracked`, which PyTorch 0.3 had
-    not. optional: names that may be there in any shape. path: for messages.
-    Returns {name: tensor}. Raises UserError where names, shapes or values do not fit.
+    not. optional: names that may be there in any shape. path: for messages. Raises UserError.
     """
     state = content if isinstance(content, dict) else {}
     if all(isinstance(state.get(part), dict) for part in ("f", "g")):
@@ -56,16 +52,11 @@ def find_net(path, content, expected, optional=()):
     else:
         state = next((state[key] for key in KEYS if isinstance(state.get(key), dict)), state)
     net = {WRAPPED.sub("", str(k), count=1): v for k, v in state.items() if isinstance(v, torch.Tensor)}
-    if missing := [k for k in expected if k not in net and "num_batches" not in k]:
-        raise UserError(f"{path} does not fit the network: {missing[0]} is missing; give weights of this network")
-    for name, value in net.items():
-        if name not in expected and name not in optional:
-            raise UserError(f"{path} does not fit the network, which has no {name}; give weights of this network")
-        if name in expected and value.shape != expected[name].shape:
-            shapes = f"{name} has the shape {tuple(value.shape)} and should have {tuple(expected[name].shape)}"
-            raise UserError(f"{path} does not fit the network: {shapes}; give weights of this network")
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f"{path} holds weights that are not finite ({name}); take an earlier checkpoint")
+    for name in [*expected, *net]:
+        own, its = (tuple(some[name].shape) if name in some else "missing" for some in (net, expected))
+        if own != its and name not in optional and not (own == "missing" and "num_batches" in name):
+            what = f"{name} is {own} there and {its} in the network"
+            raise UserError(f"{path} does not fit the network: {what}; give weights of this network")
     return net
 
 
@@ -95,23 +86,16 @@ def save_weights(path, method, epoch, option, names=None, inputs=None):
 
     names: of the classes and biases (`DataSet.names`). inputs: how images become inputs (`DataSet.inputs`).
     """
-    content = {
-        "step": epoch,
+    states = {
         "net_state_dict": join_net(method.f, method.g),
         "optim_state_dict": to_cpu(method.optim_fg.state_dict()),
         "pred_state_dict": to_cpu(method.h.split_state_dict()),
-        "option": dict(option),
-        "names": names,
-        "inputs": inputs,
     }
-    save_torch_file(path, content)
+    save_torch_file(path, {"step": epoch} | states | {"option": dict(option), "names": names, "inputs": inputs})
 
 
 def load_weights(path, f, g, content=None):
-    """Loads a weights file (see `find_net`) into f and g.
-
-    content: of the file, where it has been read. Returns it as a dict, with `net_state_dict`. Raises UserError.
-    """
+    """Loads a weights file, or its content, into f and g. Returns the content, a dict with `net_state_dict`."""
     content = read_torch_file(path) if content is None else content
     net = find_net(path, content, f.state_dict() | g.state_dict())
     split_net(net, f, g)
@@ -121,32 +105,24 @@ def load_weights(path, f, g, content=None):
 def check_names(path, content, data):
     """Raises UserError where the content of a weights file says that its classes are others than those of `data`."""
     names = content.get("names") if isinstance(content, dict) else None
-    known = names.get("classes") if isinstance(names, dict) else None
-    if known is not None and list(known) != list(data.classes):
-        listed = (one_line(", ".join(map(str, some[:10]))) for some in (known, data.classes))
-        raise UserError(f"{path} tells {next(listed)} apart, and the data has {next(listed)}; give data of its classes")
+    if names and list(names["classes"]) != list(data.classes):
+        its, own = (one_line(", ".join(map(str, some[:10]))) for some in (names["classes"], data.classes))
+        raise UserError(f"{path} tells {its} apart, and the data has {own}; give data of its classes")
 
 
 def ship(source, target):
-    """Writes the weights of f and g alone, with epoch and options, from one of our files: what `checkpoints/` holds."""
+    """Writes the weights of f and g alone, with epoch and options, from a final.pth: what `checkpoints/` holds."""
     content = read_torch_file(source)
-    if not isinstance(content, dict) or "net_state_dict" not in content:
-        raise UserError(f"{source} is no weights file of ours; give a final.pth")
-    keys = ("step", "net_state_dict", "option", "names", "inputs")
-    save_torch_file(target, {k: content[k] for k in keys if k in content})
+    save_torch_file(target, {k: content[k] for k in ("step", "net_state_dict", "option", "names", "inputs")})
 
 
 def export(source, target):
     """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
     f, g = FeatureExtractor(), LabelClassifier()
     content = load_weights(source, f, g)
-    # PyTorch 0.3 knows no num_batches_tracked; a fresh optimiser is what the original finds in it when no SGD is kept.
-    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}
-    optimizer = content.get("optim_state_dict")
-    if not optimizer or "momentum" not in optimizer["param_groups"][0]:
-        fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
-        optimizer = fresh.state_dict()
-    official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": optimizer}
+    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}  # PyTorch 0.3 knew no such
+    fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    official = {"step": content["step"], "net_state_dict": state, "optim_state_dict": fresh.state_dict()}
     save_torch_file(target, official, _use_new_zipfile_serialization=False)
 
 
@@ -154,15 +130,14 @@ def export(source, target):
 def main(arguments=None):
     parser = Parser(prog="-m models.checkpoint", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ship", action="store_true", help="keep f and g alone")
-    what.add_argument("--export", action="store_true", help="for the original code")
+    what.add_argument("--ship", dest="write", action="store_const", const=ship, help="keep f and g alone")
+    what.add_argument("--export", dest="write", action="store_const", const=export, help="for the original code")
     parser.add_argument("source", type=path)
     parser.add_argument("target", type=unused_file)
     option = parser.parse_args(arguments)
-    (ship if option.ship else export)(option.source, option.target)
+    option.write(option.source, option.target)
     print(f"written: {option.target}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

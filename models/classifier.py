@@ -35,8 +35,8 @@ class Classifier(nn.Sequential):
         self.eval()
 
 
-def middle_square(image, size, background=(0, 0, 0)):
-    """A PIL image as --dataset images reads it (dataset.pictures.read_picture): upright, the middle, `size` pixels."""
+def middle_square(image, size, background):
+    """A PIL image as dataset.pictures.read_picture reads a file: upright, the middle, `size` pixels."""
     image.draft(None, (2 * size, 2 * size))
     image.load()
     shown = to_rgb(upright(image), background)
@@ -51,15 +51,16 @@ def classifier(path, network=None):
     network: FILE.py:FUNCTION, where the run's was one: no file alone says which code is run. Raises UserError.
     """
     content = read_torch_file(path)
-    content = content if isinstance(content, dict) else {}
-    option, classes = content.get("option") or {}, (content.get("names") or {}).get("classes", list("0123456789"))
-    inputs = content.get("inputs") or (COLORED_MNIST if option.get("dataset") in (None, "colored_mnist") else None)
+    option, names = content.get("option") or {}, content.get("names") or {"classes": list("0123456789")}
+    inputs = content.get("inputs") or (
+        COLORED_MNIST if option.get("dataset", "colored_mnist") == "colored_mnist" else None
+    )
     if inputs is None:
         raise UserError(f"{path} does not say how its inputs are made, as it is old; train it anew")
     known = option.get("network") or "paper"
     if ":" in known and network is None:
         raise UserError(f"{path} is of the network {known}, code of its maker; give network={known!r} if you trust it")
     split_at = option.get("split_at") or ("conv2" if known == "paper" else None)
-    f, g, _ = make_networks(network or known, len(classes), (2,), False, split_at, size=inputs["size"])
+    f, g, _ = make_networks(network or known, len(names["classes"]), (2,), False, split_at, size=inputs["size"])
     load_weights(path, f, g, content)
-    return Classifier(f, g, inputs, classes, rgb(option.get("background") or "black"))
+    return Classifier(f, g, inputs, names["classes"], rgb(option.get("background") or "black"))

@@ -48,18 +48,16 @@ def normalise_and_convolve_masks(x, bn, conv):
     """`conv(bn(images))` for images that are a mask filled with one colour, in a fifth of the time.
 
     Such an image is background + mask * offset per channel, with offset = foreground - background. BatchNorm keeps
-    this form, and the convolution is linear in it, so that one kernel per image, summed over the channels, meets the
-    mask alone (25 products for a value instead of 75), and one map, the same for all, is what the background and its
-    zero padding leave. Neither pass needs a gradient with respect to the image. Equal up to rounding to the plain
-    form, buffers of the BatchNorm included (tests/models/test_models.py).
+    this form, and the convolution is linear in it: one kernel per image, summed over the channels, meets the mask
+    alone (25 products for a value instead of 75), and one map, the same for all, is what the background and its zero
+    padding leave. Equal up to rounding to the plain form, buffers of the BatchNorm included.
 
     x: ColoredMasks of B images. Returns float (B, 32, 28, 28) in channels_last order.
     """
     offset = x.foreground - x.background
     if bn.training:
-        share = x.patches[:, x.patches.shape[1] // 2].mean(
-            1, keepdim=True, dtype=offset.dtype
-        )  # of foreground, by image
+        middle = x.patches[:, x.patches.shape[1] // 2]  # of the 5x5 patches: the mask itself
+        share = middle.mean(1, keepdim=True, dtype=offset.dtype)  # of foreground, by image
         mean_offset = (share * offset).mean(0)
         mean = x.background + mean_offset
         var = (share * offset**2).mean(0) - mean_offset**2

@@ -13,9 +13,9 @@ from common.errors import UserError
 from common.flags import LAYERS, RESNETS
 from models.bias_predictor import BINS, CHANNELS, BiasPredictor
 from models.label_classifier import not_below_float32
-from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor
+from models.pooled_predictor import PaperPooledPredictor, PooledPredictor
 from models.simple_conv import simple_conv_predictor
-from models.whole import last_linear, reason, replace, whole_network
+from models.whole import last_linear, paper, reason, replace, whole_network
 
 COLOR_HEADS = (BINS,) * len(CHANNELS)  # of the paper's h: eight bins for each of three channels
 LAST = "last"  # f is all but the last linear layer
@@ -30,56 +30,47 @@ class Networks(NamedTuple):
     h: nn.Module
 
 
-def make_networks(
-    network="paper", classes=10, heads=COLOR_HEADS, map_bias=True, split_at=None, init="random", size=64, hidden=0
-):
+def make_networks(network="paper", classes=10, heads=COLOR_HEADS, map_bias=True, split_at=None, init="random", size=64):
     """Builds f, g and h, in this order, on which the random weights of every earlier run rest.
 
     network, classes, init: as of models.whole.whole_network. heads: number of values of every bias. map_bias: whether
     bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the image, logits (B,
     heads, K, 1, 1). split_at: the layer that f ends with, of CUTS, or "last" [`default_cut`]. size: of the images in
-    pixels. hidden: width of a hidden layer in h, where h is not a published one. Raises UserError.
+    pixels. Raises UserError.
     """
     heads, split_at = tuple(heads), split_at or default_cut(network, map_bias)
     cuts = [cut for cut in CUTS.get(network, (LAST,)) if not (map_bias and cut == LAST)]
     if split_at not in cuts:
         fitting = f"choose of {', '.join(cuts)}" if cuts else "positions have bias labels, and it has no map for them"
         raise UserError(f"--split_at {split_at} does not fit --network {network} here; {fitting}")
-    net = whole_network(network, classes, init)
-    if split_at == LAST:
-        f, g, channels = cut_last(net, network, classes, size)
-    else:
-        f, g, channels = cut_resnet(net, split_at) if split_at in LAYERS else (*net.parts, 32)
-    if split_at == "conv2" and not map_bias:
-        return Networks(f, g, PaperPooledPredictor(heads))
-    if split_at == "conv2" and heads != COLOR_HEADS:
-        raise UserError("the paper's h on a map predicts three channels of eight bins; this data set has other biases")
     if split_at == "conv2":
-        return Networks(f, g, BiasPredictor())
+        if map_bias and heads != COLOR_HEADS:
+            raise UserError("the paper's h on a map predicts three channels of eight bins; take another --network")
+        return Networks(*paper(classes), BiasPredictor() if map_bias else PaperPooledPredictor(heads))
+    net = whole_network(network, classes, init)
+    f, g, channels = cut_last(net, network, classes, size) if split_at == LAST else cut_after(net, split_at)
     if split_at == "block2" and not map_bias:
         return Networks(f, g, simple_conv_predictor(heads))
-    return Networks(f, g, (MapPredictor if map_bias else PooledPredictor)(channels, heads, hidden))
+    return Networks(f, g, PooledPredictor(channels, heads, pooled=not map_bias))
 
 
 def default_cut(network, map_bias):
-    """`split_at` where none is given: SimpleConv's own, the paper's own for labels of positions; else the last."""
+    """`split_at` where none is given."""
     if map_bias and network in RESNETS:
         return "layer2"
     return CUTS[network][0] if network == "simple_conv" or (network == "paper" and map_bias) else LAST
 
 
 class LastLayer(nn.Module):
-    """g: a network's last linear layer, under its name there."""
+    """g: a network's last linear layer, under its name there, "classifier.1" say."""
 
     def __init__(self, path, linear):
-        """path: its name, "classifier.1" say. linear: the layer."""
         super().__init__()
-        self.path, place = path, self
-        *folders, name = path.split(".")
-        for folder in folders:
-            place.add_module(folder, nn.Module())
-            place = place.get_submodule(folder)
-        place.add_module(name, linear)
+        self.path = path
+        first, *rest = path.split(".")
+        for name in reversed(rest):
+            linear = nn.ModuleDict({name: linear})
+        self.add_module(first, linear)
 
     def forward(self, features):
         """features: float (B, C, 1, 1). Returns logits (B, classes), not below float32."""
@@ -96,38 +87,34 @@ def cut_last(net, name, classes, size):
     path, linear = last_linear(net)
     try:
         logits = net.eval()(x)
-    except Exception as error:  # of any network, on images that do not fit it
-        raise UserError(
-            f"--network {name} does not take images of {size} pixels ({reason(error)}); give another size or network"
-        ) from None
-    try:
         replace(net, path, nn.Unflatten(1, (linear.in_features, 1, 1)))
         g = LastLayer(path, linear)
-        fits = logits.shape == (2, classes) and torch.allclose(g(net(x)), logits.float(), rtol=1e-4, atol=1e-5)
-    except Exception:  # whatever a network does with features in the place of its logits
-        fits = False
+        fits, why = logits.shape == (2, classes) and torch.allclose(g(net(x)), logits.float(), rtol=1e-4, atol=1e-5), ""
+    except Exception as error:  # of any network, on images that do not fit it, or with features for its logits
+        fits, why = False, f" ({reason(error)})"
     if not fits:
         raise UserError(
-            f"--network {name} cannot be cut into f, from images (B, 3, H, W) to features (B, C), and g, the nn.Linear "
-            f"at its end from these (which h reads too) to {classes} logits; give a network that ends so"
+            f"--network {name} cannot be cut{why} into f, from images of {size} pixels to features (B, C), and g, the "
+            f"nn.Linear at its end from these (which h reads too) to {classes} logits; give another size or network"
         )
     return net.train(training), g, linear.in_features
 
 
-class ResNetClassifier(nn.Sequential):
-    """g: the layers after the cut, the average over all positions, and the linear layer."""
+class Rest(nn.Sequential):
+    """g: the layers after the cut, the average over all positions among them, and the linear layer."""
 
     def forward(self, features):
         """features: float (B, channels, h, w). Returns logits (B, classes), not below float32."""
         return not_below_float32(super().forward(features))
 
 
-def cut_resnet(net, split_at):
-    """(f, g, channels) of a ResNet: f is all up to and including the layer `split_at`.
+def cut_after(net, layer):
+    """(f, g, channels) of SimpleConv or a ResNet: f is all up to and including `layer`.
 
-    Its map is a 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the others, rounded up.
+    A ResNet's map is a 4th of the image's height and width after layer1, an 8th, 16th, 32nd after the others.
     """
-    parts, last = dict(net.named_children()), LAYERS.index(split_at) + 1
-    f = nn.Sequential(OrderedDict((k, parts[k]) for k in ("conv1", "bn1", "relu", "maxpool", *LAYERS[:last])))
-    rest = {k: parts[k] for k in (*LAYERS[last:], "avgpool")} | {"flatten": nn.Flatten(), "fc": net.fc}
-    return f, ResNetClassifier(OrderedDict(rest)), parts[split_at][-1].conv1.in_channels
+    layers = [(name, part) for name, part in net.named_children() if name not in ("flatten", "fc")]
+    last = [name for name, _ in layers].index(layer) + 1
+    g = Rest(OrderedDict([*layers[last:], ("flatten", nn.Flatten()), ("fc", net.fc)]))
+    f = nn.Sequential(OrderedDict(layers[:last]))
+    return f, g, [part for part in f.modules() if isinstance(part, nn.BatchNorm2d)][-1].num_features

@@ -34,15 +34,11 @@ class Heads(nn.Module):
         return {"h": {name: value.clone() for name, value in self.state_dict().items()}}
 
     def load_split_state_dict(self, parts):
-        """Loads what `split_state_dict` returned."""
         self.load_state_dict(parts["h"])
 
 
 class PaperPooledPredictor(Heads):
-    """h: the paper's predictor of one channel (models/bias_predictor.py) for each head, averaged over all positions.
-
-    conv 3x3, 32 to 32 - BatchNorm - ReLU - conv 3x3, 32 to K - average of the logits.
-    """
+    """The paper's h for labels of images: its layers, as wide as there are heads, and the average of the logits."""
 
     def __init__(self, values):
         super().__init__(values)
@@ -52,38 +48,28 @@ class PaperPooledPredictor(Heads):
         self.conv2 = nn.Conv2d(32 * heads, self.valid.numel(), 3, padding=1, groups=heads)
 
     def forward(self, features):
-        """features: float (B, 32, height, width). Returns logits (B, heads, K, 1, 1), not below float32."""
+        """features: float (B, 32, height, width). Returns logits (B, heads, K, 1, 1)."""
         z = self.conv2(F.relu_(self.bn1(self.conv1(features))))
         return self.by_head(z.mean(dim=(2, 3), keepdim=True))
 
 
 class PooledPredictor(Heads):
-    """h: the average over all positions - BatchNorm - a hidden layer or none - one linear layer for each head.
+    """h: the average over all positions - BatchNorm - one linear layer for each head.
 
     f may make its features larger or smaller, which BatchNorm undoes: h need not learn to keep up with that.
     """
 
-    def __init__(self, channels, values, hidden=0, body=None):
+    def __init__(self, channels, values, body=None, pooled=True):
         """channels: of the features, or of what `body`, a module before the average, makes of them.
 
-        values: number of values of each head. hidden: width of the hidden layer, 0 for none.
+        values: number of values of each head. pooled: False for the same without the average, at every position.
         """
         super().__init__(values)
-        self.body = nn.Identity() if body is None else body
+        self.body, self.pooled = body or nn.Identity(), pooled
         self.norm = nn.BatchNorm2d(channels)
-        self.hidden = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU()) if hidden else nn.Identity()
-        self.out = nn.Conv2d(hidden or channels, self.valid.numel(), 1)  # the linear layers, side by side
+        self.out = nn.Conv2d(channels, self.valid.numel(), 1)  # the linear layers, side by side
 
     def forward(self, features):
-        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1), not below float32."""
-        return self.by_head(self.out(self.hidden(self.norm(self.pooled(self.body(features))))))
-
-    def pooled(self, features):
-        return features.mean(dim=(2, 3), keepdim=True)
-
-
-class MapPredictor(PooledPredictor):
-    """h: the same without the average, at every position. Returns logits (B, heads, K, height, width)."""
-
-    def pooled(self, features):
-        return features
+        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1) or (B, heads, K, height, width)."""
+        z = self.body(features)
+        return self.by_head(self.out(self.norm(z.mean(dim=(2, 3), keepdim=True) if self.pooled else z)))

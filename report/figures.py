@@ -7,8 +7,8 @@ import numpy as np
 from common.picture import draw_confusion, plain, save, subplots
 from dataset.colored_mnist import MEAN_COLORS, build, show_samples
 from report.group_tables import GROUPS
-from report.published import COLOR_VARS, MARKS, PUBLISHED
-from report.rows import CHOSEN, IMAGES
+from report.published import COLOR_VARS, MARKS, PUBLISHED, RHOS
+from report.rows import BIASED, BIASED_BEFORE, BIASES, SUITE
 from report.tables import MINE, TITLES, select
 
 STYLE = {  # method: colour, marker
@@ -121,46 +121,56 @@ def curves(path, runs, epochs):
     save(figure, path)
 
 
-@plain
-def by_place(path, runs, rows, places, columns, words, published=None):
-    """A panel a column {title: column} of the runs: a place along the axis, a line a Row, bars for one std.
+def look(row):
+    """(colour, marker) of a Row."""
+    return CEILING if row.name == "fair" else STYLE[row.method]
 
-    Settings other than the method's defaults are dashed and hollow. published: {title: a value a place}.
+
+def figures_of(runs, row, places, column):
+    """(means, std, 0 of one run) of a Row at every place; NaN where there is no run."""
+    values = [select(runs, row.name, place, column).dropna() for place in places]
+    return [v.mean() for v in values], [v.std() if len(v) > 1 else 0 for v in values]
+
+
+def finish(figure, axis, places, path, **words):
+    """Names the places along the axis, puts the legend below, and writes the figure."""
+    tidy(axis, ylim=(0, 1), **words)
+    axis.set_xticks(range(len(places)), places)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    save(figure, path)
+
+
+@plain
+def by_rho(path, runs, published):
+    """Biased-MNIST: the unbiased accuracy at every ρ, a line a row, bars for one std; dashed: of the first recipe.
+
+    published: {title: a figure a ρ}.
     """
-    figure, axes = subplots(len(columns), 1, (8, 1 + 3 * len(columns)), squeeze=False, sharex=True)
-    for axis, (what, column) in zip(axes.flat, columns.items(), strict=True):
-        for i, row in enumerate(rows):
-            color, marker = CEILING if row.name == "fair" else STYLE[row.method]
-            values = [np.array(select(runs, row.name, place, column), float) for place in places]
-            values = [v[np.isfinite(v)] for v in values]
-            mean = [v.mean() if len(v) else np.nan for v in values]
-            std = [v.std(ddof=1) if len(v) > 1 else 0 for v in values]
-            at = np.arange(len(places)) + 0.04 * (i - len(rows) / 2)  # side by side
-            how = {"color": color, "marker": marker, "capsize": 3, "label": row.title}
-            how |= {"ls": "--", "mfc": "white"} if row.name != row.method else {}
-            axis.errorbar(at, mean, std, **how)
-        for title, values in (published or {}).items():
-            axis.plot(values, ":o", mfc="white", color="0.4", label=title)
-        tidy(axis, ylabel=f"{what}, last epoch", ylim=(0, 1), xticks=range(len(places)), xticklabels=places)
-    axes[-1, 0].set_xlabel(words)
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
-    save(figure, path)
+    figure, axis = subplots(1, 1, (8, 5))
+    shown = [row for row in (*BIASED, *BIASED_BEFORE) if row.name in {*runs.row}]
+    for i, row in enumerate(shown):
+        color, marker = look(row)
+        how = {"color": color, "marker": marker, "capsize": 3, "label": row.title}
+        if row in BIASED_BEFORE:
+            how |= {"label": f"{row.title}; first recipe", "ls": "--", "mfc": "white"}
+        at = np.arange(len(RHOS)) + 0.03 * (i - len(shown) / 2)  # side by side
+        axis.errorbar(at, *figures_of(runs, row, RHOS, "metrics.accuracy"), **how)
+    for title, values in published.items():
+        axis.plot(values, ":o", mfc="white", color="0.4", label=title)
+    words = {"xlabel": "ρ, share of training images on their digit's colour", "ylabel": "unbiased accuracy, last epoch"}
+    finish(figure, axis, RHOS, path, **words)
 
 
 @plain
-def photographs(path, runs):
-    """Bars of the photographs: mean over groups and worst group, one std, a dot a seed; what was not chosen is pale."""
-    figure, axis = subplots(1, 1, (7, 3.6))
-    for i, row in enumerate(IMAGES):
-        color = CEILING[0] if row.name == "fair" else STYLE[row.method][0]
-        how = {"color": color, "alpha": 1 if row.name in CHOSEN else 0.45}
-        for place, column in enumerate(GROUPS.values()):
-            values, at = select(runs, row.name, column=column), place + (i - (len(IMAGES) - 1) / 2) * 0.8 / len(IMAGES)
-            axis.bar(at, np.mean(values), 0.1, yerr=np.std(values, ddof=1), capsize=3, **how)
-            axis.plot([at] * len(values), values, ".", color="black", ms=4)
-        axis.bar(0, 0, label=row.title, **how)
-    tidy(axis, ylabel="test accuracy, last epoch", ylim=(0, 1), xticks=range(2), xticklabels=GROUPS)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    save(figure, path)
+def suite(path, runs):
+    """The suite of biases: a bar a method, its mean over groups, one std; a line across: trained without the bias."""
+    figure, axis = subplots(1, 1, (9, 4))
+    width, place = 0.8 / (len(SUITE) - 1), np.arange(len(BIASES))
+    for i, row in enumerate(SUITE):
+        mean, std = figures_of(runs, row, BIASES, GROUPS["mean over groups"])
+        color, _ = look(row)
+        if row.name == "fair":
+            axis.hlines(mean, place - 0.45, place + 0.45, color, label=row.title)
+        else:
+            axis.bar(place - 0.4 + (i + 0.5) * width, mean, width, yerr=std, color=color, capsize=2, label=row.title)
+    finish(figure, axis, BIASES, path, ylabel="mean over groups, last epoch")

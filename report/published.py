@@ -51,24 +51,22 @@ def compare_lines(option, root=ROOT):
 
     option: of the run. On Colored-MNIST the published figure and ours (results/results.json), as far as there are any.
     """
-    if option.dataset != "colored_mnist" and option.checkpoint:
-        return [f"compare with: what it started from, {option.checkpoint}"]
     if option.dataset != "colored_mnist":
-        return ["compare with: docs/BIASED_MNIST.md"] if option.dataset == "biased_mnist" else []
+        of_start = f"what it started from, {option.checkpoint}" if option.checkpoint else None
+        what = of_start or ("docs/BIASED_MNIST.md" if option.dataset == "biased_mnist" else None)
+        return [f"compare with: {what}"] if what else []
     published = PUBLISHED.get(option.method, {}).get(option.color_var)
+    shown, other = [f"published {published:.4f}"] if published else [], ""
     try:
         cells = json.loads((root / "results/results.json").read_text("utf-8"))["cells"]
-        ours = next((c for c in cells if (c["method"], c["color_var"]) == (option.method, option.color_var)), None)
     except (OSError, ValueError):
-        ours = None
-    shown = [f"published {published:.4f}"] if published else []
-    other = ""
-    if ours:
+        cells = []
+    for ours in (c for c in cells if (c["method"], c["color_var"]) == (option.method, option.color_var)):
         spread = f" ± {ours['std']:.4f}" if ours["std"] is not None else ""
         how = f"{counted(ours['n'], 'run')}, {counted(ours['epochs'], 'epoch')}"
         shown.append(f"this repository {ours['mean']:.4f}{spread} ({how})")
         if option.max_step != ours["epochs"]:
             other = f"; this one had {counted(option.max_step, 'epoch')}"
-    if not shown or option.data_dir is not None or option.deviation:
+    if not shown or option.data_dir is not None:
         return ["compare with: the tables in README.md, and results/table.md"]
     return [f"compare with: {', '.join(shown)}{other}"]

@@ -14,26 +14,22 @@ import pandas
 
 from common.errors import UserError
 from common.files import read_json_lines, replacing
+from option import COMMON, FREE, NOT_RECORDED, owned_flags
 from report.published import COLOR_VARS, ROOT
 from report.rows import NO_H, SUITE
-from run.folder import RESULT_FREE
 
-SUITE_ROWS = "|".join(row.name for row in SUITE)
 NAMES = {
     "colored_mnist": r"(?P<method>\w+?)_var(?P<place>0\.\d{3,})(?:_(?P<setting>[\w.]+?))??(?:_seed(?P<seed>\d+))?",
     "biased_mnist": r"(?P<row>[\w.]+)_rho(?P<place>[\d.]+)_seed(?P<seed>\d+)",
     "images": r"(?P<row>[\w.]+)(?P<place>)_seed(?P<seed>\d+)",
-    "suite": rf"(?P<place>[\w.]+?)_(?P<row>{SUITE_ROWS})_seed(?P<seed>\d+)",
+    "suite": rf"(?P<place>[a-z]+)_(?P<row>{'|'.join(row.name for row in SUITE)})_seed(?P<seed>\d+)",
 }
 PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
 AUTHORS_NETWORK = "the authors' network"
-FREE = RESULT_FREE - {"max_step"} | {"checkpoint", "average"}  # options of which a run's result does not depend
-IN_BFLOAT16 = (
-    "lntl",
-    "lntl_averaged",
-    "lntl_plus",
-    NO_H.name,
-)  # rows whose runs may be; of the strong-bias region, all
+OPTIONS = {flag.name for flag in COMMON} | owned_flags().keys()
+# Those that decide on a result. A start is told by its run, and a precision is nearly the same (precision_class).
+DECIDE = OPTIONS - (FREE - {"max_step"}) - NOT_RECORDED - {"checkpoint", "pretrain", "precision"}
+IN_BFLOAT16 = ("lntl", "lntl_plus", NO_H.name)  # rows whose runs may be; of the strong-bias region, all
 
 
 def named(name, table):
@@ -50,31 +46,23 @@ def named(name, table):
 def wrong(record, table):
     """What in a record contradicts itself or its name, in words, or None."""
     try:
-        name, option, metrics, log = (record[k] for k in ("name", "options", "metrics", "log"))
-        if not (parts := named(name, table)):
-            return f"its name {name} is none of {table} (report/records.py has them)"
+        option, metrics, log, parts = record["options"], record["metrics"], record["log"], named(record["name"], table)
+        if not parts:
+            return f"its name {record['name']} is none of {table} (report/records.py has them)"
         told = {"method": parts.get("method"), "random_seed": parts["seed"], PLACE.get(table): parts["place"]}
+        if table == "colored_mnist" and not parts["setting"] and option["data_dir"] is None:
+            told["data_seed"] = parts["seed"] - 1
         for key, value in told.items():
             if key and value is not None and option[key] != value:
-                return f"it is of --{key} {option[key]}, not that of its name"
-        if table == "colored_mnist" and not parts["setting"]:
-            if option["data_dir"] is None and option["data_seed"] != parts["seed"] - 1:
-                return f"run {parts['seed']} of a cell has --data_seed {parts['seed'] - 1}, not {option['data_seed']}"
-            if option.get("deviation"):
-                return f"a run with --deviation {option['deviation']} needs METHOD_varV.VVV_SETTING_seedK for a name"
+                return f"it is of --{key} {option[key]}, and its name says {value}"
         epochs = record["diverged"] - 1 if record.get("diverged") else option["max_step"]
         if [epoch["epoch"] for epoch in log] != [*range(1, epochs + 1)]:
             return f"its log does not hold each of the {epochs} epochs once"
         if record.get("diverged"):
             return None
-        correct = sum(row[i] for i, row in enumerate(metrics["confusion"]))
-        n = sum(map(sum, metrics["confusion"]))
-        if (metrics["correct"], metrics["n"], metrics["accuracy"]) != (correct, n, correct / n):
-            return "its accuracy is not that of its confusion matrix"
-        if metrics["accuracy"] != log[-1]["test_accuracy"]:
-            return "its accuracy and that of the last epoch differ"
-        if table in PLACE and option["data_dir"] is None and n != 10_000:
-            return f"it was tested on {n} images, not 10000"
+        correct, n = sum(row[i] for i, row in enumerate(metrics["confusion"])), sum(map(sum, metrics["confusion"]))
+        if (metrics["accuracy"], correct) != (log[-1]["test_accuracy"], round(metrics["accuracy"] * n)):
+            return "its accuracy is not that of its confusion matrix, or of its last epoch"
         return None
     except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
         return f"it is damaged ({type(error).__name__}: {error})"
@@ -112,29 +100,26 @@ def read(table, root=ROOT):
 
 def read_folder(folder):
     """The record of a run folder that has ended, None of one that has not. Raises UserError."""
-    ended = [name for name in ("metrics.json", "diverged.json") if (folder / name).exists()]
-    if not ended:
+    lost = (folder / "diverged.json").exists()
+    if not lost and not (folder / "metrics.json").exists():
         return None
     try:
-        option, environment, end = (
-            json.loads((folder / name).read_text("utf-8")) for name in ("options.json", "environment.json", ended[0])
-        )
+        names = ("options", "environment", "diverged" if lost else "metrics")
+        option, environment, end = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names)
         record = {"name": folder.name, "options": option, "environment": environment}
-        record["log"] = read_json_lines(folder / "log.jsonl")
-        if ended[0] == "diverged.json":
-            return record | {"metrics": None, "diverged": end["epoch"]}
+        record |= {"log": read_json_lines(folder / "log.jsonl"), "metrics": None}
+        if lost:
+            return record | {"diverged": end["epoch"]}
         return record | {"metrics": {k: v for k, v in end.items() if k not in ("option", "environment")}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"the records in {folder} are damaged ({type(error).__name__}: {error}); copy them again"
-        ) from None
+        raise UserError(f"the records in {folder} are damaged ({type(error).__name__}); copy them again") from None
 
 
 def add(save_dir, table, differing, root=ROOT):
     """Adds every run in `save_dir` that has ended to a table. Returns the names of those that are new or changed.
 
     differing: (record) -> what is otherwise than in its cell of the grid, in words, or None. Raises UserError, and adds
-    nothing, where a record is damaged, another's, or would take the place of a longer one or one of another machine.
+    nothing, where a record is damaged, or another's.
     """
     records, new = read(table, root), []
     for folder in sorted(save_dir.iterdir()):
@@ -142,12 +127,6 @@ def add(save_dir, table, differing, root=ROOT):
             continue
         if reason := wrong(record, table) or differing(record):
             raise UserError(f"{folder}: {reason}; move it out of {save_dir}, or give it a name of its own")
-        old = records.get(folder.name, record)
-        if len(old["log"]) > len(record["log"]) or machine(old) != machine(record):
-            raise UserError(
-                f"{folder} ({len(record['log'])} epochs on {machine(record)}) would replace a record of "
-                f"{len(old['log'])} epochs on {machine(old)}; remove that line of {path_of(table, root)} first"
-            )
         if records.get(folder.name) != record:
             records[folder.name] = record
             new.append(folder.name)
@@ -161,14 +140,8 @@ def add(save_dir, table, differing, root=ROOT):
 # ------------------------------------------------------------------------------------------------- frames
 
 
-def machine(record):
-    """The GPU or the processor of a run."""
-    environment = record["environment"]
-    return (record["options"].get("device") != "cpu" and environment.get("gpu")) or environment.get("processor")
-
-
 def hardware(record):
-    """The machine, with the number of threads of a processor, and the precision where it is not float32."""
+    """The GPU, or the processor with its number of threads; and the precision where it is not float32."""
     option, environment = record["options"], record["environment"]
     precision = f", {option['precision']}" if option["precision"] != "float32" else ""
     if environment["gpu"] and option["device"] != "cpu":

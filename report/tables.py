@@ -5,7 +5,6 @@ import json
 from statistics import fmean, stdev
 
 import pandas
-from scipy.stats import t as student
 
 from common.errors import UserError
 from methods import METHODS
@@ -13,25 +12,15 @@ from report import records
 from report.published import COLOR_VARS, MARKS, PUBLISHED, RERUNS, ROOT, STRONG
 from report.rows import GRIDS, NO_H
 
-DRAW0 = "draw0"  # further seeds on the draw of run 1, from when all runs were on one; run 1 is of their cell too
-BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
+BESIDE = {  # rows beside the methods': another reading of Gray's runs, and named settings
     "gray_luma": "Gray, on luma",
-    "lntl_averaged": "LNTL, mean weights of the last 5 epochs",
     "lntl_official": "LNTL, from the authors' network",
-    "baseline_draw0": "one draw: Baseline, seeds 1 to 3 on draw 0",
-    "lntl_draw0": "one draw: LNTL, seeds 1 to 3 on draw 0",
-    "lntl_draw0_averaged": "one draw: LNTL, mean weights of the last 5 epochs",
-    "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
-    "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
     "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
-    "lntl_plus_noh": NO_H.title,
+    NO_H.name: NO_H.title,
     "lntl_plus_bins": "LNTL+ of the first list: bins, 20 epochs",
-    "lntl_plus_bins_draw0": "one draw: LNTL+ of the first list, seeds 1 to 3 on draw 0",
-    "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
 }
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
 MINE = [name for name in TITLES if name not in BESIDE]  # the methods, in their order
-NOT_OF_A_CELL = records.FREE | {"data_seed", "random_seed"}
 
 
 def markdown(header, rows):
@@ -56,23 +45,10 @@ def minutes(runs):
 def select(runs, row, place="", column=None):
     """The runs of a row at a place in the order of their seeds, or a column of them."""
     found = runs[(runs.row == row) & (runs.place == place)].sort_values("seed")
-    return found if column is None else found.get(column, [])
+    return found if column is None else found.get(column, pandas.Series(dtype=float))
 
 
 # ------------------------------------------------------------------------------------------ Colored-MNIST
-
-
-def readings(runs):
-    """The frame of Colored-MNIST with `accuracy`, and more rows: of one draw, on luma, of averaged weights."""
-    runs = runs.assign(accuracy=runs["last.test_accuracy"])
-    of_draw = {*zip(runs.row, runs.place, strict=True)}
-    first = runs[runs.seed == 1].assign(row=lambda f: f.row + f"_{DRAW0}")
-    first = first[[key in of_draw for key in zip(first.row, first.place, strict=True)]]
-    runs = pandas.concat([runs, first], ignore_index=True)
-    luma = runs[runs.row == "gray"].assign(row="gray_luma", accuracy=lambda f: f["last.test_luma_accuracy"])
-    mean = runs.assign(row=runs.row + "_averaged", accuracy=runs["last.averaged_test_accuracy"])
-    mean = mean[mean.row.isin(BESIDE)].dropna(subset="accuracy")
-    return pandas.concat([runs, luma, mean], ignore_index=True).sort_values("seed", kind="stable")
 
 
 def make_cells(runs):
@@ -80,28 +56,25 @@ def make_cells(runs):
 
     std: of a sample, None for one run. Raises UserError where the runs of a cell have different options.
     """
-    everything = readings(runs)
-    lengths = dict(zip(runs.name, runs["options.max_step"], strict=True)) | {"": 0, records.AUTHORS_NETWORK: 100}
-    everything["pretrain"] = everything.start.map(lengths)
+    runs = runs.assign(accuracy=runs["last.test_accuracy"])
+    luma = runs[runs.row == "gray"].assign(row="gray_luma", accuracy=lambda f: f["last.test_luma_accuracy"])
+    everything = pandas.concat([runs, luma]).sort_values("seed", kind="stable")
     check_alike(everything)
     order, made = {row: i for i, row in enumerate(TITLES)}, {}
     for (row, place), runs in everything.groupby(["row", "place"]):
-        accuracy, pretrain = runs.accuracy.tolist(), runs.pretrain.iloc[0]
+        accuracy, first = runs.accuracy.tolist(), runs.iloc[0]
         made[row, place] = {
             "method": row,
             "color_var": place,
             "seeds": runs.seed.tolist(),
-            "data_seeds": runs["options.data_seed"].tolist(),
             "accuracy": accuracy,
             "mean": round(fmean(accuracy), 6),
             "std": round(stdev(accuracy), 6) if len(runs) > 1 else None,
             "n": len(runs),
-            "epochs": int(runs["options.max_step"].iloc[0]),
-            "starts": [start or None for start in runs.start],
-            "pretrain_epochs": int(pretrain) if pretrain == pretrain else None,
-            "hardware": "; ".join(minutes(runs)),
-            "minutes": round(fmean(runs.minutes), 1),
-            "minutes_on": minutes(runs),
+            "epochs": int(first["options.max_step"]),
+            "schedule": f"{first['options.lr']:g}, {first['options.lr_decay_period']} epochs",
+            "starts": [start or "random" for start in runs.start],
+            "minutes": minutes(runs),
             "precision": ", ".join(sorted({*runs["options.precision"]})),
         }
     return dict(sorted(made.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0])))
@@ -109,11 +82,11 @@ def make_cells(runs):
 
 def check_alike(runs):
     """Raises UserError where two runs of a row and place differ in what a result depends on."""
-    names = [c for c in runs if c.startswith("options.") and c.removeprefix("options.") not in NOT_OF_A_CELL]
-    told = runs[names].map(lambda v: None if v != v else repr(v))  # None: an option that a record does not have yet
-    told["options.precision"] = [*map(records.precision_class, runs.row, runs.place, runs["options.precision"])]
-    own = zip(runs.start, runs.seed, runs.pretrain, strict=True)  # each from the baseline of its own seed is alike
-    told["start"] = [f"{s} {n}".replace(f"_seed{k} ", " ").replace(f"_{DRAW0} ", " ") for s, k, n in own]
+    decide = {f"options.{name}" for name in records.DECIDE - {"data_seed", "random_seed"}}
+    told = runs[[c for c in runs if c in decide]].map(lambda v: None if v != v else repr(v))  # None: not known then
+    told["precision"] = [*map(records.precision_class, runs.row, runs.place, runs["options.precision"])]
+    own = zip(runs.start, runs.seed, strict=True)  # each from the baseline of its own seed is alike
+    told["start"] = [start.replace(f"_seed{seed}", "") for start, seed in own]
     different = told.groupby([runs.row, runs.place]).nunique() > 1
     for (row, place), columns in different[different.any(axis=1)].iterrows():
         what = ", ".join(c.removeprefix("options.") for c in columns.index[columns])
@@ -128,33 +101,18 @@ def measured(cell, missing="-", n=False):
     return f"**{cell['mean']:.4f}{std}**" + f" ({cell['n']})" * (n and cell["n"] > 1)
 
 
-def within(cell, published):
-    """Whether a figure lies within two std of ours, "yes" or "no"; "-" where there is none, or one run."""
-    if published is None or not cell or cell["n"] == 1:
-        return "-"
-    return "yes" if abs(cell["mean"] - published) <= 2 * cell["std"] else "no"
-
-
-def full_table(cells, runs):
+def full_table(cells):
     """A row a cell: the published figure, ours, the schedule, and what it cost."""
-    rows, lr = [], runs.drop_duplicates(["row", "place"]).set_index(["row", "place"])
-    shown = {key: cell for key, cell in cells.items() if key[0] in TITLES}
-    for row, place in {**dict.fromkeys((m, v) for m in PUBLISHED for v in COLOR_VARS), **shown}:
-        cell = cells.get((row, place))
-        known = row in PUBLISHED or row in BESIDE or row == "lntl_plus"  # a reading or a setting of one of the paper's
-        published = PUBLISHED[row.split("_")[0]].get(place) if known else None
-        line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell, "not yet run")]
-        if cell:
-            first, *others = cell["starts"]
-            seeds = "".join(f", {name.split('_', 2)[2]}" for name in others if first != cell["starts"][-1])
-            of = lr.loc[row.removesuffix("_luma").removesuffix("_averaged"), place]
-            line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
-            line += [within(cell, None if row.startswith("lntl_plus") else published), cell["n"], cell["epochs"]]
-            line += [f"{of['options.lr']:g}, {of['options.lr_decay_period']} epochs"]
-            line += [f"{first}{seeds}, {cell['pretrain_epochs']} epochs" if first else "random"]
-            line += ["; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes_on"].items())]
-        rows.append(line + [""] * (11 - len(line)))
-    header = ["method", "σ²", "published", "ours (mean ± std)", "difference", "within two std", "n", "epochs"]
+    rows = []
+    for (row, place), cell in cells.items():
+        if row not in TITLES:
+            continue
+        published = PUBLISHED.get(row.split("_")[0], {}).get(place)  # LNTL's beside LNTL+ too
+        line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell)]
+        line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
+        line += [cell["n"], cell["epochs"], cell["schedule"], ", ".join(dict.fromkeys(cell["starts"]))]
+        rows.append([*line, "; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes"].items())])
+    header = ["method", "σ²", "published", "ours (mean ± std)", "difference", "n", "epochs"]
     return markdown([*header, "lr, cut to a tenth every", "start", "hardware, minutes a run"], rows)
 
 
@@ -163,109 +121,74 @@ def summary(cells):
     found = {(m, v): cells[m, v]["mean"] for m in PUBLISHED for v in COLOR_VARS if (m, v) in cells}
     off = {(m, v): mean - PUBLISHED[m][v] for (m, v), mean in found.items()}
     lntl = {v: mean for (m, v), mean in found.items() if m == "lntl"}
-    others = [abs(difference) <= 0.02 for (m, _), difference in off.items() if m != "lntl"]
-    parts = [] if len(found) == 28 else [f"{len(found)} of the 28 cells have been run."]
+    near = [abs(difference) <= 0.02 for (m, _), difference in off.items() if m != "lntl"]
+    parts = []
     if lntl:
         reruns = {v: [of[v] for of in RERUNS.values()] for v in lntl}
         above = ", ".join(str(v) for v in lntl if lntl[v] > max(reruns[v]))
         parts.append(
             f"LNTL is below its published figure at {sum(off['lntl', v] < 0 for v in lntl)} of {len(lntl)} variances "
-            f"(mean {fmean(off['lntl', v] for v in lntl):+.4f}), between two independent re-runs at "
+            f"(mean {fmean(off['lntl', v] for v in lntl):+.3f}), between two independent re-runs at "
             f"{sum(min(reruns[v]) <= lntl[v] <= max(reruns[v]) for v in lntl)}, above both at {above or 'none'}."
         )
-    parts.append(f"The other methods are within .02 of theirs in {sum(others)} of {len(others)}.")
+    parts.append(f"The other methods are within .02 of theirs in {sum(near)} of {len(near)}.")
     beaten = []
     for rival in (m for m in PUBLISHED if m != "lntl"):
-        if both := [v for v in lntl if (rival, v) in found]:
-            theirs = sum(PUBLISHED["lntl"][v] > PUBLISHED[rival][v] for v in both)
-            ours = sum(lntl[v] > found[rival, v] for v in both)
-            beaten.append(f"{TITLES[rival]} in {ours} (published {theirs})")
-    return " ".join([*parts, f"Of the variances, LNTL is above {', '.join(beaten)}."] if beaten else parts)
+        both = [v for v in lntl if (rival, v) in found]
+        theirs = sum(PUBLISHED["lntl"][v] > PUBLISHED[rival][v] for v in both)
+        beaten.append(f"{TITLES[rival]} in {sum(lntl[v] > found[rival, v] for v in both)} (published {theirs})")
+    return " ".join([*parts, f"Of the variances, LNTL is above {', '.join(beaten)}."])
 
 
 def matrix(cells):
     """The paper's table: a row a method, published and ours, a column a variance; and the summary."""
-    rows, shown = [], [m for m in MINE if m in PUBLISHED or any(m == row for row, _ in cells)]
-    for method in shown:
+    rows = []
+    for method in (m for m in MINE if m in PUBLISHED or any(m == row for row, _ in cells)):
         if method in PUBLISHED:
             rows.append([f"{TITLES[method]}, published", *(f"{v:.4f}" for v in PUBLISHED[method].values())])
         rows.append([f"**{TITLES[method]}**", *(measured(cells.get((method, v))) for v in COLOR_VARS)])
-    used = {(m, v): cells[m, v] for m in shown for v in COLOR_VARS if (m, v) in cells}
-    legend = "Bold: ours."
-    if seeds := sorted({cell["n"] for cell in used.values()} - {1}):
-        n = " or ".join(map(str, seeds))
-        legend = f"Bold: ours; ±: std of {n} runs (seed and colours drawn anew), else one run."
-    if low := [f"{TITLES[m]} at {v}" for (m, v), cell in used.items() if "bfloat16" in cell["precision"]]:
-        legend += f" There are runs in bfloat16 in {', '.join(low)}."
+    n = " or ".join(map(str, sorted({cell["n"] for (m, _), cell in cells.items() if m in MINE} - {1})))
+    legend = f"Bold: ours; ±: std of {n} runs (seed and colours drawn anew), else one run."
     return f"{markdown(['σ²', *COLOR_VARS], rows)}\n\n{legend} {summary(cells)}"
 
 
 def comparison(cells):
-    """Published figures beside ours, whether they lie within two std, and what would be expected."""
-    rows, told = [], {}
+    """Published figures beside ours, and whether they lie within two std."""
+    rows = []
     for method, published in PUBLISHED.items():
         ours = [cells.get((method, v)) for v in COLOR_VARS]
-        told[method] = [*map(within, ours, published.values())]
         rows.append([TITLES[method], "published", *(f"{v:.4f}" for v in published.values())])
         rows.append(["", "ours: mean ± std (runs)", *(measured(cell, "not yet run", n=True) for cell in ours)])
-        rows.append(["", "published within two std", *told[method]])
+        near = (abs(cell["mean"] - v) <= 2 * cell["std"] if cell and cell["n"] > 1 else None
+                for cell, v in zip(ours, published.values(), strict=True))  # fmt: skip
+        rows.append(["", "published within two std", *({True: "yes", False: "no", None: "-"}[x] for x in near)])
         if method == "lntl":
             rows += [["", name, *(f"{v:.4f}" for v in of.values())] for name, of in RERUNS.items()]
-    table = markdown(["σ²", "", *COLOR_VARS], rows)
-    # Of n runs and one more, |difference| <= 2 std where |t| <= 2 / sqrt(1 + 1/n), t of n - 1 degrees of freedom.
-    runs = [cell["n"] for (m, v), cell in cells.items() if m in PUBLISHED and v in COLOR_VARS and cell["n"] > 1]
-    if not runs:
-        return f"{table}\n\nNo cell has two runs yet, so that nothing is said of a spread."
-    expected = sum(1 - 2 * student.sf(2 / (1 + 1 / n) ** 0.5, n - 1) for n in runs)
-    yes = {method: fits.count("yes") for method, fits in told.items()}
-    parts = (f"{TITLES[m]} {yes[m]} of {yes[m] + fits.count('no')}" for m, fits in told.items() if {*fits} != {"-"})
-    return (
-        f"{table}\n\nCells with two runs or more: {len(runs)}. The published figure lies within two std of ours in "
-        f"{sum(yes.values())} ({', '.join(parts)}); of {expected:.1f} that would be expected if all were of one "
-        "distribution, as mean and std of so few runs are uncertain themselves."
-    )
+    return markdown(["σ²", "", *COLOR_VARS], rows)
 
 
 def strong_bias(cells):
     """Ours below σ² = .02, and what others have there."""
-    places = sorted({*STRONG, *(v for _, v in cells if v < COLOR_VARS[0])})
-    methods = [m for m in MINE if m in GRIDS["strong"].methods or any((m, v) in cells for v in places)]
-    rows = [
-        [f"**{TITLES[m]}**", *(measured(cells.get((m, v)), "not yet run", n=True) for v in places)] for m in methods
-    ]
+    rows = []
+    for row in GRIDS["strong"].rows:
+        ours = (measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)
+        rows.append([f"**{row.title}**", *ours])
     for name, of in MARKS.items():
-        rows.append([f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" if v in of else "-" for v in places)])
-    return markdown(["σ²", *places], rows)
+        rows.append([f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)])
+    return markdown(["σ²", *STRONG], rows)
 
 
 def ablation(runs):
     """LNTL+ without h beside LNTL+, of the same variances and draws."""
     rows = []
     for v in GRIDS["ablation"].places:
-        whole, without = (
-            dict(zip(found.seed, found["last.test_accuracy"], strict=True))
-            for found in (select(runs, "lntl_plus", v), select(runs, NO_H.name, v))
-        )
-        both = [k for k in whole if k in without]
-        gain = spread([whole[k] - without[k] for k in both])
-        rows.append([v, *(spread([of[k] for k in both or of]) for of in (whole, without)), gain, len(both)])
+        names = "lntl_plus", NO_H.name
+        whole, without = (select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in names)
+        gain = (whole - without).dropna()
+        if len(gain):
+            whole, without = whole[gain.index], without[gain.index]
+        rows.append([v, spread(whole), spread(without), spread(gain), len(gain)])
     return markdown(["σ²", TITLES["lntl_plus"], NO_H.title, "what h adds", "runs of both"], rows)
-
-
-def last_epochs(runs, epochs):
-    """What the choice of an epoch is worth: every LNTL run's last epoch, last five, and best on test."""
-    rows = []
-    for name in runs.name[(runs["options.method"] == "lntl") & runs.row.isin(TITLES)]:
-        log = epochs[epochs.name == name].set_index("epoch").test_accuracy
-        few, best = log.iloc[-5:], f"{log.max():.4f} (epoch {log.idxmax()} of {len(log)})"
-        rows.append([name, f"{log.iloc[-1]:.4f}", f"{few.min():.4f} to {few.max():.4f}", best])
-    return markdown(["run", "last epoch", "lowest and highest of the last five", "best epoch, chosen on test"], rows)
-
-
-def cost(runs):
-    """Training time of all runs, by hardware."""
-    rows = [[name, len(of), f"{sum(of) / 60:.1f}"] for name, of in runs.groupby("hardware")["minutes"]]
-    return markdown(["hardware", "runs", "hours of training"], rows)
 
 
 def weights(runs, root=ROOT):

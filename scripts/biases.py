@@ -8,17 +8,16 @@ training images the share `--share` has its own value of the bias, and the other
 test all pairs are equally frequent. The same arguments give the same pixels. Test digits are MNIST's test digits.
 """
 
-import argparse
-import csv
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from common.errors import UserError, exits
+from common import Parser, location, number, seed
+from common.errors import exits
 from dataset.mnist import load_mnist
+from scripts.metadata import check_out, write_metadata
 
 SIZE, TRAIN, VAL, TEST = 32, 1600, 200, 400
 NOISE = 12  # standard deviation of every value, in grey levels
@@ -126,29 +125,22 @@ def images(kind, share, seed):
 
 
 @exits
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m scripts.biases", description=__doc__.partition("\n")[0])
+def main(arguments=None):
+    """Makes a small set of images with a bias of a known kind."""
+    parser = Parser(prog="-m scripts.biases", description=main.__doc__)
     parser.add_argument("name", choices=BIASES)
-    parser.add_argument("--out", type=Path, required=True, help="folder that is made")
-    parser.add_argument("--share", type=float, help="share of a label's images that have its own value of the bias")
-    parser.add_argument("--seed", type=int, default=0)
-    option = parser.parse_args(argv)
-    kind = BIASES[option.name]
+    parser.add_argument("--out", type=location, required=True, help="folder that is made")
+    parser.add_argument("--share", type=number(float, 0, 1), help="of a label's images with its own value of the bias")
+    parser.add_argument("--seed", type=seed, default=0)
+    option = parser.parse_args(arguments)
+    check_out(option.out)
+    option.out.mkdir(parents=True, exist_ok=True)
+    kind, rows = BIASES[option.name], []
     share = kind.share if option.share is None else option.share
-    if not 0 <= share <= 1:
-        raise UserError(f"--share {share} is not in 0 to 1; give {1 / len(kind.values):g} for a set without the bias")
-    if option.out.exists():
-        raise UserError(f"{option.out} exists; give another --out, or remove it")
-    option.out.mkdir(parents=True)
-    rows = [("filename", "label", "bias", "split")]
     for n, (split, label, bias, picture) in enumerate(images(kind, share, option.seed)):
         rows.append((f"{split}_{n:05d}.png", label, bias, split))
         Image.fromarray(picture).save(option.out / rows[-1][0])
-    with open(option.out / "metadata.csv", "w", newline="", encoding="utf-8") as file:  # last: a set is whole or unread
-        csv.writer(file).writerows(rows)
-    print(
-        f"{len(rows) - 1} images and metadata.csv in {option.out}: {option.name}, share {share:g}, seed {option.seed}"
-    )
+    write_metadata(option.out, option.out, ("filename", "label", "bias", "split"), rows, " --image_size 32")
 
 
 if __name__ == "__main__":

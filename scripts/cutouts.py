@@ -11,11 +11,9 @@ split, and all cuttings of one photograph too: the test shows new things on new 
 The pictures are those of three Debian packages, all under the GNU GPL 2 or later: photographs of
 tuxpaint-stamps-default (Bill Kendrick and others), mate-backgrounds, and plasma-workspace-wallpapers (KDE's Visual
 Design Group). Their authors are named in /usr/share/doc/PACKAGE/copyright. What is made of them is under the same
-licence. One's own: --stamps DIR (transparent ground) and --backgrounds DIR, each with a folder of images for every
-class or kind. The first class, in alphabetical order, goes with the first kind, and so on.
+licence.
 """
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -24,8 +22,8 @@ from PIL import Image
 
 from common import Parser, location, number, seed
 from common.errors import UserError, exits
-from dataset.pictures import extensions, to_rgb
-from scripts.metadata import check_folders, write_metadata
+from dataset.pictures import to_rgb
+from scripts.metadata import check_out, write_metadata
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")  # where Debian's packages put them
 CLASSES = {"animal": ("animals/birds", "animals/mammals", "animals/marsupials"), "food": ("food",)}  # folders in it
@@ -36,7 +34,8 @@ KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has
     "YellowFlower",
     "water": "Aqua BytheWater ColdRipple DarkestHour EveningGlow Kite Storm Volna summer_1am",
 }
-INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers, or give your own"
+INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
+COUNTS = (800, 100, 200)  # images of each class in training, validation, test
 SIZE = 64  # side of the images in pixels
 SHARES = (0.2, 0.2)  # of the things, and of the photographs, in validation and test
 CUT = (0.3, 0.8)  # side of the part of a photograph, as a share of its shorter side
@@ -60,35 +59,9 @@ def debian_photographs(mate=MATE, kde=KDE):
     found = {kind: {} for kind in KINDS}
     for kind, names in KINDS.items():
         for name in names.split():
-            if files := [p for p in (mate / f"{name}.jpg", *images_in(kde / name / "contents/images")) if p.is_file()]:
+            if files := [p for p in (mate / f"{name}.jpg", *(kde / name / "contents/images").glob("*")) if p.is_file()]:
                 found[kind][name] = [max(files, key=lambda p: (p.stat().st_size, p.name))]
     return found
-
-
-def own(folder):
-    """{name of each folder in `folder`: {name of an image: [path]}}. Raises UserError."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give one that holds a folder of images for every class or kind")
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return {p.name: {i.name: [i] for i in images_in(p)} for p in folders}
-
-
-def images_in(folder):
-    """The images right in a folder, by name; none where there is no folder."""
-    return sorted(p for p in folder.glob("*") if p.suffix.lower() in extensions() and not p.name.startswith("."))
-
-
-def check_sources(stamps, photographs):
-    """Raises UserError unless both have as many kinds, at least two, of at least three things each: one a split."""
-    for what, found in (("stamps", stamps), ("photographs", photographs)):
-        few = [f"{len(things)} of the kind {name}" for name, things in found.items() if len(things) < 3]
-        if few or len(found) < 2:
-            lacking = few[0] if few else f"{len(found)} kinds"
-            raise UserError(f"{what}: {lacking}; at least two kinds of three each are needed: {INSTALL}")
-    if len(stamps) != len(photographs):
-        raise UserError(
-            f"{len(stamps)} classes of stamps, {len(photographs)} kinds of photographs: give as many of both"
-        )
 
 
 def split_things(things, rng):
@@ -98,31 +71,19 @@ def split_things(things, rng):
     return names[val + test :], names[:val], names[val : val + test]
 
 
-def opened(path):
-    """An image, decoded; a large JPEG smaller than it is. Raises UserError."""
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * LARGEST, 2 * LARGEST))
-            image.load()
-        return image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__}); replace or remove it") from None
-
-
 def read_photograph(path):
-    """A photograph as an RGB image, LARGEST pixels at its shorter side where it has more. Raises UserError."""
-    image = to_rgb(opened(path))
+    """A photograph as an RGB image, LARGEST pixels at its shorter side where it has more."""
+    image = Image.open(path)
+    image.draft("RGB", (2 * LARGEST, 2 * LARGEST))
+    image = to_rgb(image)
     scale = min(1, LARGEST / min(image.size))
     return image.resize([round(scale * side) for side in image.size], BILINEAR)
 
 
 def read_stamp(path):
-    """A stamp as an RGBA image, cut to what is not transparent. Raises UserError."""
-    image = opened(path).convert("RGBA")
-    box = image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox()
-    if not box:
-        raise UserError(f"{path} is transparent everywhere; remove it")
-    return image.crop(box)
+    """A stamp as an RGBA image, cut to what is not transparent."""
+    image = Image.open(path).convert("RGBA")
+    return image.crop(image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox())
 
 
 def cutting(photograph, rng):
@@ -150,9 +111,8 @@ def mirrored(image, rng):
 def plan(stamps, photographs, counts, bias, rng):
     """Which image is made of what: a list of (class, kind, split, thing, photograph), names all but the split.
 
-    counts: images of each class in training, validation and test. bias: share of the training images of a class that
-    are on its own kind of photograph; in validation and test, all kinds are equally frequent. Things and photographs
-    take turns, so all of one split and kind are equally frequent (but for one image).
+    counts: as COUNTS. bias: share of a class's training images that are on its own kind of photograph. Things and
+    photographs take turns, so all of one split and kind are equally frequent (but for one image).
     """
     classes, kinds = sorted(stamps), sorted(photographs)
     things = {name: split_things(stamps[name], rng) for name in classes}
@@ -160,53 +120,42 @@ def plan(stamps, photographs, counts, bias, rng):
     rows = []
     for split, count in enumerate(counts):
         for own_kind, name in enumerate(classes):
-            share = np.full(len(kinds), (1 - bias) / (len(kinds) - 1) if split == 0 else 1 / len(kinds))
-            share[own_kind] = bias if split == 0 else share[own_kind]
-            ends = np.rint(np.cumsum(share) * count).astype(int)
-            for kind, n in zip(kinds, np.diff(ends, prepend=0), strict=True):
+            own = round((bias if split == 0 else 0.5) * count)
+            for kind, n in zip(kinds, (own, count - own) if own_kind == 0 else (count - own, own), strict=True):
                 turns = (rng.permutation(np.resize(names[split], n)) for names in (things[name], grounds[kind]))
                 rows += [(name, kind, split, str(thing), str(ground)) for thing, ground in zip(*turns, strict=True)]
     return rows
 
 
 def make(out, stamps, photographs, counts, bias, seed):
-    """Writes `out`/images/*.png and `out`/metadata.csv. Returns the SHA-256 of all pixels."""
+    """Writes `out`/images/*.png and `out`/metadata.csv."""
     rng = np.random.default_rng(seed)
     rows = plan(stamps, photographs, counts, bias, rng)
     cut = {(c, n): [read_stamp(p) for p in paths] for c, things in stamps.items() for n, paths in things.items()}
     grounds = {(k, n): read_photograph(paths[0]) for k, found in photographs.items() for n, paths in found.items()}
-    (out / "images").mkdir(parents=True)
-    digest, lines = hashlib.sha256(), []
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
     for position, (name, kind, split, thing, ground) in enumerate(rows):
         several = cut[name, thing]
         image = pasted(several[rng.integers(len(several))], cutting(grounds[kind, ground], rng), rng)
-        digest.update(image.tobytes())
-        file = f"images/{position:05d}.png"
-        image.save(out / file)
-        lines.append((file, name, split, kind, thing, ground))
+        lines.append((f"images/{position:05d}.png", name, split, kind, thing, ground))
+        image.save(out / lines[-1][0])
     write_metadata(out, out, ("img_filename", "y", "split", "place", "thing", "photograph"), lines, " --image_size 64")
-    return digest.hexdigest()
 
 
 @exits
 def main(arguments=None):
     """Pastes animals and food on photographs of plants and of water: a set with a known bias."""
     parser = Parser(prog="-m scripts.cutouts", description=main.__doc__)
-    add, each = parser.add_argument, {"type": number(int, 4, 10**5), "nargs": 3, "metavar": "N"}
-    add("--out", type=location, required=True, help="folder for images/ and metadata.csv")
-    add("--stamps", type=location, help="a folder of cut-outs for every class [Tux Paint's animals and food]")
-    add("--backgrounds", type=location, help="a folder of photographs of every kind [MATE, KDE]")
-    add("--images", default=(800, 100, 200), help="of each class, in training, validation, test [800 100 200]", **each)
-    add("--share", type=number(float, 0, 1), default=0.95, help="of a class on its own kind in training [0.95]")
-    add("--seed", type=seed, default=0, help="of the splits and of every image [0]")
+    parser.add_argument("--out", type=location, required=True, help="folder for images/ and metadata.csv")
+    parser.add_argument("--share", type=number(float, 0, 1), default=0.95, help="of a class on its own kind [0.95]")
+    parser.add_argument("--seed", type=seed, default=0, help="of the splits and of every image [0]")
     option = parser.parse_args(arguments)
-    check_folders(option.out)
-    if (images := option.out / "images").exists():
-        raise UserError(f"{images} is there already; give another --out, or remove it")
-    stamps = own(option.stamps) if option.stamps else debian_stamps()
-    photographs = own(option.backgrounds) if option.backgrounds else debian_photographs()
-    check_sources(stamps, photographs)
-    print(f"SHA-256 of all pixels: {make(option.out, stamps, photographs, option.images, option.share, option.seed)}")
+    check_out(option.out)
+    stamps, photographs = debian_stamps(), debian_photographs()
+    if any(len(things) < 3 for found in (stamps, photographs) for things in found.values()):  # one for each split
+        raise UserError(f"the photographs are not installed; {INSTALL}")
+    make(option.out, stamps, photographs, COUNTS, option.share, option.seed)
 
 
 if __name__ == "__main__":

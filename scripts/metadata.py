@@ -1,4 +1,4 @@
-"""What the scripts that make a set of images share: its metadata.csv, and the checks of their folders."""
+"""What the scripts that make a set of images share: its metadata.csv."""
 
 import csv
 import os
@@ -11,12 +11,8 @@ from dataset.trees import Finder
 TABLE = "metadata.csv"
 
 
-def check_folders(out, images=None):
-    """Raises UserError unless `out` can get a table, without one in it, and `images` is a folder."""
-    if images is not None and not images.is_dir():
-        raise UserError(f"--images {images} is not a folder; give the one with the images")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; give a folder")
+def check_out(out):
+    """Raises UserError where the folder `out` has a table already."""
     if (out / TABLE).exists():
         raise UserError(f"{out / TABLE} is there already; give another --out, or remove it")
 
@@ -27,15 +23,13 @@ def write_metadata(out, images, header, rows, flags=""):
     Paths are written from `out` on where the images lie in it, else in full. flags: of the next command.
     Raises UserError where an image is missing.
     """
-    finder, missing, lines = Finder(images, [name for name, *_ in rows]), [], []
+    find, lines = Finder(images, [name for name, *_ in rows]), []
     for name, *cells in rows:
-        path = os.path.abspath(finder(name))
-        missing += [] if os.path.exists(path) else [name]
+        path = os.path.abspath(find(name))
+        if not os.path.exists(path):
+            raise UserError(f"{images} lacks {name}; give the folder with all images")
         inside = os.path.relpath(path, os.path.abspath(out))
         lines.append([path if inside.startswith(os.pardir) else inside.replace(os.sep, "/"), *cells])
-    if missing:
-        names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise UserError(f"{images} lacks {len(missing)} of the {len(rows)} images: {names}; give the folder with all")
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines])

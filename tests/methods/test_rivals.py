@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
-from methods import METHODS
+from methods import METHODS, dfr
 from methods.dfr import C, last_layer
 from methods.group_dro import group_index
 from methods.lisa import beta_2_2, partners
@@ -196,7 +196,7 @@ def by_the_protocol(features, y, groups, train_features, seed):
         return [index[n] for m in members.values() for n in m[:least]]
 
     def fit(x, index, c):
-        model = LogisticRegression(l1_ratio=1, solver="liblinear", C=c, random_state=0)
+        model = LogisticRegression(l1_ratio=1, solver="liblinear", C=c, random_state=0, max_iter=1000)
         return [
             model.fit(x[index], y[index] == k) and (model.coef_[0].copy(), model.intercept_[0]) for k in range(CLASSES)
         ]
@@ -238,19 +238,21 @@ def test_dfr_is_its_protocol(tied):
     np.testing.assert_allclose(x @ weight.T + bias, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_dfr_puts_the_layer_into_g(tied):
+def test_dfr_puts_the_layer_into_g(tied, monkeypatch):
     x, y, b, _ = tied
     part = Part(label=torch.tensor(y), image_bias=torch.tensor(b)[:, None], x=x)
     method = make("dfr", part, inputs=6, values=(CLASSES,))
-    method.finish(lambda f, part: part.x, part, part)
+    monkeypatch.setattr(dfr, "features", lambda f, part: part.x)
+    method.finish(part, part)
     weight, bias = last_layer(x, y, y * (CLASSES + 1) + b, x, CLASSES, seed=4)
     np.testing.assert_allclose(method.g.weight.detach().numpy(), weight, rtol=1e-12)
     np.testing.assert_allclose(method.g.bias.detach().numpy(), bias, rtol=1e-12)
-    with pytest.raises(UserError, match="--split_at last"):
-        method.finish(lambda f, part: part.x[:, :4], part, part)
     for missing in (None, Part(label=part.label, image_bias=None)):
         with pytest.raises(UserError, match="validation images with bias labels"):
-            method.finish(None, part, missing)
+            method.finish(part, missing)
+    monkeypatch.setattr(dfr, "features", lambda f, part: part.x[:, :4])
+    with pytest.raises(UserError, match="--split_at last"):
+        method.finish(part, part)
 
 
 def test_dfr_says_where_half_of_the_images_lacks_a_class():

@@ -12,7 +12,7 @@ import torch
 
 from common.errors import UserError
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
-from models.checkpoint import check_names, export, join_net, load_weights, main, read_torch_file, save_weights, ship
+from models.checkpoint import check_names, join_net, load_weights, main, read_torch_file, save_weights
 from models.shipped import FOLDER
 from tests.conftest import shared
 from tests.models.test_models import weights_file
@@ -65,31 +65,28 @@ def test_every_shipped_file_loads():
 
 
 @pytest.mark.parametrize(
-    ("content", "parts"),
+    ("content", "part"),
     [
-        ({"step": 1}, ["bn0.weight is missing"]),
-        ([NET], ["is missing"]),
-        ({"net_state_dict": {k: v for k, v in NET.items() if k != "conv3.bias"}}, ["conv3.bias is missing"]),
-        ({"net_state_dict": dict.fromkeys(NET, "x")}, ["is missing"]),
-        ({"net_state_dict": NET | {"conv9.bias": torch.zeros(1)}}, ["has no conv9.bias"]),
+        ({"step": 1}, "bn0.weight is missing there and (3,) in the network"),
+        ([NET], "is missing"),
+        ({"net_state_dict": {k: v for k, v in NET.items() if k != "conv3.bias"}}, "conv3.bias is missing"),
         (
-            {"net_state_dict": NET | {"fc.weight": torch.zeros(10, 65)}},
-            ["fc.weight has the shape (10, 65)", "(10, 64)"],
+            {"net_state_dict": NET | {"conv9.bias": torch.zeros(1)}},
+            "conv9.bias is (1,) there and missing in the network",
         ),
-        ({"net_state_dict": NET | {"fc.bias": torch.full((10,), torch.nan)}}, ["not finite (fc.bias)"]),
-        (FeatureExtractor(), ["models.feature_extractor.FeatureExtractor", "save network.state_dict()"]),
-        (NET | {"lr": argparse.Namespace(lr=0.1)}, ["argparse.Namespace"]),
-        (NET | {"loss": np.float64(0.5)}, ["numpy"]),
+        ({"net_state_dict": NET | {"fc.weight": torch.zeros(10, 65)}}, "fc.weight is (10, 65) there and (10, 64) in"),
+        (FeatureExtractor(), "models.feature_extractor.FeatureExtractor, which is no tensor"),
+        (NET | {"lr": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
+        (NET | {"loss": np.float64(0.5)}, "numpy"),
     ],
 )
-def test_unfit_weights_are_refused_with_what_to_do(tmp_path, content, parts):
+def test_unfit_weights_are_refused_with_what_to_do(tmp_path, content, part):
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(UserError) as error:
         loaded(tmp_path / "x.pth")
-    line = str(error.value)
-    assert all(part in line for part in parts), line
-    assert "; " in line
-    assert "\n" not in line
+    assert part in str(error.value)
+    assert "; " in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 class Call:
@@ -103,12 +100,11 @@ class Call:
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
-@pytest.mark.parametrize("function", [os.system, builtins.eval, builtins.exec, os.mkdir, pickle.loads])
+@pytest.mark.parametrize("function", [os.system, builtins.eval, pickle.loads])
 def test_hostile_files_run_nothing(tmp_path, function, is_zip):
     canary = tmp_path / "canary"
     argument = {
         os.system: f"touch {canary}",
-        os.mkdir: str(canary),
         pickle.loads: pickle.dumps(Call(os.mkdir, str(canary))),
     }.get(function, f"open({str(canary)!r}, 'w').close()")
     for content in (Call(function, argument), NET | {"x": [Call(function, argument)]}):
@@ -140,7 +136,7 @@ def test_a_run_writes_what_it_reads(tmp_path):
     method = SimpleNamespace(f=F, g=G, h=BiasPredictor(), optim_fg=torch.optim.SGD(F.parameters(), 0.1))
     names = {"classes": ["a", "b"], "biases": {"place": ["in", "out"]}}
     inputs = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
-    save_weights(tmp_path / "x.pth", method, 7, argparse.Namespace(lr=0.1, bias=["place"]), names, inputs)
+    save_weights(tmp_path / "x.pth", method, 7, {"lr": 0.1, "bias": ["place"]}, names, inputs)
     content, net = loaded(tmp_path / "x.pth")
     assert all(torch.equal(net[k], v) for k, v in NET.items())
     assert (content["step"], content["names"], content["inputs"]) == (7, names, inputs)
@@ -154,36 +150,23 @@ def test_a_run_writes_what_it_reads(tmp_path):
         check_names("x.pth", content, SimpleNamespace(classes=("b", "a")))
 
 
-def test_ship_and_export_keep_the_weights(tmp_path, capsys):
-    source = weights_file(tmp_path / "a.pth", optim_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
-    ship(source, tmp_path / "b.pth")
-    main(["--export", str(source), str(tmp_path / "c.pth")])
-    assert "c.pth" in capsys.readouterr().out
-    assert set(read_torch_file(tmp_path / "b.pth")) == {"step", "net_state_dict"}
-    official = read_torch_file(tmp_path / "c.pth")
-    assert not (tmp_path / "c.pth").read_bytes().startswith(b"PK")  # the format before PyTorch 1.6
-    assert set(official) == {"step", "net_state_dict", "optim_state_dict"}
-    assert not any("num_batches" in k for k in official["net_state_dict"])
+@pytest.mark.parametrize("flag", ["--ship", "--export"])
+def test_ship_and_export_keep_the_weights(tmp_path, flag):
+    source, target = weights_file(tmp_path / "a.pth", option={}, names={}, inputs={}), tmp_path / "b.pth"
+    main([flag, str(source), str(target)])
+    content, net = loaded(target)
     expected = read_torch_file(source)["net_state_dict"]
-    for name in ("b.pth", "c.pth"):
-        assert all(torch.equal(v, expected[k]) for k, v in loaded(tmp_path / name)[1].items())
+    assert all(torch.equal(v, expected[k]) for k, v in net.items())
+    if flag == "--ship":
+        assert content.keys() == {"step", "net_state_dict", "option", "names", "inputs"}
 
 
-def test_the_official_file_comes_back_as_it_was(tmp_path):
+def test_an_exported_file_has_the_form_of_the_official_one(tmp_path):
     path = shared("official", "pretrained_var0.020.pth")
-    export(path, tmp_path / "x.pth")
+    main(["--export", str(path), str(tmp_path / "x.pth")])
+    assert not (tmp_path / "x.pth").read_bytes().startswith(b"PK")  # the format before PyTorch 1.6
     before, after = read_torch_file(path), read_torch_file(tmp_path / "x.pth")
     assert before.keys() == after.keys()
     assert before["net_state_dict"].keys() == after["net_state_dict"].keys()
     assert all(torch.equal(v, after["net_state_dict"][k]) for k, v in before["net_state_dict"].items())
-    assert before["optim_state_dict"]["param_groups"] == after["optim_state_dict"]["param_groups"]
-
-
-def test_commands_refuse_in_one_line(tmp_path, capsys):
-    (tmp_path / "text").write_text("hello")
-    weights_file(tmp_path / "there.pth")
-    for arguments in (["text", "x"], ["there.pth", "there.pth"], ["none", "x"]):
-        with pytest.raises(SystemExit) as end:
-            main(["--ship", *(str(tmp_path / name) for name in arguments)])
-        assert end.value.code == 2
-        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert before["optim_state_dict"].keys() == after["optim_state_dict"].keys()

@@ -1,12 +1,10 @@
 """h for labels of images: its form, heads of several sizes, and the losses on its logits."""
 
-import math
-
 import pytest
 import torch
 
 from models import BiasPredictor
-from models.pooled_predictor import MapPredictor, PaperPooledPredictor, PooledPredictor
+from models.pooled_predictor import PaperPooledPredictor, PooledPredictor
 
 
 def features(size=5, channels=32, positions=14):
@@ -20,20 +18,18 @@ def test_the_papers_predictor_averaged_over_positions():
     torch.testing.assert_close(pooled(z), on_map(z).mean(dim=(3, 4), keepdim=True))
 
 
-@pytest.mark.parametrize("hidden", [0, 7])
-def test_batchnorm_and_linear_layers_on_the_average(hidden):
-    h, z = PooledPredictor(6, (4,), hidden).double(), features(channels=6)
+def test_batchnorm_and_a_linear_layer_on_the_average():
+    h, z = PooledPredictor(6, (4,)).double(), features(channels=6)
     mean = z.mean(dim=(2, 3))
     expected = (mean - mean.mean(0)) / (mean.var(0, unbiased=False) + 1e-5).sqrt()
-    if hidden:
-        expected = (expected @ h.hidden[0].weight[:, :, 0, 0].T + h.hidden[0].bias).relu()
     expected = expected @ h.out.weight[:, :, 0, 0].T + h.out.bias
     torch.testing.assert_close(h(z), expected[:, None, :, None, None])
     torch.testing.assert_close(h(1000 * z), h(100 * z), rtol=1e-3, atol=1e-3)  # f cannot hide behind the scale
 
 
 def test_on_a_map_every_position_is_an_image_of_its_own():
-    on_map, h, z = MapPredictor(6, (4, 2)).double(), PooledPredictor(6, (4, 2)).double(), features(channels=6)
+    on_map, h = (PooledPredictor(6, (4, 2), pooled=pooled).double() for pooled in (False, True))
+    z = features(channels=6)
     h.load_state_dict(on_map.state_dict())
     positions = z.permute(0, 2, 3, 1).reshape(-1, 6, 1, 1)
     expected = h(positions).view(5, 14, 14, 2, 4).permute(0, 3, 4, 1, 2)
@@ -41,7 +37,7 @@ def test_on_a_map_every_position_is_an_image_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "make", [PaperPooledPredictor, lambda v: PooledPredictor(32, v), lambda v: MapPredictor(32, v)]
+    "make", [PaperPooledPredictor, lambda v: PooledPredictor(32, v), lambda v: PooledPredictor(32, v, pooled=False)]
 )
 def test_heads_with_fewer_values(make):
     h = make((2, 5, 3))
@@ -65,20 +61,6 @@ def test_state_goes_through_a_weights_file():
     assert all(torch.equal(a, b) for a, b in zip(h.state_dict().values(), other.state_dict().values(), strict=True))
     parts["h"]["conv1.weight"].zero_()
     assert h.conv1.weight.any()  # a copy
-
-
-def test_the_losses_on_labels_of_images():
-    from methods.lntl import bias_cross_entropy, negative_entropy
-
-    torch.manual_seed(0)
-    h = PooledPredictor(32, (4,)).double()
-    logits, b = h(features()), torch.tensor([0, 3, 1, 1, 2])
-    p = [[math.exp(v) for v in row] for row in logits.flatten(1).tolist()]
-    p = [[v / sum(row) for v in row] for row in p]
-    loss, accuracy = bias_cross_entropy(logits, b.view(-1, 1, 1, 1))
-    assert loss.item() == pytest.approx(sum(-math.log(row[k]) for row, k in zip(p, b.tolist(), strict=True)) / 5)
-    assert accuracy.item() == pytest.approx(sum(row[k] == max(row) for row, k in zip(p, b.tolist(), strict=True)) / 5)
-    assert negative_entropy(logits).item() == pytest.approx(sum(v * math.log(v) for row in p for v in row) / 5)
 
 
 def test_the_losses_with_heads_of_several_sizes_are_those_of_the_heads_alone():

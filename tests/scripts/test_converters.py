@@ -1,6 +1,7 @@
 """The paper's two other sets, from stand-ins of the form that their files have."""
 
 import csv
+import textwrap
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def animals(tmp_path):
 
 
 @pytest.mark.parametrize("train", ["TB1", "TB2"])
-def test_dogs_and_cats(tmp_path, capsys, animals, train):
+def test_dogs_and_cats(tmp_path, animals, train):
     dogs_and_cats.main([*map(str, animals), "--train", train])
     rows = read_rows(tmp_path / "out/metadata.csv")
     assert len(rows) == 6
@@ -41,8 +42,6 @@ def test_dogs_and_cats(tmp_path, capsys, animals, train):
         assert row["label"] == name[:3]
         assert name in CATS_AND_DOGS[row["bias"]]
         assert (row["split"] == "train") == (((row["label"], row["bias"]) in tb1) == (train == "TB1"))
-    said = capsys.readouterr().out
-    assert "bright dogs: 2 (the official list has 5299)" in said
     read = read_table(tmp_path / "out")
     assert (read.classes, read.values, read.missing.any()) == (("cat", "dog"), (("bright", "dark"),), False)
     assert np.bincount(read.split).tolist() == ([4, 0, 2] if train == "TB1" else [2, 0, 4])
@@ -52,17 +51,12 @@ def test_files_within_the_folder_are_named_from_it_on(tmp_path, animals):
     animals[animals.index("--out") + 1] = tmp_path
     dogs_and_cats.main([*map(str, animals)])
     assert read_rows(tmp_path / "metadata.csv")[0]["filename"] == "kaggle/train/cat.0.jpg"
-    (tmp_path / "metadata.csv").rename(tmp_path / "kaggle/metadata.csv")
 
 
 WRONG_ANIMALS = [
-    (lambda f: (f / "list_dark.txt").write_text("cat.1.jpg\nmouse.1.jpg\n"), "line 2: mouse.1.jpg is no name such as"),
-    (lambda f: (f / "list_dark.txt").unlink(), "cannot be read (No such file"),
-    (lambda f: (f / "list_dark.txt").write_bytes(b"\xff\xfe\xfd"), "cannot be read (no text)"),
-    (lambda f: (f / "list_dark.txt").write_text("cat.0.jpg\n"), "cat.0.jpg stands in the lists 2 times"),
-    (lambda f: (f / "kaggle/train/cat.0.jpg").unlink(), "lacks 1 of the 6 images: cat.0.jpg"),
-    (lambda f: (f / "kaggle").rename(f / "x"), "is not a folder"),
-    (lambda f: (f / "out").write_text("mine"), "is a file; give a folder"),
+    (lambda f: (f / "list_dark.txt").unlink(), "No such file"),
+    (lambda f: (f / "kaggle/train/cat.0.jpg").unlink(), "lacks cat.0.jpg"),
+    (lambda f: (f / "kaggle").rename(f / "x"), "kaggle cannot be read"),
     (lambda f: picture(f / "out/metadata.csv/x.png"), "is there already"),
 ]
 
@@ -70,11 +64,8 @@ WRONG_ANIMALS = [
 @pytest.mark.parametrize(("change", "said"), WRONG_ANIMALS)
 def test_wrong_lists_of_animals(tmp_path, capsys, animals, change, said):
     change(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
     assert said in refused(capsys, dogs_and_cats.main, animals)
-    assert sorted(p for p in tmp_path.rglob("*") if p != tmp_path / "out") == [
-        p for p in before if p != tmp_path / "out"
-    ]
+    assert not (tmp_path / "out/metadata.csv").is_file()
 
 
 PEOPLE = {  # name: age, gender; those of the training list first
@@ -93,7 +84,7 @@ def faces(tmp_path):
         picture(tmp_path / "imdb_crop" / name)
     np.savez(tmp_path / "split.npz", **{k: np.array(v) for k, v in LISTS.items()})
     age, gender = np.array(list(PEOPLE.values())).T
-    np.savez(tmp_path / "people.npz", name=np.array(list(PEOPLE), "S"), age=age, gender=gender)
+    np.savez(tmp_path / "people.npz", name=np.array(list(PEOPLE)), age=age, gender=gender)
     flags = ["--images", tmp_path / "imdb_crop", "--split", tmp_path / "split.npz"]
     return [*flags, "--age_gender", tmp_path / "people.npz", "--out", tmp_path / "out"]
 
@@ -124,36 +115,12 @@ def test_twelve_bins_that_sort_as_text():
     assert [names[a] for a in (19, 20, 24, 25, 69, 70)] == ["0-19", "20-24", "20-24", "25-29", "65-69", "70-119"]
 
 
-def save_people(folder, **changes):
-    age, gender = np.array(list(PEOPLE.values())).T
-    np.savez(folder / "people.npz", **({"name": np.array(list(PEOPLE)), "age": age, "gender": gender} | changes))
-
-
-def as_released(folder):
-    for key, value in (("split", LISTS), ("people", PEOPLE)):
-        with open(folder / f"{key}.npz", "wb") as file:
-            np.save(file, value, allow_pickle=True)
-
-
 WRONG_FACES = [
-    (
-        as_released,
-        "split.npz cannot be read (it is a pickle); it needs an .npz file with train_list, test_list: see --conv",
-    ),
-    (lambda f: np.savez(f / "split.npz", train_list=np.array([{}]), test_list=np.array([])), "it is a pickle"),
-    (lambda f: np.savez(f / "split.npz", train_list=np.array(["x"])), "split.npz cannot be read (KeyError)"),
-    (lambda f: np.save(open(f / "split.npz", "wb"), np.arange(3)), "split.npz cannot be read"),  # noqa: SIM115
-    (lambda f: (f / "split.npz").write_text("x"), "split.npz cannot be read"),
-    (lambda f: (f / "split.npz").write_bytes((f / "split.npz").read_bytes()[:200]), "split.npz cannot be read"),
-    (lambda f: (f / "split.npz").unlink(), "split.npz cannot be read (No such file"),
-    (lambda f: save_people(f, age=np.arange(3)), "14 names, 3 ages"),
-    (lambda f: save_people(f, age=np.full(14, 120)), "age of 01/a.jpg is 120 (14 such), expected 0 to 119"),
-    (lambda f: save_people(f, gender=np.full(14, np.nan)), "gender of 01/a.jpg is nan (14 such)"),
-    (lambda f: save_people(f, gender=np.array(["f"] * 14)), "gender of 01/a.jpg is f (14 such)"),
-    (lambda f: save_people(f, age=np.zeros((14, 2))), "age is float64 of shape (14, 2)"),
-    (lambda f: save_people(f, name=np.array([f"{i}.jpg" for i in range(14)])), "01/a.jpg has no age"),
-    (lambda f: save_people(f, age=np.full(14, 33)), "belongs into the train set"),
-    (lambda f: (f / "imdb_crop/01/a.jpg").unlink(), "lacks 1 of the 8 images: 01/a.jpg"),
+    (lambda f: np.savez(f / "split.npz", train_list=np.array([{}]), test_list=np.array([])), "cannot be read"),
+    (lambda f: np.savez(f / "split.npz", train_list=np.array(["x"])), "cannot be read (KeyError)"),
+    (lambda f: np.save(f / "people.npy", {}) or (f / "people.npy").rename(f / "people.npz"), "cannot be read"),
+    (lambda f: np.savez(f / "split.npz", train_list=["x.jpg"], test_list=["y.jpg"]), "x.jpg has no age and gender"),
+    (lambda f: (f / "imdb_crop/01/a.jpg").unlink(), "lacks 01/a.jpg"),
 ]
 
 
@@ -164,18 +131,13 @@ def test_wrong_files_of_faces(tmp_path, capsys, faces, change, said):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_official_files_are_converted_by_the_printed_command(tmp_path, capsys, faces, monkeypatch):
+def test_the_official_files_are_converted_as_the_docstring_says(tmp_path, faces, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("imdb_split.npy", LISTS, allow_pickle=True)
-    people = {n.encode(): {"age": np.float64(a), "gender": np.uint8(g)} for n, (a, g) in PEOPLE.items()}
+    people = {name: {"age": np.float64(age), "gender": np.uint8(gender)} for name, (age, gender) in PEOPLE.items()}
     np.save("imdb_age_gender.npy", people, allow_pickle=True)
-    imdb_faces.main(["--convert"])
-    assert imdb_faces.CONVERT in capsys.readouterr().out.replace("'\"'\"'", "'")
-    exec(imdb_faces.CONVERT, {})
+    (program,) = [part for part in imdb_faces.__doc__.split("\n\n") if "import numpy" in part]
+    exec(textwrap.dedent(program), {})
     faces[3], faces[5] = "imdb_split.npz", "imdb_age_gender.npz"
     imdb_faces.main([*map(str, faces)])
     assert len(read_rows("out/metadata.csv")) == 8
-
-
-def test_flags_of_faces_that_are_missing(capsys, faces):
-    assert "--split is missing" in refused(capsys, imdb_faces.main, faces[:2])
