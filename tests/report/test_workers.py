@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import reproduce
-from common.errors import Busy, UserError
+from common.errors import UserError
 from report import grid
 from run.folder import RunFolder
 
@@ -61,19 +61,6 @@ def test_two_workers_run_every_cell_once(tmp_path, monkeypatch, capsys):
     assert order["baseline_var0.100_seed1"] < order["lntl_var0.100_seed1"]
     begun = json.loads((tmp_path / "lntl_var0.100_seed1/options.json").read_text())["checkpoint"]
     assert Path(begun).resolve() == tmp_path / "baseline_var0.100_seed1/final.pth"
-
-
-def test_a_worker_that_was_faster_is_no_error(tmp_path, monkeypatch):
-    trainings, cells, lost = Trainings(monkeypatch), make(tmp_path, "--methods", "gray", "--seeds", 1, 2), []
-
-    def train(option):
-        if not lost:
-            lost.append(option.exp_name)
-            raise Busy("another process works on it")
-        return trainings(option)
-
-    assert grid.work(cells, train) == 0
-    assert trainings.names == [cells[1].name, cells[0].name]
 
 
 def test_a_finished_grid_runs_nothing_and_the_plan_says_so(tmp_path, monkeypatch, capsys):
