@@ -26,7 +26,7 @@ def animals(tmp_path):
             picture(tmp_path / "kaggle/train" / name)
     for coat, names in CATS_AND_DOGS.items():
         (tmp_path / f"list_{coat}.txt").write_text("\n".join(names) + "\n")
-    flags = ["--images", tmp_path / "kaggle", "--bright", tmp_path / "list_bright.txt"]
+    flags = ["--images", tmp_path / "kaggle/train", "--bright", tmp_path / "list_bright.txt"]
     return [*flags, "--dark", tmp_path / "list_dark.txt", "--out", tmp_path / "out"]
 
 
@@ -48,33 +48,17 @@ def test_dogs_and_cats(tmp_path, capsys, animals, train):
     assert np.bincount(read.split).tolist() == ([4, 0, 2] if train == "TB1" else [2, 0, 4])
 
 
-def test_files_within_the_folder_are_named_from_it_on(tmp_path, animals):
-    animals[animals.index("--out") + 1] = tmp_path
-    dogs_and_cats.main([*map(str, animals)])
-    assert read_rows(tmp_path / "metadata.csv")[0]["filename"] == "kaggle/train/cat.0.jpg"
-    (tmp_path / "metadata.csv").rename(tmp_path / "kaggle/metadata.csv")
-
-
-WRONG_ANIMALS = [
+@pytest.mark.parametrize(("change", "said"), [
     (lambda f: (f / "list_dark.txt").write_text("cat.1.jpg\nmouse.1.jpg\n"), "line 2: mouse.1.jpg is no name such as"),
-    (lambda f: (f / "list_dark.txt").unlink(), "cannot be read (No such file"),
-    (lambda f: (f / "list_dark.txt").write_bytes(b"\xff\xfe\xfd"), "cannot be read (no text)"),
     (lambda f: (f / "list_dark.txt").write_text("cat.0.jpg\n"), "cat.0.jpg stands in the lists 2 times"),
     (lambda f: (f / "kaggle/train/cat.0.jpg").unlink(), "lacks 1 of the 6 images: cat.0.jpg"),
-    (lambda f: (f / "kaggle").rename(f / "x"), "is not a folder"),
-    (lambda f: (f / "out").write_text("mine"), "is a file; give a folder"),
     (lambda f: picture(f / "out/metadata.csv/x.png"), "is there already"),
-]
-
-
-@pytest.mark.parametrize(("change", "said"), WRONG_ANIMALS)
+])  # fmt: skip
 def test_wrong_lists_of_animals(tmp_path, capsys, animals, change, said):
     change(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert said in refused(capsys, dogs_and_cats.main, animals)
-    assert sorted(p for p in tmp_path.rglob("*") if p != tmp_path / "out") == [
-        p for p in before if p != tmp_path / "out"
-    ]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 PEOPLE = {  # name: age, gender; those of the training list first
@@ -129,35 +113,14 @@ def save_people(folder, **changes):
     np.savez(folder / "people.npz", **({"name": np.array(list(PEOPLE)), "age": age, "gender": gender} | changes))
 
 
-def as_released(folder):
-    for key, value in (("split", LISTS), ("people", PEOPLE)):
-        with open(folder / f"{key}.npz", "wb") as file:
-            np.save(file, value, allow_pickle=True)
-
-
-WRONG_FACES = [
-    (
-        as_released,
-        "split.npz cannot be read (it is a pickle); it needs an .npz file with train_list, test_list: see --conv",
-    ),
+@pytest.mark.parametrize(("change", "said"), [
     (lambda f: np.savez(f / "split.npz", train_list=np.array([{}]), test_list=np.array([])), "it is a pickle"),
-    (lambda f: np.savez(f / "split.npz", train_list=np.array(["x"])), "split.npz cannot be read (KeyError)"),
-    (lambda f: np.save(open(f / "split.npz", "wb"), np.arange(3)), "split.npz cannot be read"),  # noqa: SIM115
     (lambda f: (f / "split.npz").write_text("x"), "split.npz cannot be read"),
-    (lambda f: (f / "split.npz").write_bytes((f / "split.npz").read_bytes()[:200]), "split.npz cannot be read"),
-    (lambda f: (f / "split.npz").unlink(), "split.npz cannot be read (No such file"),
     (lambda f: save_people(f, age=np.arange(3)), "14 names, 3 ages"),
-    (lambda f: save_people(f, age=np.full(14, 120)), "age of 01/a.jpg is 120 (14 such), expected 0 to 119"),
     (lambda f: save_people(f, gender=np.full(14, np.nan)), "gender of 01/a.jpg is nan (14 such)"),
-    (lambda f: save_people(f, gender=np.array(["f"] * 14)), "gender of 01/a.jpg is f (14 such)"),
-    (lambda f: save_people(f, age=np.zeros((14, 2))), "age is float64 of shape (14, 2)"),
     (lambda f: save_people(f, name=np.array([f"{i}.jpg" for i in range(14)])), "01/a.jpg has no age"),
-    (lambda f: save_people(f, age=np.full(14, 33)), "belongs into the train set"),
     (lambda f: (f / "imdb_crop/01/a.jpg").unlink(), "lacks 1 of the 8 images: 01/a.jpg"),
-]
-
-
-@pytest.mark.parametrize(("change", "said"), WRONG_FACES)
+])  # fmt: skip
 def test_wrong_files_of_faces(tmp_path, capsys, faces, change, said):
     change(tmp_path)
     assert said in refused(capsys, imdb_faces.main, faces)
