@@ -171,14 +171,9 @@ class ImageData(OnDevice):
 
 
 def factorise(images):
-    """Splits images that are one colour on black into (mask bool (N, 28, 28), color uint8 (N, 3)).
-
-    images: uint8 (N, 28, 28, 3). Returns None if any image has another form.
-    """
-    mask = images.any(axis=3)
-    color = images.max(axis=(1, 2))
-    exact = np.array_equal(mask[..., None] * color[:, None, None, :], images)
-    return (mask, color) if exact else None
+    """(mask bool (N, 28, 28), color uint8 (N, 3)) of uint8 (N, 28, 28, 3), of one colour on black; else None."""
+    mask, color = images.any(axis=3), images.max(axis=(1, 2))
+    return (mask, color) if np.array_equal(mask[..., None] * color[:, None, None, :], images) else None
 
 
 def on_device(images, label, device="cpu", dtype=torch.float32):

@@ -166,14 +166,10 @@ def read(option):
     from dataset.released import read_released, released_name
 
     data = read_released(Path(option.data_dir, released_name(option.color_var)))
-    train, test = (data.train_image, data.train_label), (data.test_image, data.test_label)
-    return ColoredMnist(factored(*train), factored(*test), data.test_gray)
-
-
-def factored(images, label):
-    """A Split, or (images, label) as they are where the images are of several colours each."""
-    factors = factorise(images)
-    return Split(*factors, label) if factors else (images, label)
+    parts = (data.train_image, data.train_label), (data.test_image, data.test_label)
+    factors = [factorise(images) for images, _ in parts]
+    splits = [Split(*f, part[1]) if f else part for f, part in zip(factors, parts, strict=True)]
+    return ColoredMnist(*splits, data.test_gray)
 
 
 def show_samples(axis, split, heading, per_digit=8):

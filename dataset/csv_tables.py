@@ -101,10 +101,7 @@ def read_frame(path):
 
 
 def from_tables(folder, tables, wanted, colour):
-    """What `tables.make_table` takes, of one table, or of one for each split; those after the first may lack a bias.
-
-    tables: of `sources`. wanted: {role: names of columns}. colour: no bias column is looked for.
-    """
+    """What `tables.make_table` takes. tables: of `sources`. wanted: {role: columns}. colour: seek no bias."""
     import pandas
 
     frames = [read_frame(path) for path, *_ in tables]

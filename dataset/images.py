@@ -42,9 +42,8 @@ def load(
     decoded = decode(table.paths, size, keep, background, show=show)
     refuse(table, {} if skip_broken else decoded.bad)
     table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *too_dark(decoded.brightest)))
-    if decoded.bad:
-        good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
-        table, images = left_out(table, decoded.bad), images[good] if fits else images
+    images = np.delete(images, list(decoded.bad), 0) if fits and decoded.bad else images
+    table = left_out(table, decoded.bad)
     parts = {}
     for split in np.unique(table.split).tolist():
         mine = table.where(split)

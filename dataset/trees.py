@@ -38,10 +38,7 @@ def folders_in(folder):
 
 
 def files_below(root):
-    """The files below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed.
-
-    Raises OSError for a folder that cannot be read.
-    """
+    """The files below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed."""
 
     def refuse(error):
         raise error

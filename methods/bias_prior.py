@@ -82,6 +82,7 @@ class Joint:
         each = each.to(counts)
         counts.index_put_((self.cell(train.image_bias), train.label), each, accumulate=True)
         self.table = counts / counts.sum(1, keepdim=True)
+        self.contradicted = bool(((counts > 1).sum(1) > 1).any())  # whether some biases occur with two labels
 
     @staticmethod
     def cells(classes, values):

@@ -92,9 +92,10 @@ class LNTLPlus(LNTL):
         self.classes = [m for m in self.g.modules() if isinstance(m, nn.Linear)][-1].out_features
         values = getattr(self.h, "num_values", (BINS,) * len(CHANNELS))
         width = self.option.prior_width if self.option.prior == "colour" else None
-        self.scale = 1.0
+        self.scale, self.told = 1.0, True
         if self.option.prior == "drawn":
             self.prior = count_bias(train, self.classes, values, weights=weights)
+            self.told = getattr(self.prior, "contradicted", True)  # else the bias explains all, and nothing is left
             return
         self.prior = count_bias(train, self.classes, values, width)
         bias = train.image_bias
@@ -110,4 +111,6 @@ class LNTLPlus(LNTL):
         return ((1 - smoothing) * self.prior.p(x, b) + smoothing / self.classes).log()
 
     def label_loss(self, logits, x, y, b):
+        if not self.told:
+            return F.cross_entropy(logits, y)
         return self.scale * F.cross_entropy(logits + self.log_prior(x, b), y)

@@ -56,9 +56,7 @@ def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
     said = look(capsys, tmp_path)
     where = f"  {tmp_path}/metadata.csv, row"
     assert f"images that are missing: 1\n{where} 14: {rows[12][1]}\n" in said
-    assert (
-        f"images that cannot be read: 1\n{where} 5: {rows[3][1]}: {tmp_path / rows[3][1]} cannot be read (Unid" in said
-    )
+    assert f"images that cannot be read: 1\n{where} 5: {rows[3][1]}: {tmp_path / rows[3][1]} cannot" in said
     twice = f"listed twice: 1\n{where} 38: {rows[5][1]} = {where.strip()} 7: {rows[5][1]} (test and train; 1 and 0)"
     assert twice in said
     assert f"with the bytes of another: 1\n{where} 37: {rows[-2][1]} = " in said

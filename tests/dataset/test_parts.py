@@ -71,7 +71,8 @@ def test_streams_are_what_is_in_memory(files, workers):
         torch.manual_seed(7)
         seen.append([(data.batch(handle), data.batch(handle, augmented=True)) for handle in data.stream(order)])
     for one, other in zip(*seen, strict=True):
-        assert same(one[0], other[0]) and same(one[1], other[1])
+        assert same(one[0], other[0])
+        assert same(one[1], other[1])
         assert not torch.equal(one[0][0], one[1][0])
     assert streamed.waited > 0
     rng = torch.random.get_rng_state()
@@ -195,7 +196,7 @@ def test_a_small_shared_memory_is_named(files, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(photographs.DataLoader, "__iter__", start)
-    with pytest.raises(UserError, match="/dev/shm is full.*or give --workers 0"):
+    with pytest.raises(UserError, match=r"/dev/shm is full.*or give --workers 0"):
         next(both(files, 1)[1].stream([torch.arange(3)]))
 
 

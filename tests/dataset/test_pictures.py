@@ -120,13 +120,6 @@ def test_scaled_and_cut_as_torchvision_does_for_evaluation(tmp_path, size):
     assert differ.max() <= 1
 
 
-def test_the_first_frame_of_a_film(tmp_path):
-    frames = [Image.new("RGB", (20, 20), color) for color in ((250, 0, 0), (0, 250, 0))]
-    for name in ("x.gif", "x.png", "x.webp", "x.tif"):
-        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        assert read_picture(tmp_path / name, 10)[5, 5, 0] > 200, name
-
-
 def test_endings():
     assert {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".avif", ".webp", ".tif", ".bmp", ".ppm"} <= extensions()
     assert not {".txt", ".csv", ".pdf", ".h5", ".mpg", ".eps"} & extensions()

@@ -51,13 +51,6 @@ def test_gray_is_the_raw_mnist_test_image(samples, mnist):
     assert np.array_equal(samples["test_gray_a"], mnist.test_images[:10])
 
 
-@pytest.mark.parametrize("name", TRAIN)
-def test_training_colours_scatter_around_the_digits_mean(samples, mnist, name):
-    deviation = colors(samples[name]).astype(float) - MEAN_COLORS[mnist.train_labels[:10]]
-    assert np.abs(deviation).max() < 3 * WIDEST
-    assert deviation.std() < WIDEST
-
-
 def test_the_test_colours_scatter_around_any_of_the_means(samples, mnist):
     distance = np.abs(colors(samples["test_images_a"])[:, None].astype(float) - MEAN_COLORS).max(2)  # (10, 10)
     assert (distance.min(1) < 2 * WIDEST).all()

@@ -77,11 +77,6 @@ def test_transforms_and_a_loader():
     assert torch.equal(labels, -data.targets[:3])
 
 
-def test_biased_training_images_are_asked_for_by_rho():
-    with pytest.raises(ValueError, match="rho=1"):
-        BiasedMNIST(biased=True)
-
-
 @pytest.mark.parametrize("color_var", [0, -0.1, 1.5, float("nan")])
 def test_a_variance_that_no_colours_have_is_refused(color_var):
     with pytest.raises(ValueError, match="color_var is"):
