@@ -17,6 +17,7 @@ from models.label_classifier import LabelClassifier
 
 WRAPPED = re.compile(r"((module|_orig_mod)\.)+")  # before a name: of DataParallel, of torch.compile
 KEYS = ("net_state_dict", "state_dict", "model")  # under which a file has its weights, if not at the top
+SHIPPED = ("step", "net_state_dict", "option", "names", "inputs")
 
 
 def read_torch_file(path):
@@ -113,7 +114,7 @@ def check_names(path, content, data):
 def ship(source, target):
     """Writes the weights of f and g alone, with epoch and options, from a final.pth: what `checkpoints/` holds."""
     content = read_torch_file(source)
-    save_torch_file(target, {k: content[k] for k in ("step", "net_state_dict", "option", "names", "inputs")})
+    save_torch_file(target, {k: v for k, v in content.items() if k in SHIPPED})
 
 
 def export(source, target):
@@ -122,7 +123,7 @@ def export(source, target):
     content = load_weights(source, f, g)
     state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}  # PyTorch 0.3 knew no such
     fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
-    official = {"step": content["step"], "net_state_dict": state, "optim_state_dict": fresh.state_dict()}
+    official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": fresh.state_dict()}
     save_torch_file(target, official, _use_new_zipfile_serialization=False)
 
 
