@@ -41,8 +41,7 @@ __all__ = ["biased_mnist", "classifier", "colored_mnist", "network"]
 def network(method="lntl", color_var=0.02):
     """The `classifier` of seed 1 with the weights of checkpoints/, from (B, 3, 28, 28) to (B, 10).
 
-    method: baseline, lntl or lntl_plus. color_var: 0.02 0.025 0.03 0.035 0.04 0.045 0.05.
-    Raises ValueError where no weights are shipped.
+    method: baseline, lntl or lntl_plus. color_var: 0.02 to 0.05. Raises ValueError where no weights are shipped.
     """
     path = weights_of(cell_name(method, color_var, 1))
     if not path.exists():

@@ -84,7 +84,7 @@ def to_cpu(value):
 def save_weights(path, method, epoch, option, names=None, inputs=None):
     """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h.
 
-    names: of the classes and biases (`DataSet.names`). inputs: how images become inputs (`DataSet.inputs`).
+    names: `DataSet.names`. inputs: `DataSet.inputs`.
     """
     states = {
         "net_state_dict": join_net(method.f, method.g),

@@ -146,7 +146,7 @@ def by_rho(path, runs, published):
 
     published: {title: a figure a ρ}.
     """
-    figure, axis = subplots(1, 1, (8, 5))
+    figure, axis = subplots(1, 1, (10, 5.5))
     shown = [row for row in (*BIASED, *BIASED_BEFORE) if row.name in {*runs.row}]
     for i, row in enumerate(shown):
         color, marker = look(row)

@@ -15,8 +15,8 @@ import pandas
 from common.errors import UserError
 from common.files import read_json_lines, replacing
 from option import COMMON, FREE, NOT_RECORDED, owned_flags
-from report.published import COLOR_VARS, ROOT
-from report.rows import NO_H, SUITE
+from report.published import ROOT
+from report.rows import SUITE
 
 NAMES = {
     "colored_mnist": r"(?P<method>\w+?)_var(?P<place>0\.\d{3,})(?:_(?P<setting>[\w.]+?))??(?:_seed(?P<seed>\d+))?",
@@ -27,9 +27,8 @@ NAMES = {
 PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
 AUTHORS_NETWORK = "the authors' network"
 OPTIONS = {flag.name for flag in COMMON} | owned_flags().keys()
-# Those that decide on a result. A start is told by its run, and a precision is nearly the same (precision_class).
+# Those that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
 DECIDE = OPTIONS - (FREE - {"max_step"}) - NOT_RECORDED - {"checkpoint", "pretrain", "precision"}
-IN_BFLOAT16 = ("lntl", "lntl_plus", NO_H.name)  # rows whose runs may be; of the strong-bias region, all
 
 
 def named(name, table):
@@ -66,15 +65,6 @@ def wrong(record, table):
         return None
     except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
         return f"it is damaged ({type(error).__name__}: {error})"
-
-
-def precision_class(row, place, precision):
-    """What stands for a precision in a comparison: those that may stand in one cell have the same.
-
-    PyTorch's own convolutions are tf32 on a GPU; that bfloat16 follows float32 was measured for the rows named above.
-    """
-    low = row in IN_BFLOAT16 or (isinstance(place, float) and place < COLOR_VARS[0])
-    return "float32" if precision == "tf32" or (precision == "bfloat16" and low) else precision
 
 
 def path_of(table, root=ROOT):

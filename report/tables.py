@@ -84,7 +84,6 @@ def check_alike(runs):
     """Raises UserError where two runs of a row and place differ in what a result depends on."""
     decide = {f"options.{name}" for name in records.DECIDE - {"data_seed", "random_seed"}}
     told = runs[[c for c in runs if c in decide]].map(lambda v: None if v != v else repr(v))  # None: not known then
-    told["precision"] = [*map(records.precision_class, runs.row, runs.place, runs["options.precision"])]
     own = zip(runs.start, runs.seed, strict=True)  # each from the baseline of its own seed is alike
     told["start"] = [start.replace(f"_seed{seed}", "") for start, seed in own]
     different = told.groupby([runs.row, runs.place]).nunique() > 1

@@ -2,8 +2,6 @@
 
 import csv
 import os
-import stat
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from common.errors import UserError, counted, one_line
 from common.files import replacing
 from dataset.csv_tables import PREDICTIONS, column, listed, read_frame
 from dataset.photographs import InMemory
-from dataset.pictures import BLACK, decode, extensions
+from dataset.pictures import BLACK, decode
 from dataset.trees import Finder, pictures_below
 from run.evaluate import running_statistics
 
@@ -28,9 +26,8 @@ def find_images(source, image=None):
     """
     source, notes = Path(source), []
     if source.is_dir():
-        skipped = Counter()
-        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source, skipped)]
-        notes = [f"left out: {n} {what}" for what, n in skipped.items()]
+        pictures, notes = pictures_below(source)
+        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures]
     elif source.suffix.lower() in TABLES and source.is_file():
         frame = read_frame(source)
         name = column(source, list(frame), "image", image)
@@ -38,11 +35,9 @@ def find_images(source, image=None):
             raise UserError(
                 f"{source} has no column for the image; name it with --image. Its columns: {listed(list(frame), 45)}"
             )
-        for number in frame.index[frame[name] == ""]:
-            raise UserError(f"{source}, row {number} names no image; name it, or remove this row")
-        find = Finder(source.parent, list(frame[name]))
+        find = Finder(source.parent)
         found = [(text, find(text)) for text in frame[name]]
-    elif source.is_file() and source.suffix.lower() in extensions():
+    elif source.is_file():
         found = [(source.name, str(source))]
     else:
         raise UserError(f"--images {source} is no folder, table (.csv) or image; give where the new images are")
@@ -58,7 +53,7 @@ def check_out(out):
     if not os.path.exists(out):
         return
     first = None
-    if stat.S_ISREG(os.stat(out).st_mode):  # a pipe would be read for ever
+    if os.path.isfile(out):  # a pipe would be read for ever
         with open(out, "rb") as file:
             first = file.readline(100).rstrip()
     if first not in (b"", ",".join(PREDICTIONS).encode()):  # with a column more, it is somebody's work

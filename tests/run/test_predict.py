@@ -33,7 +33,7 @@ def run(source, out, **how):
     return predict(nn.Identity(), Brightness(), source, out, SIZE, CLASSES, **how)
 
 
-def test_a_folder(tmp_path, capsys):
+def test_a_folder(tmp_path):
     for i in range(3):
         sets.picture(tmp_path / "new" / f"d{i}.png", (5, 5, 5))
         sets.picture(tmp_path / "new" / "below" / f"b{i}.png", (250, 250, 250))
@@ -48,7 +48,6 @@ def test_a_folder(tmp_path, capsys):
     assert all(0.5 < float(r[2]) <= 1 for r in found)
     run(tmp_path / "new" / "below", tmp_path / "out.csv")
     assert len(rows(tmp_path / "out.csv")) == 4  # predictions of before are replaced
-    assert "1 hidden" in capsys.readouterr().out
 
 
 def test_a_table_and_a_single_image(tmp_path):
