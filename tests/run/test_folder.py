@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common import files
-from common.errors import Busy, UserError, exits, one_line
+from common.errors import Busy, UserError, exits
 from models.checkpoint import read_torch_file
 from run.folder import RunFolder, without_nan
 from tests.processes import EPOCHS, read
@@ -99,20 +99,3 @@ def test_the_log_has_no_gaps_doubles_or_nan(tmp_path):
     with pytest.raises(UserError, match="does not hold the 3 epochs"):
         run.trim_log(3)
     assert without_nan({"a": [1.5, (math.inf, "x")]}) == {"a": [1.5, [None, "x"]]}
-
-
-def test_messages_stay_on_one_line_and_faults_are_not_hidden():
-    assert "\n" not in one_line("a\nb\x1b[31m ü")
-    assert "ü" in one_line("ü")
-
-    def broken():
-        raise RuntimeError("a fault")
-
-    with pytest.raises(RuntimeError, match="a fault"):
-        exits(broken)()
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="choose another --save_dir"):
-        RunFolder(tmp_path / "file", "run")

@@ -106,13 +106,3 @@ def test_figures_that_are_no_numbers_are_null(tmp_path):
     evaluated = evaluate.evaluate_all(f, g, tests)
     evaluate.report(option, tmp_path, evaluated, ColoredSet.of(black, tests), tmp_path / "w")
     assert read(tmp_path / "metrics.json")["loss"] is None
-
-
-def test_the_modes_of_networks_stay_as_they_are():
-    f, g, _ = method().networks().values()
-    g.eval()
-    data = on_device(*digits(30))
-    first = evaluate.evaluate(f, g, data)
-    assert (f.training, g.training) == (True, False)
-    assert first.probability.shape == (30,)
-    assert (first.predicted == data.label).sum() == first.correct
