@@ -113,8 +113,12 @@ class ColoredSet(DataSet):
 
     @classmethod
     def check(cls, option):
-        if option.data_dir is not None and option.data_seed != DATA_SEED:
+        if option.data_dir is None:
+            return
+        if option.data_seed != DATA_SEED:
             raise UserError("--data_seed is for data that is built, --data_dir for data that is read; give one of them")
+        if not Path(option.data_dir).is_dir():
+            raise UserError(f"--data_dir {option.data_dir} is not a folder; unset it to build the data from MNIST")
 
     @classmethod
     def method_defaults(cls, option):

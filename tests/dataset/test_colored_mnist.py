@@ -107,6 +107,8 @@ def test_wrong_flags(tmp_path):
     ColoredSet.check(option(data_seed=1))
     with pytest.raises(UserError, match="--data_seed is for data that is built"):
         ColoredSet.check(option(data_dir=str(tmp_path), data_seed=1))
+    with pytest.raises(UserError, match="--data_dir nowhere is not a folder"):
+        ColoredSet.check(option(data_dir="nowhere"))
     with pytest.raises(UserError, match=r"No such file.*leave --data_dir out"):
         ColoredSet(option(data_dir=str(tmp_path)), "cpu")
 
