@@ -173,4 +173,4 @@ def suite(path, runs):
             axis.hlines(mean, place - 0.45, place + 0.45, color, label=row.title)
         else:
             axis.bar(place - 0.4 + (i + 0.5) * width, mean, width, yerr=std, color=color, capsize=2, label=row.title)
-    finish(figure, axis, BIASES, path, ylabel="mean over groups, last epoch")
+    finish(figure, axis, BIASES, path, ylabel="mean over groups, last epoch", xlim=(-0.5, len(BIASES) - 0.5))
