@@ -23,7 +23,7 @@ def write_metadata(out, images, header, rows, flags=""):
     Paths are written from `out` on where the images lie in it, else in full. flags: of the next command.
     Raises UserError where an image is missing.
     """
-    find, lines = Finder(images, [name for name, *_ in rows]), []
+    find, lines = Finder(images), []
     for name, *cells in rows:
         path = os.path.abspath(find(name))
         if not os.path.exists(path):
