@@ -135,10 +135,11 @@ def test_the_plan_shows_every_state_and_trains_nothing(tmp_path, monkeypatch, ca
     assert not by_method["blindeye"].path.exists()
 
 
-def test_submitted_workers_run_the_grid(tmp_path):
+def test_submitted_workers_run_the_grid(tmp_path, monkeypatch):
+    """Here they find it finished."""
     pytest.importorskip("submitit", reason="submitit is not installed (requirements/slurm.txt)")
     more = ["--methods", "gray", "--slurm", "gpu", "--workers", "2"]
-    option = reproduce.parser().parse_args([*FLAGS.split(), str(tmp_path), *more, "--dry-run"])
-    jobs = grid.submit(option, (*reproduce.HERE, "dry_run"), cluster="local")
-    assert len(jobs) == 2
-    assert "1 of 1 cells finished" in jobs[0].result()
+    assert grid.work(make(tmp_path, *more), Trainings(monkeypatch)) == 0
+    option = reproduce.parser().parse_args([*FLAGS.split(), str(tmp_path), *more])
+    jobs = grid.submit(option, reproduce.HERE, cluster="local")
+    assert ["1 of 1 cells finished" in job.result() for job in jobs] == [True, True]
