@@ -77,28 +77,6 @@ def confusion(path, runs):
 
 
 @plain
-def curves(path, runs, epochs):
-    """Trainings at one variance epoch by epoch, a line a run, a colour a method."""
-    panels = {"accuracy on the test images": "test_accuracy", "classification loss in training": "cls_loss"}
-    panels |= {"accuracy of h in training": "bias_accuracy", "entropy of h's prediction": "neg_entropy"}
-    figure, axes = subplots(2, 2, (9, 6.4))
-    figure.suptitle(f"the methods at {AT}, a line a run", fontsize=11)
-    for axis, (title, key) in zip(axes.flat, panels.items(), strict=True):
-        for method, run in ((m, name) for m in MINE for name in select(runs, m, COLOR_VAR).name):
-            log = epochs[epochs.name == run]
-            sign = -1 if key == "neg_entropy" else 1
-            axis.plot(log.epoch, sign * log[key], color=STYLE[method][0], lw=1.5, label=TITLES[method])
-        tidy(axis, title=title, xlabel="epoch", xscale="log")
-        axis.xaxis.set_major_formatter("{x:g}")
-    axes[0, 1].set_yscale("log")
-    axes[1, 1].axhline(np.log(8), color="black", ls=":", lw=1)
-    axes[1, 1].text(1, np.log(8) - 0.02, "log 8, that of a guess", va="top", fontsize=9)
-    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))  # one for all runs
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, frameon=False)
-    save(figure, path)
-
-
-@plain
 def by_place(path, runs, rows, places, column, words, published=None):
     """A column of the rows at every place (a ρ, a bias), bars for one std; hollow: of the first recipe.
 

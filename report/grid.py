@@ -147,11 +147,8 @@ class Cell(NamedTuple):
         return Path(self.option.save_dir, self.name)
 
     def log(self):
-        """Its finished epochs, as far as they can be read."""
-        try:
-            return read_json_lines(self.path / "log.jsonl")
-        except ValueError:
-            return []
+        """Its finished epochs."""
+        return read_json_lines(self.path / "log.jsonl")
 
     def state(self):
         """ "to do", "begun", "finished", or what is wrong."""
@@ -227,7 +224,7 @@ def print_plan(cells):
 
 
 def submit(option, cluster="slurm"):
-    """Submits workers to SLURM that run reproduce.py with the same flags. Returns the jobs. cluster: "local" in tests."""
+    """Submits workers to SLURM, that run reproduce.py with the same flags. Returns the jobs."""
     command = [sys.executable, str(ROOT / "reproduce.py")]
     for name, value in vars(option).items():
         if name not in NOT_HANDED_ON and value is not None:

@@ -166,8 +166,3 @@ def frame(records, table):
     ]
     columns = ["name", "row", "place", "seed", "hardware", "start", "minutes", "diverged"]
     return pandas.json_normalize(made) if made else pandas.DataFrame(columns=columns)
-
-
-def epochs(records):
-    """A row an epoch of every run: its name, and the columns of log.jsonl."""
-    return pandas.json_normalize([*records.values()], "log", "name") if records else pandas.DataFrame()

@@ -1,6 +1,5 @@
 """Tables of Colored-MNIST in Markdown, results.json, and of speed; from the frames of records.frame."""
 
-import hashlib
 import json
 from statistics import fmean, stdev
 
@@ -8,6 +7,7 @@ import pandas
 
 from common.errors import UserError
 from methods import METHODS
+from models.shipped import sha256_of
 from report import records
 from report.published import COLOR_VARS, MARKS, PUBLISHED, RERUNS, ROOT, STRONG
 from report.rows import GRIDS, NO_H
@@ -56,13 +56,10 @@ def select(runs, row, place="", column=None):
     return found if column is None else found.get(column, pandas.Series(dtype=float))
 
 
-# ------------------------------------------------------------------------------------------ Colored-MNIST
-
-
 def make_cells(runs):
     """{(row, σ²): entry of results.json}: the methods first, other readings of their runs, then named settings.
 
-    std: of a sample, None for one run. Raises UserError where the runs of a cell have different options.
+    std: of a sample, None for one run.
     """
     runs = runs.assign(accuracy=runs["last.test_accuracy"])
     one_draw = runs[runs.seed == 1].assign(row=lambda f: f.row + "_draw0")  # run 1 of a cell is of draw 0 too
@@ -72,7 +69,6 @@ def make_cells(runs):
     averaged = everything[everything.row.isin(["lntl", "lntl_draw0"])].dropna(subset="last.averaged_test_accuracy")
     averaged = averaged.assign(row=averaged.row + "_averaged", accuracy=averaged["last.averaged_test_accuracy"])
     everything = pandas.concat([everything, averaged]).sort_values("seed", kind="stable")
-    check_alike(everything)
     epochs = dict(zip(runs.name, runs["options.max_step"], strict=True)) | {records.AUTHORS_NETWORK: 100}
     order, made = {row: i for i, row in enumerate(TITLES)}, {}
     for (row, place), runs in everything.groupby(["row", "place"]):
@@ -96,18 +92,6 @@ def make_cells(runs):
             "precision": ", ".join(sorted({*runs["options.precision"]})),
         }
     return dict(sorted(made.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0])))
-
-
-def check_alike(runs):
-    """Raises UserError where two runs of a row and place differ in what a result depends on."""
-    decide = {f"options.{name}" for name in records.DECIDE - {"data_seed", "random_seed"}}
-    told = runs[[c for c in runs if c in decide]].map(lambda v: None if v != v else repr(v))  # None: not known then
-    own = zip(runs.start, runs.seed, strict=True)  # each from the baseline of its own seed is alike
-    told["start"] = [start.replace(f"_seed{seed}", "").replace("_draw0", "") for start, seed in own]
-    different = told.groupby([runs.row, runs.place]).nunique() > 1
-    for (row, place), columns in different[different.any(axis=1)].iterrows():
-        what = ", ".join(c.removeprefix("options.") for c in columns.index[columns])
-        raise UserError(f"the runs of {row} at {place} have different options ({what}); give one a name of its own")
 
 
 def measured(cell, missing="-", n=False):
@@ -182,12 +166,11 @@ def comparison(cells):
 
 def strong_bias(cells):
     """Ours below σ² = .02, and what others have there."""
-    rows = []
-    for row in GRIDS["strong"].rows:
-        ours = (measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)
-        rows.append([f"**{row.title}**", *ours])
-    for name, of in MARKS.items():
-        rows.append([f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)])
+    rows = [
+        [f"**{row.title}**", *(measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)]
+        for row in GRIDS["strong"].rows
+    ]
+    rows += [[f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)] for name, of in MARKS.items()]
     return markdown(["σ²", *STRONG], rows)
 
 
@@ -195,11 +178,9 @@ def ablation(runs):
     """LNTL+ without h beside LNTL+, of the same variances and draws."""
     rows = []
     for v in GRIDS["ablation"].places:
-        names = "lntl_plus", NO_H.name
-        whole, without = (select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in names)
-        gain = (whole - without).dropna()
-        if len(gain):
-            whole, without = whole[gain.index], without[gain.index]
+        both = [select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in ("lntl_plus", NO_H.name)]
+        gain = (both[0] - both[1]).dropna()
+        whole, without = (of[gain.index] if len(gain) else of for of in both)
         rows.append([v, spread(whole), spread(without), spread(gain), len(gain)])
     return markdown(["σ²", TITLES["lntl_plus"], NO_H.title, "what h adds", "runs of both"], rows)
 
@@ -210,12 +191,8 @@ def weights(runs, root=ROOT):
     for path in sorted((root / "checkpoints").glob("*.pth")):
         if (name := records.run_of(path.name)) not in accuracy:
             raise UserError(f"checkpoints/{path.name} has no record {name} in results/; add it, or remove the file")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{digest}`"])
+        rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{sha256_of(path)}`"])
     return markdown(["file", "run", "accuracy", "SHA-256"], rows)
-
-
-# -------------------------------------------------------------------------------------------------- speed
 
 
 def speed(root=ROOT):
@@ -225,8 +202,8 @@ def speed(root=ROOT):
 
     def faster(method, device):
         own = [f[method] for f in found.values() if f["device"] == device]
-        times = sorted(f["reference_ms"] / f["float32_ms"] for f in own)
-        return " to ".join(dict.fromkeys(f"{t:.1f}" for t in (times[0], times[-1]))) + " times"
+        times = [f["reference_ms"] / f["float32_ms"] for f in own]
+        return " to ".join(dict.fromkeys(f"{t:.1f}" for t in (min(times), max(times)))) + " times"
 
     processors = sum(f["device"] == "cpu" for f in found.values())
     line = (
