@@ -50,9 +50,8 @@ def flags_of(table, row, place, seed, option):
     flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed} {row.flags}".split()
     data_dir = option.data_dir
     if table == "suite":
-        folder = f"{place}_fair" if row.name == "fair" else place
+        data_dir = str(Path(data_dir or SUITE_DIR, f"{place}_fair" if row.name == "fair" else place))
         flags += ["--dataset", "images", "--image_size", "32"]
-        data_dir = str(Path(data_dir or SUITE_DIR, folder))
     elif data_dir is None:
         flags += ["--data_seed", str(seed - 1)]
     if table == "biased_mnist":
@@ -71,7 +70,7 @@ def on(option):
 
 
 def make_grid(option):
-    """The cells that the flags ask for, and the baselines that they need and are not shipped; a baseline comes before
+    """The cells that the flags ask for, and the baselines that they need and are not there; a baseline comes before
     what starts from it. option: of reproduce.py. Raises UserError.
     """
     grid, cells = GRIDS[option.studies or option.dataset], {}
@@ -79,27 +78,21 @@ def make_grid(option):
     rows = [Row(method) for method in option.methods] if main and option.methods else grid.rows
     rows = [row for row in rows if row.method in (option.methods or [row.method])]
     seeds = option.seeds or ((1, 2, 3) if main and on(option) == "cuda" else grid.seeds)
-    baseline = next((row for row in grid.rows if row.method == "baseline"), Row("baseline"))
+    first = next((row for row in grid.rows if row.method == "baseline"), Row("baseline"))
 
     def add(row, place, seed):
-        name = name_of(grid.table, row, place, seed)
-        if name not in cells:
-            flags = flags_of(grid.table, row, place, seed, option)
-            resolved, start, needs = resolve(flags), None, None
-            if METHODS[row.method].starts_trained(resolved) and not resolved.pretrain:
-                begun = name_of(grid.table, baseline, place, seed)
-                start = Path(option.save_dir, begun, "final.pth")
-                shipped = not option.data_dir and weights_of(begun).exists()  # of the colours drawn here
-                if begun in cells or start.exists() or not shipped:
-                    needs = add(baseline, place, seed)
-                else:
-                    start = weights_of(begun)
-            cells[name] = Cell(flags, resolved, start, needs)
-        return cells[name]
+        flags, baseline = flags_of(grid.table, row, place, seed, option), None
+        resolved = resolve(flags)
+        if METHODS[row.method].starts_trained(resolved) and not resolved.pretrain:
+            baseline = name_of(grid.table, first, place, seed)
+        cell = Cell(flags, resolved, baseline)
+        if baseline and baseline not in cells and not cell.start.exists():
+            add(first, place, seed)
+        cells.setdefault(cell.name, cell)
 
     for seed in seeds:
         for place in option.color_vars or option.rhos or grid.places:
-            for row in sorted(rows, key=lambda row: row.name != baseline.name):
+            for row in sorted(rows, key=lambda row: row.name != first.name):
                 add(row, place, seed)
     return [*cells.values()]
 
@@ -135,8 +128,7 @@ class Cell(NamedTuple):
 
     flags: list  # of train.py
     option: options.Options  # what they resolve to
-    start: Path | None = None  # the weights that it begins with
-    needs: object = None  # the cell that makes these, where it belongs to the grid
+    baseline: str | None  # the run whose weights it begins with
 
     @property
     def name(self):
@@ -145,6 +137,12 @@ class Cell(NamedTuple):
     @property
     def path(self):
         return Path(self.option.save_dir, self.name)
+
+    @property
+    def start(self):
+        """The weights that it begins with: those of its baseline, else the shipped ones, unless of other data."""
+        own, shipped = self.path.parent / self.baseline / "final.pth", weights_of(self.baseline)
+        return own if own.exists() or self.option.data_dir or not shipped.exists() else shipped
 
     def log(self):
         """Its finished epochs."""
@@ -170,7 +168,7 @@ class Cell(NamedTuple):
         state, start = self.state(), []
         if state not in ("to do", "begun"):
             raise UserError(f"{self.path} {state}; choose another --save_dir, or delete it")
-        if self.start and not read_options(self.path):
+        if self.baseline and not read_options(self.path):
             if not self.start.exists():
                 raise UserError(f"{self.start} is missing; train it, or put it back")
             start = [f"--checkpoint={os.path.relpath(self.start)}"]
@@ -182,7 +180,7 @@ def work(cells, train):
     failed = {}
     while rest := [cell for cell in cells if cell.name not in failed and cell.state() != "finished"]:
         open_names = {cell.name for cell in rest}
-        free = [c for c in rest if not (c.busy() or (c.needs and c.needs.name in open_names))]
+        free = [cell for cell in rest if cell.baseline not in open_names and not cell.busy()]
         if not free:
             print(f"waiting for {len(rest)} cells that other workers have or that need them", flush=True)
             time.sleep(WAIT)
@@ -217,9 +215,8 @@ def overview(cells):
 def print_plan(cells):
     """Prints every cell with its epochs and state, and the time left."""
     for cell in cells:
-        after = f", after {cell.needs.name}" if cell.needs else ""
         at_work = ", at work" if cell.busy() else ""
-        print(f"{cell.name:38}{cell.option.max_step:5} epochs{after}: {cell.state()}{at_work}")
+        print(f"{cell.name:38}{cell.option.max_step:5} epochs: {cell.state()}{at_work}")
     print(overview(cells))
 
 
