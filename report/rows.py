@@ -66,7 +66,6 @@ IMAGES = [
     Row("lntl_plus", words="LNTL+ (ours), μ = 0.1"),
     Row("lntl_plus_mu0.01", "--method lntl_plus", "LNTL+ (ours), μ = 0.01"),
 ]
-CHOSEN = ("baseline", "lntl_conv_lambda1_mu1", "lntl_plus_mu0.01", "fair")  # by validation images
 
 GRIDS = {  # of --dataset and of --studies
     "colored_mnist": Grid("colored_mnist", [Row(method) for method in PUBLISHED], COLOR_VARS, (1,)),

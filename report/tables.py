@@ -1,5 +1,6 @@
 """Tables of Colored-MNIST in Markdown, results.json, and of speed; from the frames of records.frame."""
 
+import itertools
 import json
 from statistics import fmean, stdev
 
@@ -85,7 +86,7 @@ def make_cells(runs):
             "epochs": int(first["options.max_step"]),
             "schedule": f"{first['options.lr']:g}, {first['options.lr_decay_period']} epochs",
             "starts": [start or None for start in runs.start],
-            "pretrain_epochs": int(epochs[first.start]) if first.start else 0,
+            "pretrain_epochs": int(epochs.get(first.start, 0)),
             "hardware": "; ".join(minutes(runs)),
             "minutes": round(runs.minutes.mean(), 1),
             "minutes_on": minutes(runs),
@@ -113,15 +114,13 @@ def full_table(cells):
     """A row a cell: the published figure, ours, the schedule, and what it cost."""
     rows = []
     for (row, place), cell in cells.items():
-        if row not in TITLES:
-            continue
-        published = PUBLISHED.get(row.split("_")[0], {}).get(place)  # LNTL's beside LNTL+ too
-        line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell)]
-        line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
-        line += [within(cell, None if row.startswith("lntl_plus") else published)]
-        starts = dict.fromkeys(start or "random" for start in cell["starts"])
-        line += [cell["n"], cell["epochs"], cell["schedule"], ", ".join(starts)]
-        rows.append([*line, "; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes_on"].items())])
+        if row in TITLES:
+            published = PUBLISHED.get(row.split("_")[0], {}).get(place)  # LNTL's beside LNTL+ too
+            line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell)]
+            line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
+            line += [within(cell, None if row.startswith("lntl_plus") else published), cell["n"], cell["epochs"]]
+            line += [cell["schedule"], ", ".join(dict.fromkeys(start or "random" for start in cell["starts"]))]
+            rows.append([*line, "; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes_on"].items())])
     header = ["method", "σ²", "published", "ours (mean ± std)", "difference", "within two std", "n", "epochs"]
     return markdown([*header, "lr, cut to a tenth every", "start", "hardware, minutes a run"], rows)
 
@@ -212,10 +211,9 @@ def speed(root=ROOT):
         f"{faster('lntl', 'cuda')} and {faster('baseline', 'cuda')}: [docs/SPEED.md](docs/SPEED.md)."
     )
     rows = []
-    for method in ("lntl", "baseline"):
-        for precision in ("reference", "float32", "tf32", "bfloat16"):
-            took = [(f[method][f"{precision}_ms"], f[method]["reference_ms"]) for f in found.values()]
-            cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
-            if {*cells} != {"-"}:
-                rows.append([f"{method}, {'straightforward' if precision == 'reference' else precision}", *cells])
+    for method, name in itertools.product(("lntl", "baseline"), ("reference", "float32", "tf32", "bfloat16")):
+        took = [(f[method][f"{name}_ms"], f[method]["reference_ms"]) for f in found.values()]
+        cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
+        if {*cells} != {"-"}:
+            rows.append([f"{method}, {name.replace('reference', 'straightforward')}", *cells])
     return line, markdown(["ms an iteration, times as fast", *found], rows)

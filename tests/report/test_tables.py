@@ -53,10 +53,7 @@ def test_the_summary_counts():
     ours[("lntl", 0.02)] = 0.9
     text = tables.summary(made_of(ours))
     assert text.startswith("LNTL is below its published figure at 6 of 7 variances")
-    row = published.PUBLISHED["lntl"]
-    reruns = {v: sorted(of[v] for of in published.RERUNS.values()) for v in published.COLOR_VARS[1:]}
-    between = sum(low <= row[v] - 0.005 <= high for v, (low, high) in reruns.items())
-    assert f"re-runs at {between}, above both at 0.02, " in text
+    assert "above both at 0.02, " in text
 
 
 def test_what_lies_within_two_std():
@@ -93,15 +90,12 @@ def test_biased_mnist_says_what_diverged():
 @pytest.fixture(scope="module")
 def suite():
     """The frame of a made-up suite: two rows on texture, one on blur."""
-    made = [
-        made_up(f"{place}_{row}_seed{k}", {
-            "mean_group_accuracy": mean + 0.1 * k, "worst_group_accuracy": mean, "probe_bias_accuracy": 0.8,
-            "probe_chance": 0.25,
-        }, seed=k)
-        for place, row, mean in (("texture", "baseline", 0.4), ("texture", "fair", 0.6), ("blur", "lntl_plus", 0.5))
-        for k in (1, 2, 3)
-    ]  # fmt: skip
-    return records.frame({record["name"]: record for record in made}, "suite")
+    made = {}
+    for place, row, mean in (("texture", "baseline", 0.4), ("texture", "fair", 0.6), ("blur", "lntl_plus", 0.5)):
+        for k in (1, 2, 3):
+            name, figures = f"{place}_{row}_seed{k}", {"mean_group_accuracy": mean + 0.1 * k, "probe_chance": 0.25}
+            made[name] = made_up(name, figures, seed=k)
+    return records.frame(made, "suite")
 
 
 def test_the_suite(suite):
