@@ -11,9 +11,7 @@ It can be started several times at once, also on several machines over a shared 
 the others out of a cell, and a worker that is killed leaves a cell that the next one goes on with.
 """
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import common.before_torch
@@ -29,7 +27,6 @@ from run.device import choose_device
 from train import train
 
 MINUTES = 1440  # of a SLURM job
-HERE = ("dry_run", "slurm", "workers", "minutes", "add", "report")  # flags that are not for a worker
 
 
 def parser():
@@ -51,7 +48,7 @@ def parser():
     group.add_argument(
         "--epochs",
         type=common.count,
-        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them, or of Biased-MNIST [--schedule]",
+        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them [--schedule]",
     )
     group.add_argument(
         "--schedule", choices=("cpu", "cuda"),
@@ -78,28 +75,16 @@ def parser():
 def refuse(option):
     """Refuses flags of a grid that cannot go together. Raises UserError."""
     table = grid.GRIDS[option.studies or option.dataset].table
-    belongs = {"color_vars": ["colored_mnist"], "schedule": ["colored_mnist"], "rhos": ["biased_mnist"]}
-    belongs["epochs"] = ["colored_mnist", "biased_mnist"]
-    for flag, owners in belongs.items():
-        if getattr(option, flag) and table not in owners:
-            raise UserError(f"--{flag} belongs to --dataset {' or '.join(owners)}; leave it out")
+    owners = {"color_vars": "colored_mnist", "schedule": "colored_mnist", "epochs": "colored_mnist"}
+    for flag, owner in (owners | {"rhos": "biased_mnist"}).items():
+        if getattr(option, flag) and table != owner:
+            raise UserError(f"--{flag} belongs to --dataset {owner}; leave it out")
     if option.epochs and option.schedule:
         raise UserError("--epochs and --schedule both say how long to train; leave one out")
     if option.data_dir and table == "biased_mnist":
         raise UserError("--data_dir: Biased-MNIST is built here; leave it out")
     if not option.slurm and (option.workers, option.minutes) != (1, MINUTES):
         raise UserError("--workers and --minutes are for --slurm; here, start the same command several times")
-    if option.dry_run and (option.add or option.report):
-        raise UserError("--dry-run shows what there is to train; --add and --report train nothing, leave it out")
-
-
-def check_writable(folder):
-    """Makes the folder of the runs. Raises UserError where that, or writing into it, cannot be."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"cannot write to --save_dir {folder} ({error.strerror}); choose another") from None
 
 
 @exits
@@ -109,8 +94,6 @@ def main(arguments=None):
     if option.add:
         from report import records
 
-        if not os.path.isdir(option.save_dir):
-            raise UserError(f"--save_dir {option.save_dir} is not a folder; give the one with the runs")
         table = grid.GRIDS[option.studies or option.dataset].table
         names = records.add(Path(option.save_dir), table, grid.other_than_its_cell(option, table))
         print("kept the records of:", *names or ["no run, as none has finished since"])
@@ -121,17 +104,14 @@ def main(arguments=None):
         print("written: results/, checkpoints/README.md, README.md, docs/")
     if option.add or option.report:
         return 0
-    cells = grid.make_grid(option)
-    if not cells:
+    if not (cells := grid.make_grid(option)):
         raise UserError("no cell has these --methods; leave them out")
     if option.dry_run:
         grid.print_plan(cells)
         return 0
     if option.slurm:
-        jobs = grid.submit(option, HERE)
-        print(f"submitted: {', '.join(job.job_id for job in jobs)}; output in {jobs[0].paths.folder}")
+        print(f"submitted: {', '.join(job.job_id for job in grid.submit(option))}; output in {option.save_dir}/slurm")
         return 0
-    check_writable(option.save_dir)
     choose_device(cells[0].option)  # refuses a GPU that is not there, before any cell
     return grid.work(cells, train)
 

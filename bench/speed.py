@@ -1,23 +1,22 @@
 """Times an iteration of the project's trainer beside one of a straightforward rewrite of the original.
 
-    python -m bench                                     # prints a table
-    python -m bench --quick --json results/bench_X.json # fewer rounds; keeps the figures
-    python -m bench --device cuda
+    python -m bench --device cuda --json results/bench_X.json
 
 All variants take turns within one run, so that a machine that slows down slows all of them. A figure is the median
 over the rounds of the time of one iteration at batch 128, data loading included; every round begins with iterations
 that are not counted.
 """
 
-import argparse
+import itertools
 import statistics
-import sys
 import time
 import warnings
 
 import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from bench.straightforward import Straightforward, loader
+from bench.straightforward import Images, Straightforward
 from common import Parser, new_file
 from common.errors import exits
 from common.files import write_json
@@ -31,7 +30,8 @@ from trainer import Trainer
 METHODS = ("lntl", "baseline")
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "tf32", "bfloat16")}
 COLUMNS = ("reference", *PRECISIONS["cuda"])
-BATCH, EPOCH = 128, 469  # images, iterations
+BATCH, ROUNDS = 128, 7
+ITERATIONS = {"cpu": 20, "cuda": 200}  # of a round
 COLOR_VAR = 0.02
 UNCOUNTED = 10  # iterations at the start of a round: in the first ones, loader queues and caches fill
 
@@ -46,17 +46,13 @@ class Reference:
     """The straightforward version of a method."""
 
     def __init__(self, method, data, device):
-        self.update = getattr(Straightforward(settings(method), device), method)
-        self.loader, self.device = loader(data.images(), data.label, BATCH), device
+        self.update, self.device = getattr(Straightforward(settings(method), device), method), device
+        loader = DataLoader(Images(data.images(), data.label), BATCH, shuffle=True, num_workers=4)  # as the original
+        self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
-    def seconds(self, iterations):
-        """Of one iteration, on the average of `iterations`."""
-        batches = iter(self.loader)
-        for i in range(UNCOUNTED + iterations):
-            if i == UNCOUNTED:
-                start = time.perf_counter()
-            self.update(*(part.to(self.device) for part in next(batches)))  # ends with reading the losses
-        return (time.perf_counter() - start) / iterations
+    def run(self, iterations):
+        for batch in itertools.islice(self.batches, iterations):
+            self.update(*(part.to(self.device) for part in batch))  # ends with reading the losses
 
 
 class Ours:
@@ -68,60 +64,55 @@ class Ours:
         self.trainer = Trainer(option, data_sets()["colored_mnist"](option, device), None, device)
         self.trainer.method.start_epoch(0)
 
-    def seconds(self, iterations):
-        """Of one iteration, on the average of `iterations`."""
+    def run(self, iterations):
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.tf32
         order = torch.randperm(len(self.trainer.train)).to(self.trainer.device)
-        batches = order[: (UNCOUNTED + iterations) * BATCH].split(BATCH)
-        for part in batches[:UNCOUNTED], batches[UNCOUNTED:]:
-            start = time.perf_counter()
-            with self.trainer.step as step:  # waits for a GPU at its end
-                for handle in self.trainer.train.stream(part):
-                    step(handle)
-        return (time.perf_counter() - start) / iterations
+        with self.trainer.step as step:  # waits for a GPU at its end
+            for handle in self.trainer.train.stream(order[: iterations * BATCH].split(BATCH)):
+                step(handle)
 
 
-def measure(device, rounds, iterations):
+def seconds(variant, iterations):
+    """Of one iteration, on the average of `iterations`."""
+    variant.run(UNCOUNTED)
+    start = time.perf_counter()
+    variant.run(iterations)
+    return (time.perf_counter() - start) / iterations
+
+
+def measure(device):
     """Runs all variants in turns. Returns {method: {PRECISION_ms: median, None where it was not measured}}."""
     data = build(COLOR_VAR).train
-    variants = {}
-    for method in METHODS:
-        variants[method, "reference"] = Reference(method, data, device)
-        variants |= {(method, p): Ours(method, p, device) for p in PRECISIONS[device.type]}
+    variants = {(method, "reference"): Reference(method, data, device) for method in METHODS}
+    variants |= {(m, p): Ours(m, p, device) for m in METHODS for p in PRECISIONS[device.type]}
     times = {key: [] for key in variants}
-    for turn in range(rounds):
+    for _ in tqdm(range(ROUNDS)):
         for key, variant in variants.items():
-            times[key].append(variant.seconds(iterations) * 1e3)
-        print(f"round {turn + 1}/{rounds}", file=sys.stderr, flush=True)
+            times[key].append(seconds(variant, ITERATIONS[device.type]) * 1e3)
     median = {key: statistics.median(of) for key, of in times.items()}
     return {method: {f"{name}_ms": median.get((method, name)) for name in COLUMNS} for method in METHODS}
 
 
 def table(figures):
     """The figures as text, a line for each variant."""
-    lines = [f"{'':26} ms an iteration  s an epoch  times as fast"]
-    for method in METHODS:
-        reference = figures[method]["reference_ms"]
-        for name in COLUMNS:
-            if ms := figures[method][f"{name}_ms"]:
-                lines.append(f"{method + ' ' + name:26} {ms:15.3g} {ms * EPOCH / 1e3:11.3g} {reference / ms:14.2f}")
+    lines = ["method and precision       ms an iteration  times as fast"]
+    for method, name in itertools.product(METHODS, COLUMNS):
+        if ms := figures[method][f"{name}_ms"]:
+            faster = figures[method]["reference_ms"] / ms
+            lines.append(f"{method + ' ' + name:26} {ms:15.3g} {faster:14.2f}")
     return "\n".join(lines)
 
 
 @exits
 def main(arguments=None):
-    parser = Parser(prog="-m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser = Parser(prog="-m bench", description="Times the trainer beside a straightforward version of it.")
     parser.add_argument("--json", type=new_file, metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     chosen = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
     device = choose_device(settings("lntl", "float32", "--device", chosen.device))
-    rounds, iterations = (3, 10) if chosen.quick else (7, 20)
-    if device.type == "cuda":
-        iterations *= 10
-    figures = {"environment": environment(), "device": device.type, "rounds": rounds, "iterations": iterations}
-    figures |= measure(device, rounds, iterations)
+    figures = {"environment": environment(), "device": device.type, "rounds": ROUNDS}
+    figures |= {"iterations": ITERATIONS[device.type]} | measure(device)
     print(table(figures))
     if chosen.json:
         write_json(chosen.json, figures)

@@ -1,22 +1,21 @@
 """What the benchmark measures against: a straightforward rewrite of the original, as one would write it by its README.
 
-float32 in NCHW, PIL transforms in a data loader with four workers, three separate bias predictors, two full forward
-passes an iteration, gradients of everything. It computes what methods/ computes (tests/bench/test_bench.py), and is
-used for nothing but timing.
+float32 in NCHW, PIL transforms in a data loader, three separate bias predictors, two full forward passes an iteration,
+gradients of everything. It computes what methods/ computes, and is used for nothing but timing.
 """
+
+from collections import OrderedDict
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision import transforms
 
 from dataset.batches import IGNORE_INDEX, MEAN, STD
 from methods.lntl import GradientReversal
-
-WORKERS = 4
 
 
 class Images(Dataset):
@@ -35,11 +34,6 @@ class Images(Dataset):
         small = np.asarray(image.resize((14, 14), Image.NEAREST)).transpose(2, 0, 1)
         bias = np.where(small > 0, small // 32, IGNORE_INDEX)
         return self.transform(image), int(self.label[i]), torch.from_numpy(bias).long()
-
-
-def loader(images, label, batch_size):
-    """The data loader of the original."""
-    return DataLoader(Images(images, label), batch_size, shuffle=True, num_workers=WORKERS)
 
 
 class Network(nn.Module):
@@ -61,17 +55,10 @@ class Network(nn.Module):
         return features, self.fc(F.avg_pool2d(x, 7).flatten(1))
 
 
-class Predictor(nn.Module):
-    """The bias predictor of one colour channel: logits (B, 8, 14, 14)."""
-
-    def __init__(self):
-        super().__init__()
-        self.pred_conv1 = nn.Conv2d(32, 32, 3, padding=1)
-        self.pred_bn1 = nn.BatchNorm2d(32)
-        self.pred_conv2 = nn.Conv2d(32, 8, 3, padding=1)
-
-    def forward(self, features):
-        return self.pred_conv2(F.relu_(self.pred_bn1(self.pred_conv1(features))))
+def predictor():
+    """The bias predictor of one colour channel: (B, 32, 14, 14) to logits (B, 8, 14, 14)."""
+    layers = {"pred_conv1": nn.Conv2d(32, 32, 3, padding=1), "pred_bn1": nn.BatchNorm2d(32), "relu": nn.ReLU(True)}
+    return nn.Sequential(OrderedDict(layers, pred_conv2=nn.Conv2d(32, 8, 3, padding=1)))
 
 
 class Straightforward:
@@ -80,11 +67,9 @@ class Straightforward:
     def __init__(self, option, device="cpu"):
         """option: lr, momentum, weight_decay, lambda_, mu, of train.py."""
         self.option, self.net = option, Network().to(device)
-        self.predictors = [Predictor().to(device) for _ in "rgb"]
-        self.optimizers = [
-            torch.optim.SGD(m.parameters(), option.lr, option.momentum, weight_decay=option.weight_decay)
-            for m in (self.net, *self.predictors)
-        ]
+        self.predictors = [predictor().to(device) for _ in "rgb"]
+        how = {"lr": option.lr, "momentum": option.momentum, "weight_decay": option.weight_decay}
+        self.optimizers = [torch.optim.SGD(m.parameters(), **how) for m in (self.net, *self.predictors)]
 
     def step(self, loss, optimizers):
         for optimizer in self.optimizers:
@@ -103,14 +88,12 @@ class Straightforward:
         """Updates A and B. Returns the losses of classification and bias, and the entropy term."""
         features, logits = self.net(x)
         cls_loss = F.cross_entropy(logits, y)
-        log_p = [F.log_softmax(predictor(features), dim=1) for predictor in self.predictors]
+        log_p = [F.log_softmax(one(features), dim=1) for one in self.predictors]
         term = sum((one.exp() * one).sum(1).mean() for one in log_p) / 3
         self.step(cls_loss + self.option.lambda_ * term, self.optimizers[:1])
 
         features = GradientReversal.apply(self.net(x)[0], self.option.mu)
-        bias_loss = sum(
-            F.cross_entropy(predictor(features), b[:, channel], ignore_index=IGNORE_INDEX)
-            for channel, predictor in enumerate(self.predictors)
-        )
+        each = zip(self.predictors, b.unbind(1), strict=True)
+        bias_loss = sum(F.cross_entropy(one(features), of, ignore_index=IGNORE_INDEX) for one, of in each)
         self.step(bias_loss, self.optimizers)
         return cls_loss.item(), bias_loss.item(), term.item()

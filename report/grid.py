@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 import option as options
-from common.errors import Busy, UserError
+from common.errors import Busy, UserError, one_line
 from common.files import read_json_lines
 from methods import METHODS
 from models.shipped import cell_name, weights_of
@@ -25,7 +25,8 @@ from report.records import DECIDE, named
 from report.rows import GRIDS, Row
 from run.folder import RunFolder, read_options
 
-WAIT = 5  # seconds between two looks at cells that other workers have
+WAIT = 30  # seconds between two looks at cells that other workers have
+NOT_HANDED_ON = ("dry_run", "slurm", "workers", "minutes", "add", "report")  # flags that are not for a worker
 SUITE_DIR = "checkpoint/suite"  # of the data, where --data_dir is not given
 
 
@@ -47,15 +48,14 @@ def name_of(table, row, place, seed):
 def flags_of(table, row, place, seed, option):
     """The flags of train.py of a cell, a list. option: of reproduce.py."""
     flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed} {row.flags}".split()
-    data_dir, length = option.data_dir, option.epochs and ["--max_step", str(option.epochs)]
+    data_dir = option.data_dir
     if table == "suite":
-        folder = f"{place}_fair" if row.name == "fair" else place
+        data_dir = str(Path(data_dir or SUITE_DIR, f"{place}_fair" if row.name == "fair" else place))
         flags += ["--dataset", "images", "--image_size", "32"]
-        data_dir = str(Path(data_dir or SUITE_DIR, folder))
     elif data_dir is None:
         flags += ["--data_seed", str(seed - 1)]
     if table == "biased_mnist":
-        flags += ["--dataset", table, "--rho", str(place), *(length or ())]
+        flags += ["--dataset", table, "--rho", str(place)]
     if table == "colored_mnist":
         usual = options.SCHEDULES.get(row.method, options.SCHEDULES["baseline"])[option.schedule or on(option)]
         epochs, period = (option.epochs, max(1, round(0.4 * option.epochs))) if option.epochs else usual
@@ -70,7 +70,7 @@ def on(option):
 
 
 def make_grid(option):
-    """The cells that the flags ask for, and the baselines that they need and are not shipped; a baseline comes before
+    """The cells that the flags ask for, and the baselines that they need and are not there; a baseline comes before
     what starts from it. option: of reproduce.py. Raises UserError.
     """
     grid, cells = GRIDS[option.studies or option.dataset], {}
@@ -78,60 +78,49 @@ def make_grid(option):
     rows = [Row(method) for method in option.methods] if main and option.methods else grid.rows
     rows = [row for row in rows if row.method in (option.methods or [row.method])]
     seeds = option.seeds or ((1, 2, 3) if main and on(option) == "cuda" else grid.seeds)
-    baseline = next((row for row in grid.rows if row.method == "baseline"), Row("baseline"))
+    first = next((row for row in grid.rows if row.method == "baseline"), Row("baseline"))
 
     def add(row, place, seed):
-        name = name_of(grid.table, row, place, seed)
-        if name not in cells:
-            flags = flags_of(grid.table, row, place, seed, option)
-            resolved, start, needs = resolve(flags), None, None
-            if METHODS[row.method].starts_trained(resolved) and not resolved.pretrain:
-                begun = name_of(grid.table, baseline, place, seed)
-                start, shipped = Path(option.save_dir, begun, "final.pth"), weights_of(begun)
-                if begun in cells or start.exists() or option.data_dir or not shipped.exists():  # or of other images
-                    needs = add(baseline, place, seed)
-                else:
-                    start = shipped
-            cells[name] = Cell(flags, resolved, start, needs)
-        return cells[name]
+        flags, baseline = flags_of(grid.table, row, place, seed, option), None
+        resolved = resolve(flags)
+        if METHODS[row.method].starts_trained(resolved) and not resolved.pretrain:
+            baseline = name_of(grid.table, first, place, seed)
+        cell = Cell(flags, resolved, baseline)
+        if baseline and baseline not in cells and not cell.start.exists():
+            add(first, place, seed)
+        cells.setdefault(cell.name, cell)
 
     for seed in seeds:
         for place in option.color_vars or option.rhos or grid.places:
-            for row in sorted(rows, key=lambda row: row.name != baseline.name):
+            for row in sorted(rows, key=lambda row: row.name != first.name):
                 add(row, place, seed)
     return [*cells.values()]
 
 
 def differing(recorded, wanted):
-    """The first option that decides on a result and is another in two dictionaries, or None.
+    """The first option that decides on a result and is another in two dictionaries, in words, or None.
 
     What only one of them has, or the wanted one leaves open, does not count: flags come and go with time.
     """
-    both = (name for name in sorted(DECIDE & recorded.keys()) if wanted.get(name) is not None)
-    return next((name for name in both if (recorded[name] or None) != (wanted[name] or None)), None)
+    for name in sorted(DECIDE & recorded.keys()):
+        if wanted.get(name) is not None and (recorded[name] or None) != (wanted[name] or None):
+            return f"--{name} {recorded[name]}, and its cell has {wanted[name]}"
+    return None
 
 
 def other_than_its_cell(option, table):
-    """A function for records.add: (record) -> what it has otherwise than its cell of the grid, or None."""
+    """A function for records.add: (record) -> what it has otherwise than its cell of the grid, in words, or None."""
     rows = {row.name: row for grid in GRIDS.values() if grid.table == table for row in grid.rows}
+    free = {"max_step": None, "lr_decay_period": None} if table == "colored_mnist" else {}  # --epochs, --schedule
 
     def told(record):
         parts = named(record["name"], table)
-        row = rows.get(parts["row"])
-        if row is None and table != "colored_mnist":
-            return f"there is no row {parts['row']} (report/rows.py has them)"
-        if row is None and parts["row"] not in METHODS:  # a study of its own
+        if (row := rows.get(parts["row"])) is None:  # a method or a setting of one's own
             return None
-        row = row or Row(parts["row"])
-        wanted = vars(resolve(flags_of(table, row, parts["place"], parts["seed"], option)))
-        own = {} if table == "suite" else {"max_step": None, "lr_decay_period": None}  # --epochs, --schedule
-        name = differing(record["options"], wanted | own)
-        return name and f"it was trained with --{name} {record['options'][name]}, and its cell has {wanted[name]}"
+        flags = flags_of(table, row, parts["place"], parts["seed"], option)
+        return differing(record["options"], vars(resolve(flags)) | free)
 
     return told
-
-
-# -------------------------------------------------------------------------------------------------- cells
 
 
 class Cell(NamedTuple):
@@ -139,8 +128,7 @@ class Cell(NamedTuple):
 
     flags: list  # of train.py
     option: options.Options  # what they resolve to
-    start: Path | None = None  # the weights that it begins with
-    needs: object = None  # the cell that makes these, where it belongs to the grid
+    baseline: str | None  # the run whose weights it begins with
 
     @property
     def name(self):
@@ -150,29 +138,26 @@ class Cell(NamedTuple):
     def path(self):
         return Path(self.option.save_dir, self.name)
 
+    @property
+    def start(self):
+        """The weights that it begins with: those of its baseline, else the shipped ones, unless of other data."""
+        own, shipped = self.path.parent / self.baseline / "final.pth", weights_of(self.baseline)
+        return own if own.exists() or self.option.data_dir or not shipped.exists() else shipped
+
     def log(self):
-        """Its finished epochs, as far as they can be read."""
-        try:
-            return read_json_lines(self.path / "log.jsonl")
-        except ValueError:
-            return []
+        """Its finished epochs."""
+        return read_json_lines(self.path / "log.jsonl")
 
     def state(self):
         """ "to do", "begun", "finished", or what is wrong."""
-        try:
-            recorded, epochs = read_options(self.path), len(self.log())
-        except UserError:
-            return "is damaged"
+        epochs = len(self.log())
         if (self.path / "diverged.json").exists():
             return "diverged"
-        if name := differing(recorded, vars(self.option)):
-            return f"was begun with --{name} {recorded[name]}, not {getattr(self.option, name)}"
+        if other := differing(read_options(self.path), vars(self.option)):
+            return f"was begun with {other}"
         if epochs >= self.option.max_step and (self.path / "metrics.json").exists():
             return "finished"
         return "begun" if epochs else "to do"
-
-    def finished(self):
-        return self.state() == "finished"
 
     def busy(self):
         """Whether a process has the cell at this moment."""
@@ -183,101 +168,72 @@ class Cell(NamedTuple):
         state, start = self.state(), []
         if state not in ("to do", "begun"):
             raise UserError(f"{self.path} {state}; choose another --save_dir, or delete it")
-        if self.start and not read_options(self.path):
+        if self.baseline and not read_options(self.path):
             if not self.start.exists():
-                raise UserError(f"{self.start} is missing; put it back, or delete the rest of its folder")
+                raise UserError(f"{self.start} is missing; train it, or put it back")
             start = [f"--checkpoint={os.path.relpath(self.start)}"]
         return train(options.train_options([*self.flags, "--continue", *start]))
 
 
 def work(cells, train):
     """Runs one cell after the other until all are finished or have failed. Returns the exit status."""
-    failed, waiting = {}, False
-    while remaining := [cell for cell in cells if cell.name not in failed and not cell.finished()]:
-        for cell in remaining:
-            if cell.needs and cell.needs.name in failed:
-                failed[cell.name] = f"its {cell.needs.name} failed"
-                break
-            if (cell.needs and not cell.needs.finished()) or cell.busy():
-                continue
-            print(f"{overview(cells)}. Now: {cell.name}", flush=True)
-            try:
-                status = cell.run(train)
-            except Busy:  # another worker was faster
-                continue
-            except UserError as error:
-                status, failed[cell.name] = 0, error
-                print(f"{cell.name} failed: {error}", flush=True)
-            gc.collect()  # a trainer is held by its own CUDA graph; the next cell needs the GPU's memory
-            if status:
+    failed = {}
+    while rest := [cell for cell in cells if cell.name not in failed and cell.state() != "finished"]:
+        open_names = {cell.name for cell in rest}
+        free = [cell for cell in rest if cell.baseline not in open_names and not cell.busy()]
+        if not free:
+            print(f"waiting for {len(rest)} cells that other workers have or that need them", flush=True)
+            time.sleep(WAIT)
+            continue
+        print(f"{overview(cells)}. Now: {free[0].name}", flush=True)
+        try:
+            if status := free[0].run(train):
                 print("stopped; to go on, give the same command again", flush=True)
                 return status
-            waiting = False
-            break
-        else:
-            if not waiting:
-                print(f"waiting for {len(remaining)} cells that other workers have or that need them", flush=True)
-            waiting = True
-            time.sleep(WAIT)
+        except Busy:  # another worker was faster
+            continue
+        except UserError as error:
+            failed[free[0].name] = error
+        gc.collect()  # a trainer is held by its own CUDA graph; the next cell needs the GPU's memory
     print(overview(cells))
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
-# --------------------------------------------------------------------------------------------------- plan
-
-
 def overview(cells):
-    """A line: how many cells are finished, and how long one worker has to train for the rest.
-
-    By the epochs measured so far: of the same method, else of any.
-    """
-    states = [cell.state() for cell in cells]
+    """A line: how many cells are finished, and how long one worker has to train for the rest, by the epochs so far."""
     logs = {cell.name: cell.log() for cell in cells}
-    seconds = {cell.option.method: fmean(r["seconds"] for r in log) for cell in cells if (log := logs[cell.name])}
-    line = f"{states.count('finished')} of {len(cells)} cells finished"
-    rest = [cell for cell, state in zip(cells, states, strict=True) if state in ("begun", "to do")]
-    if not (rest and seconds):
-        return line
-    each = {cell.name: seconds.get(cell.option.method, fmean(seconds.values())) for cell in rest}
-    left = sum((cell.option.max_step - len(logs[cell.name])) * each[cell.name] for cell in rest)
-    return f"{line}; time left for one worker: {tqdm.format_interval(left)}"
+    seconds = {c.option.method: fmean(epoch["seconds"] for epoch in logs[c.name]) for c in cells if logs[c.name]}
+    usual = fmean([*seconds.values()] or [0])
+    left = sum((c.option.max_step - len(logs[c.name])) * seconds.get(c.option.method, usual) for c in cells)
+    finished = sum(cell.state() == "finished" for cell in cells)
+    time_left = f"; time left for one worker: {tqdm.format_interval(left)}" if left else ""
+    return f"{finished} of {len(cells)} cells finished{time_left}"
 
 
 def print_plan(cells):
-    """Prints every cell with its schedule and state, and the time left."""
+    """Prints every cell with its epochs and state, and the time left."""
     for cell in cells:
-        period = cell.option.lr_decay_period
-        schedule = f"cut every {period}" if period else "one cycle"
-        after = f", after {cell.needs.name}" if cell.needs else ""
         at_work = ", at work" if cell.busy() else ""
-        print(f"{cell.name:38}{cell.option.max_step:5} epochs, {schedule}{after}: {cell.state()}{at_work}")
+        print(f"{cell.name:38}{cell.option.max_step:5} epochs: {cell.state()}{at_work}")
     print(overview(cells))
 
 
-def submit(option, own, cluster="slurm"):
-    """Submits `option.workers` jobs to SLURM, each of which runs reproduce.py with the same flags. Returns the jobs.
-
-    own: names of the flags that are not handed on. cluster: "local" for processes on this machine (of the tests).
-    """
+def submit(option, cluster="slurm"):
+    """Submits workers to SLURM, that run reproduce.py with the same flags. Returns the jobs."""
     command = [sys.executable, str(ROOT / "reproduce.py")]
     for name, value in vars(option).items():
-        if name not in own and value is not None:
+        if name not in NOT_HANDED_ON and value is not None:
             command += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     try:
         import submitit
 
         executor = submitit.AutoExecutor(Path(option.save_dir, "slurm"), cluster=cluster)
-        executor.update_parameters(
-            name="reproduce", timeout_min=option.minutes, cpus_per_task=option.threads or 1,
-            gpus_per_node=int(option.device == "cuda"), slurm_partition=option.slurm,
-        )  # fmt: skip
-        # A command and not a function of ours, as submitit pickles what it is given.
-        worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())
+        gpus, cores = int(option.device == "cuda"), option.threads or 1
+        machine = {"gpus_per_node": gpus, "cpus_per_task": cores, "slurm_partition": option.slurm}
+        executor.update_parameters(timeout_min=option.minutes, **machine)
+        worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())  # submitit would pickle one of ours
         return [executor.submit(worker) for _ in range(option.workers)]
-    except ModuleNotFoundError:
-        raise UserError("--slurm needs submitit: pip install -r requirements/slurm.txt") from None
-    except (RuntimeError, submitit.core.utils.FailedJobError) as error:  # no SLURM here, or whatever sbatch says
-        said = " ".join(str(error).split())[-200:]
-        raise UserError(f"--slurm: the job was not taken ({said}); run it on a login node, or without") from None
+    except (ImportError, RuntimeError) as error:
+        raise UserError(f"--slurm: no job ({one_line(error)}); it needs requirements/slurm.txt and sbatch") from None

@@ -2,43 +2,37 @@
 
 import pandas
 
-from methods import METHODS
 from report.published import BIASED_MNIST, RHOS
-from report.rows import BIASED, BIASED_BEFORE, BIASES, CHOSEN, IMAGES, SUITE
+from report.rows import BIASED, BIASED_BEFORE, BIASES, IMAGES, SUITE
 from report.tables import markdown, minutes, select, spread
 
-GROUPS = {"mean over groups": "metrics.mean_group_accuracy", "worst group": "metrics.worst_group_accuracy"}
-UNBIASED = {"unbiased": "metrics.accuracy"}
-OTHERS = {
-    "conflicting": "metrics.conflicting_accuracy",
-    "aligned": "metrics.aligned_accuracy",
-    "plain": "metrics.accuracy",
-    "h on validation": "last.holdout_bias_accuracy",
-}
-PROBE = {"bias, by the probe": "metrics.probe_bias_accuracy"}
+MEAN, WORST = "metrics.mean_group_accuracy", "metrics.worst_group_accuracy"
+UNBIASED = {"unbiased": "metrics.accuracy", "mean over the 100 groups": MEAN, "worst group": WORST}
+GROUPS = {"mean over groups": MEAN, "worst group": WORST}
+PROBE = "bias, by the probe"
+OTHERS = {what: f"metrics.{what}_accuracy" for what in ("conflicting", "aligned")}
+OTHERS |= {"plain": "metrics.accuracy", "h on validation": "last.holdout_bias_accuracy"}
 
 
 def by_place(runs, rows, places, columns, digits=4):
-    """Lines of a table: of every Row those of its columns {title: column}, mean ± std (n) at every place."""
+    """Lines of a table: of every Row those of its columns {title: column}, mean ± std (n) and what diverged a place."""
 
-    def shown(found, column):
+    def figure(row, place, column):
+        found = select(runs, row.name, place)
         lost = int(found.get("diverged", pandas.Series()).notna().sum())
         parts = [spread(found.get(column, []), digits, n=True)] if lost < len(found) else []
         return "; ".join(parts + [f"{lost} of {len(found)} diverged"] * bool(lost)) or "-"
 
+    lines = [(row, what, column) for row in rows for what, column in columns.items()]
     return [
-        ["" if i else row.title, what, *(shown(select(runs, row.name, place), column) for place in places)]
-        for row in rows
-        for i, (what, column) in enumerate(columns.items())
+        [row.title if what == next(iter(columns)) else "", what, *(figure(row, place, column) for place in places)]
+        for row, what, column in lines
     ]
 
 
 def biased_mnist(runs):
     """Our rows, today's before the first recipe's, three figures each; and the published rows of another network."""
-    mean, worst = GROUPS.values()
-    before = [row._replace(words=f"{row.title}; first recipe") for row in BIASED_BEFORE]
-    columns = UNBIASED | {"mean over the 100 groups": mean, "worst group": worst}
-    rows = by_place(runs, [*BIASED, *before], RHOS, columns)
+    rows = by_place(runs, [*BIASED, *BIASED_BEFORE], RHOS, UNBIASED)
     rows += [[name, "unbiased, SimpleConvNet", *values] for name, values in BIASED_MNIST.items()]
     now = runs[runs.row.isin([row.name for row in BIASED])]
     epochs = " or ".join(f"{n:g}" for n in sorted(set(now.get("options.max_step", []))))
@@ -52,25 +46,16 @@ def biased_mnist(runs):
 
 def photographs(runs):
     """A row a method: mean ± std over the seeds."""
-    columns, rows = GROUPS | OTHERS, []
+    rows, columns = [], GROUPS | OTHERS
     for row in IMAGES:
         figures = [spread(select(runs, row.name, column=column), 3) for column in columns.values()]
         rows.append([row.title, *figures, len(select(runs, row.name))])
     return markdown(["method", *columns, "n"], rows)
 
 
-def photographs_in_a_line(runs):
-    """The mean over groups of the settings that were chosen, for the README."""
-    parts = []
-    for row in (row for name in CHOSEN for row in IMAGES if row.name == name):
-        figure = spread(select(runs, row.name, column=GROUPS["mean over groups"]), 3).replace(" ", "")
-        parts.append(f"{METHODS[row.method].title} {figure}" + ", trained without the bias" * (row.name == "fair"))
-    return f"Mean over groups there: {'; '.join(parts)}."
-
-
 def suite(runs):
     """A column a bias; of every method the mean over groups, the worst group, and how well a probe finds the bias."""
-    rows = by_place(runs, SUITE, BIASES, GROUPS | PROBE, 3)
+    rows = by_place(runs, SUITE, BIASES, GROUPS | {PROBE: "metrics.probe_bias_accuracy"}, 3)
     chance = runs.get("metrics.probe_chance", pandas.Series(dtype=float)).groupby(runs.place).first()
-    rows.append(["chance", *PROBE, *(f"{chance[bias]:.3f}" if bias in chance else "-" for bias in BIASES)])
+    rows.append(["chance", PROBE, *(f"{chance[bias]:.3f}" if bias in chance else "-" for bias in BIASES)])
     return markdown(["method", "", *BIASES], rows)

@@ -47,26 +47,14 @@ BIASED_MNIST = {  # unbiased accuracy of SimpleConvNet at RHOS
 
 
 def compare_lines(option, root=ROOT):
-    """What to compare a finished run with, a list of at most one line.
-
-    option: of the run. On Colored-MNIST the published figure and ours (results/results.json), as far as there are any.
-    """
-    if option.dataset != "colored_mnist":
-        of_start = f"what it started from, {option.checkpoint}" if option.checkpoint else None
-        what = of_start or ("docs/BIASED_MNIST.md" if option.dataset == "biased_mnist" else None)
-        return [f"compare with: {what}"] if what else []
+    """What to compare a finished run with, a list of at most one line. option: of the run."""
+    if option.dataset != "colored_mnist" or option.data_dir is not None:
+        return ["compare with: docs/BIASED_MNIST.md"] if option.dataset == "biased_mnist" else []
     published = PUBLISHED.get(option.method, {}).get(option.color_var)
-    shown, other = [f"published {published:.4f}"] if published else [], ""
-    try:
-        cells = json.loads((root / "results/results.json").read_text("utf-8"))["cells"]
-    except (OSError, ValueError):
-        cells = []
-    for ours in (c for c in cells if (c["method"], c["color_var"]) == (option.method, option.color_var)):
-        spread = f" ± {ours['std']:.4f}" if ours["std"] is not None else ""
-        how = f"{counted(ours['n'], 'run')}, {counted(ours['epochs'], 'epoch')}"
-        shown.append(f"this repository {ours['mean']:.4f}{spread} ({how})")
-        if option.max_step != ours["epochs"]:
-            other = f"; this one had {counted(option.max_step, 'epoch')}"
-    if not shown or option.data_dir is not None:
-        return ["compare with: the tables in README.md, and results/table.md"]
-    return [f"compare with: {', '.join(shown)}{other}"]
+    shown, path = [f"published {published:.4f}"] if published else [], root / "results/results.json"
+    for cell in json.loads(path.read_text("utf-8"))["cells"] if path.exists() else []:
+        if (cell["method"], cell["color_var"]) == (option.method, option.color_var):
+            spread = f" ± {cell['std']:.4f}" if cell["n"] > 1 else ""
+            how = f"{counted(cell['n'], 'run')}, {counted(cell['epochs'], 'epoch')}"
+            shown.append(f"this repository {cell['mean']:.4f}{spread} ({how})")
+    return [f"compare with: {', '.join(shown or ['the tables in README.md, and results/table.md'])}"]

@@ -44,27 +44,24 @@ def named(name, table):
 
 def wrong(record, table):
     """What in a record contradicts itself or its name, in words, or None."""
-    try:
-        option, metrics, log, parts = record["options"], record["metrics"], record["log"], named(record["name"], table)
-        if not parts:
-            return f"its name {record['name']} is none of {table} (report/records.py has them)"
-        told = {"method": parts.get("method"), "random_seed": parts["seed"], PLACE.get(table): parts["place"]}
-        if table == "colored_mnist" and not parts["setting"] and option["data_dir"] is None:
-            told["data_seed"] = parts["seed"] - 1
-        for key, value in told.items():
-            if key and value is not None and option[key] != value:
-                return f"it is of --{key} {option[key]}, and its name says {value}"
-        epochs = record["diverged"] - 1 if record.get("diverged") else option["max_step"]
-        if [epoch["epoch"] for epoch in log] != [*range(1, epochs + 1)]:
-            return f"its log does not hold each of the {epochs} epochs once"
-        if record.get("diverged"):
-            return None
-        correct, n = sum(row[i] for i, row in enumerate(metrics["confusion"])), sum(map(sum, metrics["confusion"]))
-        if (metrics["accuracy"], correct) != (log[-1]["test_accuracy"], round(metrics["accuracy"] * n)):
-            return "its accuracy is not that of its confusion matrix, or of its last epoch"
+    if not (parts := named(record["name"], table)):
+        return f"its name {record['name']} is none of {table} (report/records.py has them)"
+    option, metrics, log = record["options"], record["metrics"], record["log"]
+    told = {"method": parts.get("method"), "random_seed": parts["seed"], PLACE.get(table): parts["place"]}
+    if table == "colored_mnist" and not parts["setting"] and option["data_dir"] is None:
+        told["data_seed"] = parts["seed"] - 1
+    for key, value in told.items():
+        if key and value is not None and option[key] != value:
+            return f"it is of --{key} {option[key]}, and its name says {value}"
+    lost = record.get("diverged")
+    if [epoch["epoch"] for epoch in log] != [*range(1, lost or option["max_step"] + 1)]:
+        return "its log does not hold each of its epochs once"
+    if lost:
         return None
-    except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
-        return f"it is damaged ({type(error).__name__}: {error})"
+    correct, n = sum(row[i] for i, row in enumerate(metrics["confusion"])), sum(map(sum, metrics["confusion"]))
+    if (metrics["accuracy"], correct) != (log[-1]["test_accuracy"], round(metrics["accuracy"] * n)):
+        return "its accuracy is not that of its confusion matrix, or of its last epoch"
+    return None
 
 
 def path_of(table, root=ROOT):
@@ -75,34 +72,35 @@ def read(table, root=ROOT):
     """{name: record} of a table, in the order of the names; {} where it has no file. Raises UserError."""
     path, found = path_of(table, root), {}
     for number, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else [], 1):
-        try:
-            record = json.loads(line)
-            reason = wrong(record, table)
-        except ValueError as error:
-            reason = f"it is damaged ({error})"
-        if reason or record["name"] in found:
-            raise UserError(
-                f"{path}, line {number}: {reason or 'its name comes twice'}; put the line back, or remove it"
-            )
+        record = checked(lambda line=line: json.loads(line), table, f"{path}, line {number}")
+        if record["name"] in found:
+            raise UserError(f"{path}, line {number}: its name comes twice; remove it")
         found[record["name"]] = record
     return dict(sorted(found.items()))
 
 
-def read_folder(folder):
-    """The record of a run folder that has ended, None of one that has not. Raises UserError."""
-    lost = (folder / "diverged.json").exists()
-    if not lost and not (folder / "metrics.json").exists():
-        return None
+def checked(load, table, where):
+    """The record that `load` returns. Raises UserError where it cannot be read, or contradicts itself."""
     try:
-        names = ("options", "environment", "diverged" if lost else "metrics")
-        option, environment, end = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names)
-        record = {"name": folder.name, "options": option, "environment": environment}
-        record |= {"log": read_json_lines(folder / "log.jsonl"), "metrics": None}
-        if lost:
-            return record | {"diverged": end["epoch"]}
-        return record | {"metrics": {k: v for k, v in end.items() if k not in ("option", "environment")}}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the records in {folder} are damaged ({type(error).__name__}); copy them again") from None
+        record = load()
+        reason = wrong(record, table)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = f"the record is damaged ({type(error).__name__}: {error})"
+    if reason:
+        raise UserError(f"{where}: {reason}; put it right, or remove it")
+    return record
+
+
+def read_folder(folder):
+    """The record of a run folder that has ended."""
+    lost = (folder / "diverged.json").exists()
+    names = ("options", "environment", "diverged" if lost else "metrics")
+    option, environment, end = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names)
+    record = {"name": folder.name, "options": option, "environment": environment}
+    record |= {"log": read_json_lines(folder / "log.jsonl"), "metrics": None}
+    if lost:
+        return record | {"diverged": end["epoch"]}
+    return record | {"metrics": {k: v for k, v in end.items() if k not in ("option", "environment")}}
 
 
 def add(save_dir, table, differing, root=ROOT):
@@ -112,11 +110,11 @@ def add(save_dir, table, differing, root=ROOT):
     nothing, where a record is damaged, or another's.
     """
     records, new = read(table, root), []
-    for folder in sorted(save_dir.iterdir()):
-        if not named(folder.name, table) or not (record := read_folder(folder)):
-            continue
-        if reason := wrong(record, table) or differing(record):
-            raise UserError(f"{folder}: {reason}; move it out of {save_dir}, or give it a name of its own")
+    ended = sorted({end.parent for name in ("metrics", "diverged") for end in save_dir.glob(f"*/{name}.json")})
+    for folder in (folder for folder in ended if named(folder.name, table)):
+        record = checked(lambda folder=folder: read_folder(folder), table, folder)
+        if reason := differing(record):
+            raise UserError(f"{folder}: it has {reason}; move it out of {save_dir}, or give it a name of its own")
         if records.get(folder.name) != record:
             records[folder.name] = record
             new.append(folder.name)
@@ -125,9 +123,6 @@ def add(save_dir, table, differing, root=ROOT):
             lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(records.items()))
             temporary.write_text("".join(lines), "utf-8")
     return new
-
-
-# ------------------------------------------------------------------------------------------------- frames
 
 
 def hardware(record):
@@ -171,8 +166,3 @@ def frame(records, table):
     ]
     columns = ["name", "row", "place", "seed", "hardware", "start", "minutes", "diverged"]
     return pandas.json_normalize(made) if made else pandas.DataFrame(columns=columns)
-
-
-def epochs(records):
-    """A row an epoch of every run: its name, and the columns of log.jsonl."""
-    return pandas.json_normalize([*records.values()], "log", "name") if records else pandas.DataFrame()

@@ -9,15 +9,13 @@ from dataset.base import BY_IMAGE
 from methods import METHODS
 from report.published import COLOR_VARS, PUBLISHED, RHOS, STRONG
 
-NOTATION = {"--lambda_": "λ", "--mu": "μ", "--bias_predictor": "h"}
-
 
 class Row(NamedTuple):
     """A method with flags of its own."""
 
     name: str  # of its runs
     flags: str = ""  # of train.py; without --method, the name is that of the method
-    words: str = ""  # its title, where the method and the flags do not say it
+    words: str = ""  # its title, if not that of the method
 
     @property
     def method(self):
@@ -26,9 +24,7 @@ class Row(NamedTuple):
 
     @property
     def title(self):
-        words = self.flags.split()
-        said = [f"{NOTATION[w]} = {words[i + 1]}" for i, w in enumerate(words) if w in NOTATION]
-        return self.words or ", ".join([METHODS[self.method].title, *said])
+        return self.words or METHODS[self.method].title
 
 
 class Grid(NamedTuple):
@@ -45,48 +41,31 @@ FAIR = Row("fair", "--method baseline", "Baseline, trained without the bias")
 
 # The suite of scripts/biases.py, the methods at their defaults: DATA_DIR/BIAS, and DATA_DIR/BIAS_fair of the last row.
 BIASES = ("texture", "place", "mark", "brightness", "blur")
-SUITE = [
-    Row("baseline"),
-    Row("resample"),
-    Row("group_dro"),
-    Row("biasbal"),
-    Row("lisa"),
-    Row("lntl", "--from_scratch"),
-    Row("lntl_plus"),
-    Row("dfr", f"--pretrain {BY_IMAGE['max_step']}"),
-    FAIR,
-]
+SUITE = [Row(method) for method in ("baseline", "resample", "group_dro", "biasbal", "lisa")]
+SUITE += [Row("lntl", "--from_scratch"), Row("lntl_plus"), Row("dfr", f"--pretrain {BY_IMAGE['max_step']}"), FAIR]
 
 # Biased-MNIST at the defaults, then what was run by the first recipe at commit 3bf2ffc and is in the records alone.
-BIASED = [
-    Row("baseline_now", "--method baseline"),
-    Row("resample_now", "--method resample"),
-    Row("group_dro_now", "--method group_dro"),
-    Row("biasbal_now", "--method biasbal"),
-    Row("lisa_now", "--method lisa"),
-    Row("lntl_now", "--method lntl"),
-    Row("lntl_plus_now", "--method lntl_plus"),
-]
+RIVALS = ("baseline", "resample", "group_dro", "biasbal", "lisa", "lntl", "lntl_plus")
+BIASED = [Row(f"{method}_now", f"--method {method}") for method in RIVALS]
 BIASED_BEFORE = [
-    Row("baseline"),
-    Row("lntl", "--lambda_ 0.01 --mu 0.1"),
-    Row("blindeye"),
-    Row("lntl_plus", "--lambda_ 0.01 --mu 0.1"),
-    Row("lntl_chosen", "--method lntl --lambda_ 1 --mu 1"),
-    Row("lntl_plus_chosen", "--method lntl_plus --lambda_ 0.01 --mu 0.03"),
+    Row("baseline", words="Baseline; first recipe"),
+    Row("lntl", words="LNTL, λ = 0.01, μ = 0.1; first recipe"),
+    Row("blindeye", words="BlindEye; first recipe"),
+    Row("lntl_plus", words="LNTL+ (ours), λ = 0.01, μ = 0.1; first recipe"),
+    Row("lntl_chosen", "--method lntl", "LNTL, λ = 1, μ = 1; first recipe"),
+    Row("lntl_plus_chosen", "--method lntl_plus", "LNTL+ (ours), λ = 0.01, μ = 0.03; first recipe"),
 ]
 
 # Photographs, by the first recipe too.
 IMAGES = [
     Row("baseline"),
     FAIR,
-    Row("lntl_default", "--method lntl --lambda_ 0.01 --mu 0.1"),
-    Row("lntl_lambda1_mu1", "--method lntl --lambda_ 1 --mu 1"),
-    Row("lntl_conv_lambda1_mu1", "--method lntl --bias_predictor conv --lambda_ 1 --mu 1"),
-    Row("lntl_plus", "--mu 0.1"),
-    Row("lntl_plus_mu0.01", "--method lntl_plus --mu 0.01"),
+    Row("lntl_default", "--method lntl", "LNTL, λ = 0.01, μ = 0.1"),
+    Row("lntl_lambda1_mu1", "--method lntl", "LNTL, λ = 1, μ = 1"),
+    Row("lntl_conv_lambda1_mu1", "--method lntl", "LNTL, h = conv, λ = 1, μ = 1"),
+    Row("lntl_plus", words="LNTL+ (ours), μ = 0.1"),
+    Row("lntl_plus_mu0.01", "--method lntl_plus", "LNTL+ (ours), μ = 0.01"),
 ]
-CHOSEN = ("baseline", "lntl_conv_lambda1_mu1", "lntl_plus_mu0.01", "fair")  # by validation images
 
 GRIDS = {  # of --dataset and of --studies
     "colored_mnist": Grid("colored_mnist", [Row(method) for method in PUBLISHED], COLOR_VARS, (1,)),

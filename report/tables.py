@@ -1,6 +1,6 @@
 """Tables of Colored-MNIST in Markdown, results.json, and of speed; from the frames of records.frame."""
 
-import hashlib
+import itertools
 import json
 from statistics import fmean, stdev
 
@@ -8,16 +8,25 @@ import pandas
 
 from common.errors import UserError
 from methods import METHODS
+from models.shipped import sha256_of
 from report import records
 from report.published import COLOR_VARS, MARKS, PUBLISHED, RERUNS, ROOT, STRONG
 from report.rows import GRIDS, NO_H
 
-BESIDE = {  # rows beside the methods': another reading of Gray's runs, and named settings
+BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
     "gray_luma": "Gray, on luma",
+    "lntl_averaged": "LNTL, mean weights of the last 5 epochs",
     "lntl_official": "LNTL, from the authors' network",
+    "baseline_draw0": "one draw: Baseline, seeds 1 to 3 on draw 0",
+    "lntl_draw0": "one draw: LNTL, seeds 1 to 3 on draw 0",
+    "lntl_draw0_averaged": "one draw: LNTL, mean weights of the last 5 epochs",
+    "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
+    "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
     "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
     NO_H.name: NO_H.title,
     "lntl_plus_bins": "LNTL+ of the first list: bins, 20 epochs",
+    "lntl_plus_bins_draw0": "one draw: LNTL+ of the first list, seeds 1 to 3 on draw 0",
+    "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
 }
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
 MINE = [name for name in TITLES if name not in BESIDE]  # the methods, in their order
@@ -48,18 +57,20 @@ def select(runs, row, place="", column=None):
     return found if column is None else found.get(column, pandas.Series(dtype=float))
 
 
-# ------------------------------------------------------------------------------------------ Colored-MNIST
-
-
 def make_cells(runs):
     """{(row, σ²): entry of results.json}: the methods first, other readings of their runs, then named settings.
 
-    std: of a sample, None for one run. Raises UserError where the runs of a cell have different options.
+    std: of a sample, None for one run.
     """
     runs = runs.assign(accuracy=runs["last.test_accuracy"])
+    one_draw = runs[runs.seed == 1].assign(row=lambda f: f.row + "_draw0")  # run 1 of a cell is of draw 0 too
+    drawn = runs[["row", "place"]].drop_duplicates().merge(one_draw)
     luma = runs[runs.row == "gray"].assign(row="gray_luma", accuracy=lambda f: f["last.test_luma_accuracy"])
-    everything = pandas.concat([runs, luma]).sort_values("seed", kind="stable")
-    check_alike(everything)
+    everything = pandas.concat([runs, drawn, luma])
+    averaged = everything[everything.row.isin(["lntl", "lntl_draw0"])].dropna(subset="last.averaged_test_accuracy")
+    averaged = averaged.assign(row=averaged.row + "_averaged", accuracy=averaged["last.averaged_test_accuracy"])
+    everything = pandas.concat([everything, averaged]).sort_values("seed", kind="stable")
+    epochs = dict(zip(runs.name, runs["options.max_step"], strict=True)) | {records.AUTHORS_NETWORK: 100}
     order, made = {row: i for i, row in enumerate(TITLES)}, {}
     for (row, place), runs in everything.groupby(["row", "place"]):
         accuracy, first = runs.accuracy.tolist(), runs.iloc[0]
@@ -67,29 +78,21 @@ def make_cells(runs):
             "method": row,
             "color_var": place,
             "seeds": runs.seed.tolist(),
+            "data_seeds": runs["options.data_seed"].astype(int).tolist(),
             "accuracy": accuracy,
             "mean": round(fmean(accuracy), 6),
             "std": round(stdev(accuracy), 6) if len(runs) > 1 else None,
             "n": len(runs),
             "epochs": int(first["options.max_step"]),
             "schedule": f"{first['options.lr']:g}, {first['options.lr_decay_period']} epochs",
-            "starts": [start or "random" for start in runs.start],
-            "minutes": minutes(runs),
+            "starts": [start or None for start in runs.start],
+            "pretrain_epochs": int(epochs.get(first.start, 0)),
+            "hardware": "; ".join(minutes(runs)),
+            "minutes": round(runs.minutes.mean(), 1),
+            "minutes_on": minutes(runs),
             "precision": ", ".join(sorted({*runs["options.precision"]})),
         }
     return dict(sorted(made.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0])))
-
-
-def check_alike(runs):
-    """Raises UserError where two runs of a row and place differ in what a result depends on."""
-    decide = {f"options.{name}" for name in records.DECIDE - {"data_seed", "random_seed"}}
-    told = runs[[c for c in runs if c in decide]].map(lambda v: None if v != v else repr(v))  # None: not known then
-    own = zip(runs.start, runs.seed, strict=True)  # each from the baseline of its own seed is alike
-    told["start"] = [start.replace(f"_seed{seed}", "") for start, seed in own]
-    different = told.groupby([runs.row, runs.place]).nunique() > 1
-    for (row, place), columns in different[different.any(axis=1)].iterrows():
-        what = ", ".join(c.removeprefix("options.") for c in columns.index[columns])
-        raise UserError(f"the runs of {row} at {place} have different options ({what}); give one a name of its own")
 
 
 def measured(cell, missing="-", n=False):
@@ -100,43 +103,39 @@ def measured(cell, missing="-", n=False):
     return f"**{cell['mean']:.4f}{std}**" + f" ({cell['n']})" * (n and cell["n"] > 1)
 
 
+def within(cell, published):
+    """Whether a figure lies within two std of ours: yes, no, or a dash."""
+    if not (published and cell and cell["n"] > 1):
+        return "-"
+    return "yes" if abs(cell["mean"] - published) <= 2 * cell["std"] else "no"
+
+
 def full_table(cells):
     """A row a cell: the published figure, ours, the schedule, and what it cost."""
     rows = []
     for (row, place), cell in cells.items():
-        if row not in TITLES:
-            continue
-        published = PUBLISHED.get(row.split("_")[0], {}).get(place)  # LNTL's beside LNTL+ too
-        line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell)]
-        line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
-        line += [cell["n"], cell["epochs"], cell["schedule"], ", ".join(dict.fromkeys(cell["starts"]))]
-        rows.append([*line, "; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes"].items())])
-    header = ["method", "σ²", "published", "ours (mean ± std)", "difference", "n", "epochs"]
+        if row in TITLES:
+            published = PUBLISHED.get(row.split("_")[0], {}).get(place)  # LNTL's beside LNTL+ too
+            line = [TITLES[row], place, f"{published:.4f}" if published else "-", measured(cell)]
+            line += [f"{cell['mean'] - published:+.4f}" if published else "-"]
+            line += [within(cell, None if row.startswith("lntl_plus") else published), cell["n"], cell["epochs"]]
+            line += [cell["schedule"], ", ".join(dict.fromkeys(start or "random" for start in cell["starts"]))]
+            rows.append([*line, "; ".join(f"{name}: {mean:.0f}" for name, mean in cell["minutes_on"].items())])
+    header = ["method", "σ²", "published", "ours (mean ± std)", "difference", "within two std", "n", "epochs"]
     return markdown([*header, "lr, cut to a tenth every", "start", "hardware, minutes a run"], rows)
 
 
 def summary(cells):
-    """How LNTL stands to its published figures, to two re-runs and to its rivals; how the others came out."""
-    found = {(m, v): cells[m, v]["mean"] for m in PUBLISHED for v in COLOR_VARS if (m, v) in cells}
-    off = {(m, v): mean - PUBLISHED[m][v] for (m, v), mean in found.items()}
-    lntl = {v: mean for (m, v), mean in found.items() if m == "lntl"}
-    near = [abs(difference) <= 0.02 for (m, _), difference in off.items() if m != "lntl"]
-    parts = []
-    if lntl:
-        reruns = {v: [of[v] for of in RERUNS.values()] for v in lntl}
-        above = ", ".join(str(v) for v in lntl if lntl[v] > max(reruns[v]))
-        parts.append(
-            f"LNTL is below its published figure at {sum(off['lntl', v] < 0 for v in lntl)} of {len(lntl)} variances "
-            f"(mean {fmean(off['lntl', v] for v in lntl):+.3f}), between two independent re-runs at "
-            f"{sum(min(reruns[v]) <= lntl[v] <= max(reruns[v]) for v in lntl)}, above both at {above or 'none'}."
-        )
-    parts.append(f"The other methods are within .02 of theirs in {sum(near)} of {len(near)}.")
-    beaten = []
-    for rival in (m for m in PUBLISHED if m != "lntl"):
-        both = [v for v in lntl if (rival, v) in found]
-        theirs = sum(PUBLISHED["lntl"][v] > PUBLISHED[rival][v] for v in both)
-        beaten.append(f"{TITLES[rival]} in {sum(lntl[v] > found[rival, v] for v in both)} (published {theirs})")
-    return " ".join([*parts, f"Of the variances, LNTL is above {', '.join(beaten)}."])
+    """How LNTL stands to its published figures and to two re-runs."""
+    lntl = {v: cells["lntl", v]["mean"] for v in COLOR_VARS if ("lntl", v) in cells}
+    off = [mean - PUBLISHED["lntl"][v] for v, mean in lntl.items()]
+    reruns = {v: sorted(of[v] for of in RERUNS.values()) for v in lntl}
+    between = sum(reruns[v][0] <= mean <= reruns[v][1] for v, mean in lntl.items())
+    above = ", ".join(str(v) for v, mean in lntl.items() if mean > reruns[v][1])
+    return (
+        f"LNTL is below its published figure at {sum(d < 0 for d in off)} of {len(off)} variances (mean "
+        f"{fmean(off):+.3f}), between two independent re-runs at {between}, above both at {above or 'none'}."
+    )
 
 
 def matrix(cells):
@@ -158,9 +157,7 @@ def comparison(cells):
         ours = [cells.get((method, v)) for v in COLOR_VARS]
         rows.append([TITLES[method], "published", *(f"{v:.4f}" for v in published.values())])
         rows.append(["", "ours: mean ± std (runs)", *(measured(cell, "not yet run", n=True) for cell in ours)])
-        near = (abs(cell["mean"] - v) <= 2 * cell["std"] if cell and cell["n"] > 1 else None
-                for cell, v in zip(ours, published.values(), strict=True))  # fmt: skip
-        rows.append(["", "published within two std", *({True: "yes", False: "no", None: "-"}[x] for x in near)])
+        rows.append(["", "published within two std", *map(within, ours, published.values())])
         if method == "lntl":
             rows += [["", name, *(f"{v:.4f}" for v in of.values())] for name, of in RERUNS.items()]
     return markdown(["σ²", "", *COLOR_VARS], rows)
@@ -168,12 +165,11 @@ def comparison(cells):
 
 def strong_bias(cells):
     """Ours below σ² = .02, and what others have there."""
-    rows = []
-    for row in GRIDS["strong"].rows:
-        ours = (measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)
-        rows.append([f"**{row.title}**", *ours])
-    for name, of in MARKS.items():
-        rows.append([f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)])
+    rows = [
+        [f"**{row.title}**", *(measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)]
+        for row in GRIDS["strong"].rows
+    ]
+    rows += [[f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)] for name, of in MARKS.items()]
     return markdown(["σ²", *STRONG], rows)
 
 
@@ -181,11 +177,9 @@ def ablation(runs):
     """LNTL+ without h beside LNTL+, of the same variances and draws."""
     rows = []
     for v in GRIDS["ablation"].places:
-        names = "lntl_plus", NO_H.name
-        whole, without = (select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in names)
-        gain = (whole - without).dropna()
-        if len(gain):
-            whole, without = whole[gain.index], without[gain.index]
+        both = [select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in ("lntl_plus", NO_H.name)]
+        gain = (both[0] - both[1]).dropna()
+        whole, without = (of[gain.index] if len(gain) else of for of in both)
         rows.append([v, spread(whole), spread(without), spread(gain), len(gain)])
     return markdown(["σ²", TITLES["lntl_plus"], NO_H.title, "what h adds", "runs of both"], rows)
 
@@ -196,12 +190,8 @@ def weights(runs, root=ROOT):
     for path in sorted((root / "checkpoints").glob("*.pth")):
         if (name := records.run_of(path.name)) not in accuracy:
             raise UserError(f"checkpoints/{path.name} has no record {name} in results/; add it, or remove the file")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{digest}`"])
+        rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{sha256_of(path)}`"])
     return markdown(["file", "run", "accuracy", "SHA-256"], rows)
-
-
-# -------------------------------------------------------------------------------------------------- speed
 
 
 def speed(root=ROOT):
@@ -211,8 +201,8 @@ def speed(root=ROOT):
 
     def faster(method, device):
         own = [f[method] for f in found.values() if f["device"] == device]
-        times = sorted(f["reference_ms"] / f["float32_ms"] for f in own)
-        return " to ".join(dict.fromkeys(f"{t:.1f}" for t in (times[0], times[-1]))) + " times"
+        times = [f["reference_ms"] / f["float32_ms"] for f in own]
+        return " to ".join(dict.fromkeys(f"{t:.1f}" for t in (min(times), max(times)))) + " times"
 
     processors = sum(f["device"] == "cpu" for f in found.values())
     line = (
@@ -221,10 +211,9 @@ def speed(root=ROOT):
         f"{faster('lntl', 'cuda')} and {faster('baseline', 'cuda')}: [docs/SPEED.md](docs/SPEED.md)."
     )
     rows = []
-    for method in ("lntl", "baseline"):
-        for precision in ("reference", "float32", "tf32", "bfloat16"):
-            took = [(f[method][f"{precision}_ms"], f[method]["reference_ms"]) for f in found.values()]
-            cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
-            if {*cells} != {"-"}:
-                rows.append([f"{method}, {'straightforward' if precision == 'reference' else precision}", *cells])
+    for method, name in itertools.product(("lntl", "baseline"), ("reference", "float32", "tf32", "bfloat16")):
+        took = [(f[method][f"{name}_ms"], f[method]["reference_ms"]) for f in found.values()]
+        cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
+        if {*cells} != {"-"}:
+            rows.append([f"{method}, {name.replace('reference', 'straightforward')}", *cells])
     return line, markdown(["ms an iteration, times as fast", *found], rows)
