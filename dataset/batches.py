@@ -107,7 +107,6 @@ class Augmentation:
 class OnDevice:
     """A part of a data set that lives on the device as bytes: an index is all that a batch takes."""
 
-    waited = 0.0  # seconds in which the program had nothing but reading to do
     image_bias = None  # int64 (N, heads) where bias labels belong to images
     augmentation = None
     of_images = ("label",)  # attributes with a row for every image

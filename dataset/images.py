@@ -14,8 +14,8 @@ from common import Flag, Parser, given, location, number, path, seed
 from common.errors import UserError, exits
 from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
-from dataset.csv_tables import COLOUR
-from dataset.inspect import draw_sheet, is_sheet, overview, same_bytes, sample_groups, troubles
+from dataset.csv_tables import is_colour
+from dataset.inspect import draw_sheet, overview, sample_groups, troubles
 from dataset.photographs import MEAN, STD, InMemory, Streaming
 from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
@@ -41,9 +41,8 @@ def load(
     keep = images.__setitem__ if fits else lambda position, image: None
     decoded = decode(table.paths, size, keep, background, show=show)
     refuse(table, {} if skip_broken else decoded.bad)
-    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *too_dark(decoded.brightest)))
-    images = np.delete(images, list(decoded.bad), 0) if fits and decoded.bad else images
-    table = left_out(table, decoded.bad)
+    table = left_out(with_content(table, decoded), decoded.bad)
+    images = np.delete(images, list(decoded.bad), 0) if fits else images
     parts = {}
     for split in np.unique(table.split).tolist():
         mine = table.where(split)
@@ -69,6 +68,13 @@ def left_out(table, bad):
     good = np.setdiff1d(np.arange(len(table)), list(bad))
     what = f"left out: {len(bad)} images that are missing or cannot be read (--skip_broken)"
     return table.take(good, what) if bad else table
+
+
+def with_content(table, decoded):
+    """The table with what `decode` found of its files."""
+    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
+    notes = (*table.notes, *too_dark(decoded.brightest[good]))
+    return dataclasses.replace(table, content=decoded.content, notes=notes)
 
 
 def free_memory(device="cpu"):
@@ -120,18 +126,18 @@ class ImageSet(DataSet):
             raise UserError(f"--init is for networks of torchvision; --network {option.network} begins at random")
         if option.split_at in LAYERS and option.network not in RESNETS:
             raise UserError(f"--split_at {option.split_at} is for ResNets; --network {option.network} has last alone")
-        if of_pixels(option) and map_size(option) is None:
+        if is_colour(option.bias) and map_size(option) is None:
             raise UserError(
                 "--bias colour needs features on a map: a ResNet, or --network paper, and no --split_at last"
             )
 
     @classmethod
     def defaults(cls, option):
-        return {} if of_pixels(option) else BY_IMAGE  # labels of positions are the paper's own
+        return {} if is_colour(option.bias) else BY_IMAGE  # labels of positions are the paper's own
 
     @classmethod
     def method_defaults(cls, option):
-        return {} if of_pixels(option) else METHODS_BY_IMAGE
+        return {} if is_colour(option.bias) else METHODS_BY_IMAGE
 
     @classmethod
     def setting(cls, option):
@@ -165,14 +171,7 @@ class ImageSet(DataSet):
         return self.table.fingerprint()
 
     def overview(self):
-        """Counts by group, how well the bias alone tells the label, and images that are there twice."""
-        alike = same_bytes(self.table, np.arange(len(self.table)))
-        return "\n".join([overview(self.table), *troubles(self.table, alike=alike)])
-
-
-def of_pixels(option):
-    """Whether --bias asks for labels from the pixels."""
-    return len(option.bias or ()) == 1 and option.bias[0].casefold() in COLOUR
+        return "\n".join([overview(self.table), *troubles(self.table)])
 
 
 def some_of(table, split):
@@ -186,17 +185,11 @@ def some_of(table, split):
 
 def map_size(option):
     """(h, w) of f's map, by --network, --split_at and --image_size; None where f has no map."""
-    if option.split_at == "last":
-        return None
-    if option.network == "paper":
-        side = (option.image_size + 1) // 2
-    elif option.network == "simple_conv":
-        side = option.image_size
-    elif option.network in RESNETS:
-        side = -(-option.image_size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
-    else:
-        return None
-    return side, side
+    size = option.image_size
+    side = {"paper": (size + 1) // 2, "simple_conv": size}.get(option.network)
+    if option.network in RESNETS and option.split_at != "last":
+        side = -(-size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
+    return None if side is None or option.split_at == "last" else (side, side)
 
 
 @exits
@@ -208,32 +201,29 @@ def main(arguments=None):
         if flag.name in ("target", "bias", "image", "image_size", "background", "skip_broken", "data_seed"):
             flag.add_to(parser)
             parser.set_defaults(**{flag.name: flag.default})
-    parser.add_argument("--out", type=location, help="the sheet of samples, a .png [samples.png in DIR]")
+    parser.add_argument("--out", type=location, help="a .png that is made: a row of samples for each group")
     option = parser.parse_args(arguments)
-    out = option.out or (option.dir if option.dir.is_dir() else option.dir.parent) / "samples.png"
-    if out.exists() and not is_sheet(out):
-        raise UserError(f"{out} is there and is no sheet of samples; give another file with --out")
+    if option.out and option.out.exists():
+        raise UserError(f"{option.out} is there already; give another --out, or remove it")
     table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
-    groups, kept = sample_groups(table), {}
-    wanted = {position for _, some in groups for position in some}
+    rows, kept = sample_groups(table), {}
+    wanted = {position for row in rows for position in row}
 
     def keep(position, image):
         if position in wanted:
             kept[position] = image
 
     decoded = decode(table.paths, option.image_size, keep, rgb(option.background))
-    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
-    if not len(good):
+    if len(decoded.bad) == len(table):
         raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
-    notes = too_dark(decoded.brightest[good])
-    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
-    lines = troubles(table, decoded.bad, same_bytes(table, good))
+    table = with_content(table, decoded)
+    lines = troubles(table, decoded.bad)
     print(overview(left_out(table, decoded.bad) if option.skip_broken else table))
     print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
     if decoded.bad and not option.skip_broken:
         print("to train, mend these images or give --skip_broken")
-    draw_sheet(out, groups, kept)
-    print(f"samples: {out}")
+    if option.out:
+        draw_sheet(option.out, rows, kept)
 
 
 if __name__ == "__main__":

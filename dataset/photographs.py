@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import signal
-import time
 import warnings
 
 import numpy as np
@@ -33,18 +32,18 @@ def colour_bias(images, size):
     return bias_labels(images[:, rows[:, None], columns].permute(0, 3, 1, 2).contiguous())
 
 
-class Photographs(OnDevice):
-    """What both kinds of parts share: labels on the device, and the way from bytes to a batch."""
+class InMemory(OnDevice):
+    """Images that fit on the device, decoded once and kept as bytes."""
 
-    of_images = ("label", "bias")
+    of_images = ("label", "bias", "images")
 
-    def __init__(self, label, bias, size, device="cpu", augment="none", colour=None):
-        """label: int64 (N,), bias: int64 (N, heads), IGNORE_INDEX where there is none; NumPy arrays. size: in pixels.
+    def __init__(self, images, label, bias, device="cpu", augment="none", colour=None):
+        """images: uint8 (N, S, S, 3); label: int64 (N,); bias: int64 (N, heads), IGNORE_INDEX for none. NumPy arrays.
 
         augment: of --augment. colour: (h, w) for labels from the pixels (`colour_bias`) [None].
         """
-        self.label, self.bias = (torch.from_numpy(array).to(device) for array in (label, bias))
-        self.size, self.colour, self.augmentation = size, colour, Augmentation.of(augment)
+        self.images, self.label, self.bias = (torch.from_numpy(array).to(device) for array in (images, label, bias))
+        self.size, self.colour, self.augmentation = images.shape[1], colour, Augmentation.of(augment)
         mean, std = (torch.tensor(v, device=device) for v in (MEAN, STD))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
@@ -52,12 +51,16 @@ class Photographs(OnDevice):
     def image_bias(self):
         return self.bias if self.colour is None else None
 
-    def finish(self, images, index, augmented):
-        """images: uint8 (B, S, S, 3) on the device; index: int64 (B,). Returns x, y, b.
+    def batch(self, handle, augmented=False):
+        """handle: int64 (B,) on the device. Returns x, y, b.
 
         x: float (B, 3, S, S) in channels_last order, normalised; y: int64 (B,); b: int64 (B, heads, 1, 1), or
         (B, 3, h, w) of the pixels' colours.
         """
+        return self.finish(self.images[handle], handle, augmented)
+
+    def finish(self, images, index, augmented):
+        """The batch of some images, uint8 (B, S, S, 3) on the device, and their positions."""
         if augmented and self.augmentation:
             images = self.augmentation(images)
         x = (images * self.scale + self.shift).permute(0, 3, 1, 2)
@@ -65,27 +68,14 @@ class Photographs(OnDevice):
         return x, self.label[index], b
 
 
-class InMemory(Photographs):
-    """Images that fit on the device, decoded once and kept as bytes."""
-
-    of_images = ("label", "bias", "images")
-
-    def __init__(self, images, label, bias, **how):
-        """images: uint8 (N, S, S, 3), a NumPy array; the rest as in Photographs."""
-        super().__init__(label, bias, images.shape[1], **how)
-        self.images = torch.from_numpy(images).to(self.label.device)
-
-    def batch(self, handle, augmented=False):
-        """handle: int64 (B,) on the device. Returns as `finish` does."""
-        return self.finish(self.images[handle], handle, augmented)
-
-
-class Streaming(Photographs):
+class Streaming(InMemory):
     """Images that do not fit: files, which other processes read ahead."""
+
+    of_images = ("label", "bias")
 
     def __init__(self, paths, label, bias, size, workers=None, background=BLACK, **how):
         """paths: list of str; workers: processes that read [one less than the cores, 1 to 8], 0 for none."""
-        super().__init__(label, bias, size, **how)
+        super().__init__(np.zeros((0, size, size, 3), np.uint8), label, bias, **how)
         self.files = Files(list(paths), size, background)
         self.workers = max(1, min(8, usable_cores() - 1)) if workers is None else workers
 
@@ -108,18 +98,16 @@ class Streaming(Photographs):
                 raise
             raise UserError("/dev/shm is full: processes that read need it; enlarge it, or give --workers 0") from None
         for index in indices:
-            since = time.perf_counter()
             try:
                 images = next(ready)
             except RuntimeError as error:
                 if "DataLoader worker" not in str(error):
                     raise
                 raise UserError("a process that reads images was ended; with less memory give fewer workers") from None
-            self.waited += time.perf_counter() - since
             yield self.on_device(images), index.to(self.label.device)
 
     def batch(self, handle, augmented=False):
-        """handle: what `stream` gave, or int64 (B,), whose images are then read at once. Returns as `finish` does."""
+        """handle: what `stream` gave, or int64 (B,), whose images are then read at once. Returns as above."""
         if not isinstance(handle, tuple):
             handle = self.on_device(self.files.__getitems__(handle.tolist())), handle.to(self.label.device)
         return self.finish(*handle, augmented)
@@ -131,7 +119,6 @@ class Streaming(Photographs):
         return torch.from_numpy(images).to(self.label.device)
 
     def subset(self, index):
-        """The images of `index` (int64, on the CPU) alone."""
         part = super().subset(index)
         part.files = dataclasses.replace(self.files, paths=[self.files.paths[i] for i in index.tolist()])
         return part

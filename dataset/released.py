@@ -92,22 +92,12 @@ class Array:
             self.value = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
-def reconstruct(kind, shape, code):
-    """numpy.core.multiarray._reconstruct: an array before its state."""
-    return Array()
-
-
-def encode(text, encoding):
-    """_codecs.encode: bytes from text, as protocol 2 of Python 3 writes them."""
-    return text.encode("latin1")
-
-
 NAMES = {
     ("numpy", "ndarray"): Array,
     ("numpy", "dtype"): DataType,
-    ("numpy.core.multiarray", "_reconstruct"): reconstruct,  # before NumPy 2
-    ("numpy._core.multiarray", "_reconstruct"): reconstruct,
-    ("_codecs", "encode"): encode,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: Array(),  # before NumPy 2
+    ("numpy._core.multiarray", "_reconstruct"): lambda *_: Array(),
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),  # bytes, as Python 3 writes them
 }
 
 

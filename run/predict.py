@@ -20,14 +20,13 @@ AT_ONCE = 512  # new images that are in memory together
 
 
 def find_images(source, image=None):
-    """([(name, path)], notes) of the images in a folder, in a table, or of a single file. Raises UserError.
+    """[(name, path)] of the images in a folder, in a table, or of a single file. Raises UserError.
 
     image: the table's column, as of --image.
     """
-    source, notes = Path(source), []
+    source = Path(source)
     if source.is_dir():
-        pictures, notes = pictures_below(source)
-        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures]
+        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source)]
     elif source.suffix.lower() in TABLES and source.is_file():
         frame = read_frame(source)
         name = column(source, list(frame), "image", image)
@@ -43,7 +42,7 @@ def find_images(source, image=None):
         raise UserError(f"--images {source} is no folder, table (.csv) or image; give where the new images are")
     if not found:
         raise UserError(f"--images {source} holds no image that Pillow can read")
-    return found, notes
+    return found
 
 
 def check_out(out):
@@ -94,7 +93,7 @@ def predict(
     size: in pixels, and background: (R, G, B) under what is transparent, as in the training. classes: the names.
     Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
     """
-    found, notes = find_images(source, image)
+    found = find_images(source, image)
     check_out(out)  # before the work
     rows, left_out = [], []
     for start in range(0, len(found), AT_ONCE):
@@ -109,8 +108,6 @@ def predict(
         part = InMemory(images[good], none, none[:, None], device=device)
         rows += predictions(f, g, part, [some[position][0] for position in good], classes)
     write_predictions(out, rows)
-    for note in notes:
-        say(one_line(note))
     if left_out:
         say(f"left out: {counted(len(left_out), 'image')} that cannot be read, {one_line(', '.join(left_out[:10]))}")
     say(f"written: {out}, {counted(len(rows), 'prediction')}")

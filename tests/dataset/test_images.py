@@ -115,4 +115,4 @@ def test_names_in_two_spellings_and_a_narrow_range_come_to_the_run(tmp_path):
     sets.table(tmp_path / "metadata.csv", ["image", "y", "split", "b"], rows)
     data = ImageSet(option(tmp_path), "cpu")
     assert data.values == (("café", "lab"),)
-    assert "levels are left; if the files hold fewer bits" in data.overview()
+    assert "few levels are left; if the files hold fewer bits" in data.overview()

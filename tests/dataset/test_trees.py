@@ -34,7 +34,7 @@ def test_a_test_tree_without_bias_folders(tmp_path):
 @pytest.mark.parametrize(("change", "note"), [
     (lambda t: picture(t / ".ipynb_checkpoints/0-checkpoint.png"), None),
     (lambda t: (t / "a/Thumbs.db").write_bytes(b"x"), None),
-    (lambda t: (t / "a/notes.txt").write_text("x"), "left out: 1 files that are no images (.txt)"),
+    (lambda t: (t / "a/notes.txt").write_text("x"), None),
     (lambda t: picture(t.parent / "docs/0.png"), "left out: 1 images beside the folders of the splits or classes"),
     (lambda t: picture(t.parent / "samples.png"), "left out: 1 images beside the folders of the splits or classes"),
 ])  # fmt: skip
@@ -54,8 +54,8 @@ def test_all_formats_of_pillow_and_linked_folders_are_taken(tmp_path):
     assert len(read_table(tmp_path / "set").where(0)) == 11
 
 
-@pytest.mark.parametrize("names", [[str(i) for i in range(1, 11)], [" ", "nan", "null"]])
-def test_folders_may_have_any_name(tmp_path, names):
+def test_folders_may_be_numbers(tmp_path):
+    names = [str(i) for i in range(1, 11)]
     tree(tmp_path / "split", classes=names, n=1)
     assert list(read_table(tmp_path / "split").classes) == names  # numbers are ordered as numbers
     for name in names:
@@ -72,7 +72,6 @@ TREES = [
     (lambda f: picture(f / "train/x.png"), {}, r"/train/x\.png lies in no class folder"),
     (lambda f: picture(f / "train/a/b/c/x.png"), {}, r"/train/a/b/c/x\.png lies in too many folders"),
     (lambda f: picture(f / "train/a/b/x.png"), {}, r"train/a/0\.png, bias has no value"),
-    (lambda f: (f / "metadata.jsonl").write_text("{}"), {}, "jsonl cannot be read; write its columns as metadata.csv"),
     (lambda f: shutil.copytree(f / "train", f / "training"), {}, "has two folders for a split"),
     (lambda f: None, {"target": "y"}, "so --target y names nothing"),
     (lambda f: [(f / s).rename(f / f"{s}_set") for s in ("train", "test")], {}, "look like splits; call them train"),
@@ -101,7 +100,6 @@ def test_a_table_beside_split_folders_is_read(tmp_path):
     read = read_table(tmp_path)
     assert read.source == f"{tmp_path}/labels.csv"
     assert (read.biases, np.bincount(read.split).tolist()) == (("place",), [12, 0, 12])
-    assert "no split column: the folders of the images tell the splits" in read.notes
     table(tmp_path / "other.csv", ("path", "label"), [["train/cat/in/0.png", "x"]])
     with pytest.raises(UserError, match=r"several tables \(labels.csv, other.csv\); give one of them itself"):
         read_table(tmp_path)
