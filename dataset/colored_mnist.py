@@ -140,8 +140,6 @@ class ColoredSet(DataSet):
         data = build(option.color_var, option.data_seed) if option.data_dir is None else read(option)
         self.train, self.test = part(data.train), {"test_accuracy": part(data.test)}
         if grey:
-            if data.test_gray is None:
-                raise UserError(f"{option.data_dir}: its file lacks test_gray, which --method gray needs; give another")
             images = np.repeat(data.test_gray[:few, ..., None], 3, axis=-1)
             gray = ImageData(images, data.test.label[:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}

@@ -15,20 +15,19 @@ RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "split": ("split", "partition"),
 }  # fmt: skip
 FLAGS = {"image": "--image", "label": "--target", "bias": "--bias"}
-PREDICTIONS = ["file", "class", "probability"]  # columns of what test.py writes
 CELEBA = ("list_attr_celeba.csv", "list_eval_partition.csv")
 csv.field_size_limit(2**31 - 1)  # a mask as run lengths, in a column that is not used, is longer than the default
 
 
 def is_colour(bias):
-    """Whether the columns of --bias ask for labels from the pixels, as the paper makes them."""
+    """Whether --bias asks for labels from the pixels, as the paper makes them."""
     return len(bias or ()) == 1 and bias[0].casefold() in ("colour", "color")
 
 
-def sources(folder, image=None):
+def sources(folder):
     """Where the images of a folder are named: [(table, folder of its images, split or None)]; [] for a tree.
 
-    image: the column of --image. Raises UserError where several tables could be meant.
+    Raises UserError where several tables could be meant.
     """
     if folder.is_file():
         return [(folder, folder.parent, None)]
@@ -37,33 +36,19 @@ def sources(folder, image=None):
     if (folder / CELEBA[0]).is_file():
         below = (folder / "img_align_celeba/img_align_celeba", folder / "img_align_celeba", folder)
         return [(folder / CELEBA[0], next(path for path in below if path.is_dir()), None)]
-    inside = [path for path in sorted(folder.iterdir()) if not is_system(path.name)]
-    folders, parts = [path for path in inside if path.is_dir()], {}
-    for path in folders:
+    inside, parts = [path for path in sorted(folder.iterdir()) if not is_system(path.name)], {}
+    for path in inside:
+        split = split_of_folder(path.name) if path.is_dir() else None
         tables = [p for p in (path / "metadata.csv", folder / f"{path.name}.csv") if p.is_file()]  # Kaggle: train.csv
-        if tables and split_of_folder(path.name) is not None:
-            parts[split_of_folder(path.name)] = (tables[0], path)
+        if tables and split is not None:
+            parts[split] = (tables[0], path)
     if parts:  # of one alone, the images are split
         return [(*parts[split], split if len(parts) > 1 else None) for split in sorted(parts)]
     tables = [path for path in inside if path.suffix.lower() in (".csv", ".tsv")]
-    if folders:  # beside images in folders there may be notes, and predictions
-        tables = [path for path in tables if names_images(path, folder, image)]
     if len(tables) > 1:
         some = listed([path.name for path in tables], 5)
         raise UserError(f"{folder} has no metadata.csv, and several tables ({some}); give one of them itself")
     return [(path, folder, None) for path in tables]
-
-
-def names_images(path, folder, image):
-    """Whether a table names images that are there, and holds no predictions."""
-    try:
-        frame = read_frame(path)
-        name = column(path, list(frame), "image", image)
-    except UserError:
-        return False
-    find = Finder(folder)
-    named = [] if name is None or list(frame) == PREDICTIONS else frame[name]
-    return any(os.path.exists(find(text)) for text in named if text)
 
 
 def read_frame(path):
@@ -115,12 +100,11 @@ def from_tables(folder, tables, wanted, colour):
     (image,), (label,) = roles["image"], roles["label"]
     names, paths, places, splits = list(frame[image]), [], [], []
     for (path, root, split), part in zip(tables, frames, strict=True):
-        place = f"{path.relative_to(folder)}, row" if len(tables) > 1 else "row"
-        places += [f"{place} {number}" for number in part.index]
+        places += [f"{path}, row {number}" for number in part.index]
         paths += map(Finder(root), names[len(paths) : len(paths) + len(part)])
         splits += [split] * len(part)
     if "" in names:
-        raise UserError(f"{source}, {places[names.index('')]} has no {image}; name the image, or remove this row")
+        raise UserError(f"{places[names.index('')]} has no {image}; name the image, or remove this row")
     below = [Path(os.path.relpath(path, folder)).parts[:-1] for path in paths]
     if splits[0] is None and roles["split"]:
         texts = list(frame[roles["split"][0]])
@@ -128,17 +112,17 @@ def from_tables(folder, tables, wanted, colour):
         if None in splits:
             row = splits.index(None)
             raise UserError(
-                f"{source}, {places[row]}, column {roles['split'][0]}: {texts[row] or 'an empty cell'} is no split; "
+                f"{places[row]}, column {roles['split'][0]}: {texts[row] or 'an empty cell'} is no split; "
                 "write train, val or test (or 0, 1, 2)"
             )
     elif splits[0] is None:
         found = [split_of_folder(parts[0]) if parts else None for parts in below]
         splits = found if None not in found and len(set(found)) > 1 else splits
     labels = list(map(nfc, frame[label]))
-    check_folders(source, places, below, labels, label)
+    check_folders(places, below, labels, label)
     heads = {name: list(map(nfc, frame[name])) for name in roles["bias"]}
     notes = ["columns: " + ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)]
-    return str(source), label, names, paths, places, splits, labels, heads, notes, tuple(frame)
+    return str(source), label, names, paths, places, splits, labels, heads, notes
 
 
 def add_partition(folder, frame):
@@ -157,23 +141,23 @@ def columns_of(source, names, wanted, colour):
         if role == "bias" and (biases or colour):
             continue
         flag = next(iter(wanted.get(role, ())), None)
-        name = column(source, names if flag else free, role, flag)
-        if name is None and role in ("label", "image"):
-            raise UserError(
-                f"{source} has no column for the {role}, called one of {', '.join(RECOGNISED[role])}; name it with "
-                f"{FLAGS[role]} COLUMN. Its columns: {listed(names, 45)}"
-            )
+        name = column(source, names if flag else free, role, flag, needed=role in ("label", "image"))
         roles[role] = [name] if name else []
         free = [other for other in free if other != name]
     return roles
 
 
-def column(source, names, role, wanted=None):
+def column(source, names, role, wanted=None, needed=False):
     """The one of the columns `names` that a flag wants, or that fits a role; None where none does. Raises UserError."""
     known = [folded(wanted)] if wanted else RECOGNISED[role]
     found = [name for k in known for name in names if folded(name) == k]
     if wanted and not found:
         raise UserError(f"{source} has no column {wanted} ({FLAGS[role]}). Its columns: {listed(names, 45)}")
+    if needed and not found:
+        raise UserError(
+            f"{source} has no column for the {role}, called one of {', '.join(known)}; name it with "
+            f"{FLAGS[role]} COLUMN, or move this table elsewhere. Its columns: {listed(names, 45)}"
+        )
     if len(found) > 1 and (wanted or role in ("label", "bias")):
         how = "rename one" if wanted else f"say which with {FLAGS[role]} COLUMN"
         raise UserError(f"{source}: both {found[0]} and {found[1]} could be the {role}; {how}")
@@ -190,11 +174,11 @@ def listed(names, most):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def check_folders(source, places, below, labels, label):
+def check_folders(places, below, labels, label):
     """Raises UserError where an image lies in the folder of another class than the table says.
 
-    below: the folders of every image. They count as those of classes where most have the name of the label, or all have
-    that of some label; numbers may number anything.
+    below: the folders of every image. They count as classes where most are called as the label, or all as some label;
+    numbers may number anything.
     """
     folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
     if None in folders:
@@ -205,6 +189,6 @@ def check_folders(source, places, below, labels, label):
     words, agree = not all(name.isdigit() for name in said), len(pairs) - len(differ)
     if differ and (agree > len(differ) or (words and (agree == len(differ) or said <= known))):
         raise UserError(
-            f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
+            f"{places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
             f"{folders[differ[0]]} ({len(differ)} such); make both the same"
         )

@@ -15,7 +15,7 @@ from common.errors import UserError, exits
 from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
 from dataset.csv_tables import is_colour
-from dataset.inspect import draw_sheet, overview, sample_groups, troubles
+from dataset.inspect import draw_sheet, overview, troubles
 from dataset.photographs import MEAN, STD, InMemory, Streaming
 from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
@@ -30,19 +30,23 @@ def load(
     """Reads a Table's images: ({split: InMemory or Streaming} of those that it has, the Table of what can be read).
 
     A set that fits into a quarter of the free memory is decoded once. augment: of the training images; skip_broken:
-    leaves out images that are missing or unreadable, which else raise UserError with the row; colour: (h, w) of f's
-    map where table.colour.
+    leaves out images that cannot be read, which else raise UserError with the row; colour: (h, w) of f's map where
+    table.colour.
     """
-    bad = {int(i): f"{table.paths[i]} is missing; put it back" for i in np.flatnonzero(table.missing)}
-    refuse(table, {} if skip_broken else bad)  # before the others are read, which takes time
-    table = left_out(table, bad)
     fits = len(table) * size * size * 3 <= free_memory(device) // 4
     images = np.zeros((len(table) if fits else 0, size, size, 3), np.uint8)
     keep = images.__setitem__ if fits else lambda position, image: None
     decoded = decode(table.paths, size, keep, background, show=show)
-    refuse(table, {} if skip_broken else decoded.bad)
-    table = left_out(with_content(table, decoded), decoded.bad)
-    images = np.delete(images, list(decoded.bad), 0) if fits else images
+    if decoded.bad and not skip_broken:
+        position, reason = next(iter(decoded.bad.items()))
+        row = f"{table.places[position]}: " if table.places[position] else ""
+        more = f" ({len(decoded.bad)} such images; python -m dataset.images names them)" if len(decoded.bad) > 1 else ""
+        raise UserError(f"{row}{reason}{more}, or give --skip_broken")
+    table = with_content(table, decoded)
+    if decoded.bad:
+        good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
+        table = table.take(good, f"left out: {len(decoded.bad)} images that cannot be read (--skip_broken)")
+        images = images[good] if fits else images
     parts = {}
     for split in np.unique(table.split).tolist():
         mine = table.where(split)
@@ -55,26 +59,10 @@ def load(
     return parts, table
 
 
-def refuse(table, bad):
-    """Raises UserError with the row of the first of the images that are `bad`, {position: reason}."""
-    for position, reason in bad.items():
-        more = f" ({len(bad)} such images; python -m dataset.images names them)" if len(bad) > 1 else ""
-        row = f"{table.source}, {table.places[position]}: " if table.places[position] else ""
-        raise UserError(f"{row}{reason}{more}, or give --skip_broken")
-
-
-def left_out(table, bad):
-    """The table without the images that are `bad`, {position: reason}."""
-    good = np.setdiff1d(np.arange(len(table)), list(bad))
-    what = f"left out: {len(bad)} images that are missing or cannot be read (--skip_broken)"
-    return table.take(good, what) if bad else table
-
-
 def with_content(table, decoded):
     """The table with what `decode` found of its files."""
-    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
-    notes = (*table.notes, *too_dark(decoded.brightest[good]))
-    return dataclasses.replace(table, content=decoded.content, notes=notes)
+    notes = too_dark(np.delete(decoded.brightest, list(decoded.bad)))
+    return dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
 
 
 def free_memory(device="cpu"):
@@ -110,7 +98,7 @@ class ImageSet(DataSet):
         AUGMENT_FLAG,
         Flag("skip_broken", action="store_true", help="leave out images that are missing or cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),
-        Flag("workers", number(int, 0, 256), None, "processes that read the images of a set too large for the memory"),
+        Flag("workers", number(int, 0, 256), None, "threads that read the images of a set too large for the memory"),
     )  # fmt: skip
     networks = ("resnet18", "paper", "simple_conv")
     any_network = True
@@ -198,7 +186,7 @@ def main(arguments=None):
     parser = Parser(prog="-m dataset.images", description=main.__doc__)
     parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
     for flag in ImageSet.flags:
-        if flag.name in ("target", "bias", "image", "image_size", "background", "skip_broken", "data_seed"):
+        if flag.name in ("target", "bias", "image", "image_size", "background", "data_seed"):
             flag.add_to(parser)
             parser.set_defaults(**{flag.name: flag.default})
     parser.add_argument("--out", type=location, help="a .png that is made: a row of samples for each group")
@@ -206,24 +194,17 @@ def main(arguments=None):
     if option.out and option.out.exists():
         raise UserError(f"{option.out} is there already; give another --out, or remove it")
     table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
-    rows, kept = sample_groups(table), {}
-    wanted = {position for row in rows for position in row}
-
-    def keep(position, image):
-        if position in wanted:
-            kept[position] = image
-
-    decoded = decode(table.paths, option.image_size, keep, rgb(option.background))
+    background = rgb(option.background)
+    decoded = decode(table.paths, option.image_size, lambda position, image: None, background)
     if len(decoded.bad) == len(table):
         raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
     table = with_content(table, decoded)
-    lines = troubles(table, decoded.bad)
-    print(overview(left_out(table, decoded.bad) if option.skip_broken else table))
-    print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
-    if decoded.bad and not option.skip_broken:
+    print(overview(table), "", sep="\n")
+    print("\n".join(troubles(table, decoded.bad)) or "all images can be read, none is there twice")
+    if decoded.bad:
         print("to train, mend these images or give --skip_broken")
     if option.out:
-        draw_sheet(option.out, rows, kept)
+        draw_sheet(option.out, table, decoded.bad, option.image_size, background)
 
 
 if __name__ == "__main__":

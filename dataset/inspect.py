@@ -7,6 +7,7 @@ import numpy as np
 from common.errors import one_line
 from common.files import replacing
 from dataset.csv_tables import listed
+from dataset.pictures import read_picture
 from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble
@@ -24,12 +25,7 @@ def overview(table):
     split, label = coded(table.split, SPLITS), coded(table.label, table.classes)
     if not table.biases:
         lines += ["", *pandas.crosstab(label, split, rownames=[""], colnames=[""]).to_string().split("\n"), ""]
-        if table.colour:
-            lines.append("The bias labels are the colours of the pixels: there are no groups.")
-        elif table.columns:
-            lines.append(f"No bias column is known by its name; say which with --bias: {listed(table.columns, 45)}")
-        else:
-            lines.append("There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups.")
+        lines.append("no bias label is known, so there are no groups; say which column with --bias")
     for bias, name, values in zip(table.bias.T, table.biases, table.values, strict=True):
         value = coded(np.minimum(bias, len(values)), [*values, "(no label)"])
         groups = pandas.crosstab([split, label], value, rownames=["", ""], colnames=[name], margins=True)
@@ -40,7 +36,8 @@ def overview(table):
 def of_training(table, bias, name, values):
     """Lines on the training images: empty groups, and how well the bias labels, int64 (N,), tell the label."""
     label, bias = table.label[table.split == 0], bias[table.split == 0]
-    groups = count(label, bias, len(values))
+    groups = np.zeros((len(table.classes), len(values)), int)
+    np.add.at(groups, (label, bias), 1)
     empty = [f"{table.classes[y]} / {values[b]}" for y, b in np.argwhere(groups == 0)]
     lines = [f"groups without a training image: {listed(empty, NAMED)}"] if empty else []
     lines += verdict(name, label, bias)
@@ -52,16 +49,10 @@ def of_training(table, bias, name, values):
     return lines
 
 
-def count(label, bias, values=0):
-    """The number of images of each label and each of the `values` of a bias, or as many as occur."""
-    counts = np.zeros((label.max() + 1, max(values, bias.max() + 1)), int)
-    np.add.at(counts, (label, bias), 1)
-    return counts
-
-
 def best_guess(label, bias):
     """The accuracy of the best guess of the label by the bias alone; int64 (N,) both."""
-    return count(label, bias).max(axis=0).sum() / len(label)
+    counts = np.bincount(bias * (label.max() + 1) + label, minlength=(bias.max() + 1) * (label.max() + 1))
+    return counts.reshape(bias.max() + 1, -1).max(1).sum() / len(label)
 
 
 def verdict(name, label, bias):
@@ -72,25 +63,19 @@ def verdict(name, label, bias):
     rng = np.random.default_rng(0)
     tells, shuffled = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
     above = tells - np.mean(shuffled)
-    is_bias = above > max(3 * np.std(shuffled), 0.005)
     found = f"a bias, {100 * above:.1f} points above chance"
-    return [
-        f"in training, {name} alone tells {tells:.4f} of the labels, {tells - above:.4f} with its values shuffled:",
-        found if is_bias else f"no more than chance among {len(label)} images, there is hardly a bias to unlearn",
-    ]
+    if above <= max(3 * np.std(shuffled), 0.005):
+        found = f"no more than chance among {len(label)} images, there is hardly a bias to unlearn"
+    said = f"in training, {name} alone tells {tells:.4f} of the labels, {tells - above:.4f} with its values shuffled:"
+    return [said, found]
 
 
 def troubles(table, bad=None):
-    """Lines of what is wrong with the files of a table that was read: missing, unreadable, there twice.
-
-    bad: {position: reason} of `decode`.
-    """
+    """Lines of what is wrong with the files of a table that was read. bad: {position: reason} of `decode`."""
     bad = bad or {}
-    twice = same_content(table, [i for i in range(len(table)) if i not in bad])
     found = {
-        "images that are missing": [table.place(i) for i in np.flatnonzero(table.missing)],
-        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad if not table.missing[i]],
-        "images with the bytes of another": [pair(table, *positions) for positions in twice],
+        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad],
+        "images with the bytes of another": twice(table, bad),
     }
     lines = []
     for what, names in found.items():
@@ -99,40 +84,31 @@ def troubles(table, bad=None):
     return lines
 
 
-def pair(table, position, first):
-    """Two images that are one, with what is said of them differently."""
-    splits, labels = ([values[i] for i in (position, first)] for values in (table.split, table.label))
-    differ = [" and ".join(SPLITS[s] for s in splits)] if splits[0] != splits[1] else []
-    differ += [" and ".join(table.classes[y] for y in labels)] if labels[0] != labels[1] else []
-    return f"{table.place(position)} = {table.place(first)}" + (f" ({'; '.join(differ)})" if differ else "")
+def twice(table, bad):
+    """The images with the checksum and size of an earlier one, and in which splits and classes the two are."""
+    first, found = {}, []
+    for i in [i for i in range(len(table)) if i not in bad]:
+        j = first.setdefault((table.content[i], os.path.getsize(table.paths[i])), i)
+        pairs = [[SPLITS[table.split[k]] for k in (i, j)], [table.classes[table.label[k]] for k in (i, j)]]
+        differ = "; ".join(" and ".join(pair) for pair in pairs if len(set(pair)) > 1)
+        if i != j:
+            found.append(f"{table.place(i)} = {table.place(j)}" + (f" ({differ})" if differ else ""))
+    return found
 
 
-def same_content(table, positions):
-    """Pairs of positions of images with the same bytes, by their checksums and sizes; a file listed twice is one."""
-    first, alike = {}, []
-    for position in positions:
-        key = (table.content[position], os.path.getsize(table.paths[position]))
-        if (other := first.setdefault(key, position)) != position:
-            alike.append((position, other))
-    return alike
-
-
-def sample_groups(table):
-    """The rows of a sheet of samples: positions of the first 8 training images of each of the largest groups."""
-    train = table.where(0)
-    keys = np.column_stack([table.label[train], table.bias[train]])
-    _, member, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    largest = np.sort(np.argsort(-sizes, kind="stable")[:MOST_GROUPS])
-    return [train[member.ravel() == group][:PER_GROUP].tolist() for group in largest]
-
-
-def draw_sheet(path, rows, images):
-    """Writes a PNG with a row of samples for each of `sample_groups`. images: {position: uint8 (S, S, 3)}."""
+def draw_sheet(path, table, bad, size, background):
+    """Writes a PNG with a row of training images for each of the largest groups. bad: positions that are left out."""
     import torch
     from torchvision.utils import make_grid, save_image  # slow to import, and training draws no sheet
 
-    empty = np.full_like(next(iter(images.values())), 255)
-    cells = [images.get(p, empty) for row in rows for p in (*row, *[-1] * (PER_GROUP - len(row)))]
+    train = np.setdiff1d(table.where(0), list(bad))
+    keys = np.column_stack([table.label[train], table.bias[train]])
+    _, member, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    cells = []
+    for group in np.sort(np.argsort(-sizes, kind="stable")[:MOST_GROUPS]):
+        some = train[member.ravel() == group][:PER_GROUP]
+        cells += [read_picture(table.paths[i], size, background) for i in some]
+        cells += [np.full_like(cells[0], 255)] * (PER_GROUP - len(some))
     grid = make_grid(torch.from_numpy(np.stack(cells)).permute(0, 3, 1, 2) / 255, nrow=PER_GROUP, pad_value=1)
     with replacing(path) as temporary:
         save_image(grid, temporary, format="png")

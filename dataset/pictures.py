@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 
+warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
 BLACK = (0, 0, 0)
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
           7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip  # by EXIF's orientation
@@ -109,8 +110,6 @@ def grey(values, mode):
 
 
 class Decoded(NamedTuple):
-    """What `decode` found of N files."""
-
     bad: dict  # {position: why it cannot be read}, in order
     content: np.ndarray  # uint32 (N,): CRC-32 of every file
     brightest: np.ndarray  # uint8 (N,): the largest value of every image
@@ -133,8 +132,7 @@ def decode(paths, size, keep, background=BLACK, show=True):
         found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
         found.brightest[position] = image.max()
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, usable_cores())) as pool:
-        warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
+    with ThreadPoolExecutor(min(16, usable_cores())) as pool:
         try:
             for _ in tqdm(pool.map(read, range(len(paths))), "reading", len(paths), disable=not show or None):
                 pass
@@ -145,7 +143,6 @@ def decode(paths, size, keep, background=BLACK, show=True):
 
 
 def usable_cores():
-    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

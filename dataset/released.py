@@ -23,7 +23,7 @@ class ReleasedFile(NamedTuple):
     train_label: np.ndarray  # int64 (N,), 0..9; int8 in the file
     test_image: np.ndarray  # uint8 (M, 28, 28, 3)
     test_label: np.ndarray  # int64 (M,)
-    test_gray: np.ndarray | None = None  # uint8 (M, 28, 28), the raw MNIST test images; None where the file has none
+    test_gray: np.ndarray  # uint8 (M, 28, 28), the raw MNIST test images
 
 
 class Refused(Exception):
@@ -115,8 +115,6 @@ def checked(content):
     found = {}
     for key in ReleasedFile._fields:
         array = content.get(key)
-        if array is None and key == "test_gray":
-            continue
         is_label, shape = "label" in key, (28, 28) if key == "test_gray" else (28, 28, 3)
         count = content.get(f"{key.split('_')[0]}_label")
         if not isinstance(array, np.ndarray) or not isinstance(count, np.ndarray):

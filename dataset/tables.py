@@ -6,7 +6,6 @@ with it ends in one line that names the file and the row or folder.
 
 import dataclasses
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -30,18 +29,16 @@ class Table:
     source: str  # the file or folder it was read from
     names: list  # of the images, as given
     paths: list  # of str
-    places: list  # of str: "row 17", or "" in a folder tree
+    places: list  # of str: "DIR/metadata.csv, row 17", or "" in a folder tree
     split: np.ndarray  # int64 (N,): 0 training, 1 validation, 2 test
     label: np.ndarray  # int64 (N,), 0 .. number of classes - 1
     bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORE_INDEX where there is none (val and test)
     classes: tuple  # of str
     biases: tuple  # of str: the names of the biases, often one
     values: tuple  # for each bias, a tuple of str
-    missing: np.ndarray  # bool (N,): whether there is no such file
     notes: tuple  # of str: what was decided or left out in reading
     target: str | None  # the column of the label; None in a folder tree
     colour: bool = False  # the bias labels come from the pixels
-    columns: tuple = ()  # of str: all that a table has
     content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
     def __len__(self):
@@ -54,11 +51,11 @@ class Table:
     def place(self, position):
         """Where an image stands, for a message: "DIR/metadata.csv, row 17: x.png" or its path."""
         row = self.places[position]
-        return f"{self.source}, {row}: {self.names[position]}" if row else self.paths[position]
+        return f"{row}: {self.names[position]}" if row else self.paths[position]
 
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
-        arrays = ("split", "label", "bias", "missing") + (() if self.content is None else ("content",))
+        arrays = ("split", "label", "bias") + (() if self.content is None else ("content",))
         part = dataclasses.replace(
             self,
             **{f: [getattr(self, f)[p] for p in positions] for f in ("names", "paths", "places")},
@@ -88,7 +85,7 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
     colour = is_colour(bias)
     wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": () if colour else bias}
-    if tables := sources(folder, image):
+    if tables := sources(folder):
         return make_table(*from_tables(folder, tables, wanted, colour), seed, colour)
     if target or image or wanted["bias"] not in ((), ("bias",)):
         flag = next(f"{FLAGS[role]} {' '.join(names)}" for role, names in wanted.items() if names)
@@ -96,15 +93,15 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
     rows, notes = read_tree(folder)
     names, paths, splits, labels, biases = map(list, zip(*rows, strict=True))
     heads = {} if colour or not any(biases) else {"bias": biases}
-    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, (), seed, colour)
+    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, seed, colour)
 
 
-def make_table(source, target, names, paths, places, splits, labels, heads, notes, columns=(), seed=0, colour=False):
+def make_table(source, target, names, paths, places, splits, labels, heads, notes, seed=0, colour=False):
     """A Table of lists with an element for each image, whose labels and biases become numbers. Raises UserError.
 
     target: the label's column, None for folders. splits: of 0, 1, 2, or all None. heads: {bias: list of str}.
     """
-    where = [f"{source}, {place}" if place else path for place, path in zip(places, paths, strict=True)]
+    where = [place or path for place, path in zip(places, paths, strict=True)]
     label, classes = encode(source, where, labels, target or "class", MOST_CLASSES, [False] * len(names))
     coded = [encode(source, where, texts, name, MOST_BIASES, splits) for name, texts in heads.items()]
     bias = np.stack([codes for codes, _ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
@@ -112,10 +109,9 @@ def make_table(source, target, names, paths, places, splits, labels, heads, note
         splits = split_by_group(names, np.column_stack([label, bias]), seed)
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
         notes = [*notes, f"nothing says which images are for the test: split {shares} within groups, with seed {seed}"]
-    missing = np.array([not os.path.exists(path) for path in paths])
     table = Table(
         source, names, paths, places, np.array(splits, np.int64), label, bias, classes, tuple(heads),
-        tuple(values for _, values in coded), missing, tuple(notes), target, colour, columns,
+        tuple(values for _, values in coded), tuple(notes), target, colour,
     )  # fmt: skip
     check(table)
     return table
@@ -130,8 +126,7 @@ def encode(source, where, texts, name, most, may_lack):
     for place, text, lacks, may in zip(where, texts, missing, may_lack, strict=True):
         if lacks and not may:
             said = f" ({text} counts as missing)" if text else ""
-            advice = "only test and validation images may lack one" if any(may_lack) else "fill it in, or remove it"
-            raise UserError(f"{place}, {name} has no value{said}; {advice}")
+            raise UserError(f"{place}, {name} has no value{said}; fill it in, or remove this image")
     known = {text for text, lacks in zip(texts, missing, strict=True) if not lacks}
     numbers = bool(known) and all(map(WHOLE.fullmatch, known))
     canonical = {text: text.split(".")[0] if numbers else text for text in known}

@@ -14,7 +14,6 @@ SPLIT_WORDS = {
     "val": 1, "valid": 1, "validation": 1, "dev": 1, "1": 1, "1.0": 1,
     "test": 2, "testing": 2, "2": 2, "2.0": 2,
 }  # fmt: skip
-SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "lost+found"}
 SHAPE = "images belong into DIR/train/CLASS/ or DIR/train/CLASS/BIAS/, or give a metadata.csv"
 
 
@@ -25,7 +24,7 @@ def nfc(text):
 
 def is_system(name):
     """Whether a file or folder is hidden, or made by a system for itself."""
-    return name.startswith(".") or name.casefold() in SYSTEM
+    return name.startswith((".", "__MACOSX", "@eaDir", "lost+found"))
 
 
 def split_of_folder(name):

@@ -9,13 +9,14 @@ import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
-from dataset.csv_tables import PREDICTIONS, column, listed, read_frame
+from dataset.csv_tables import column, read_frame
 from dataset.photographs import InMemory
 from dataset.pictures import BLACK, decode
 from dataset.trees import Finder, pictures_below
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
+PREDICTIONS = ["file", "class", "probability"]  # the columns that are written
 AT_ONCE = 512  # new images that are in memory together
 
 
@@ -29,13 +30,8 @@ def find_images(source, image=None):
         found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source)]
     elif source.suffix.lower() in TABLES and source.is_file():
         frame = read_frame(source)
-        name = column(source, list(frame), "image", image)
-        if name is None:
-            raise UserError(
-                f"{source} has no column for the image; name it with --image. Its columns: {listed(list(frame), 45)}"
-            )
-        find = Finder(source.parent)
-        found = [(text, find(text)) for text in frame[name]]
+        names = frame[column(source, list(frame), "image", image, needed=True)]
+        found = list(zip(names, map(Finder(source.parent), names), strict=True))
     elif source.is_file():
         found = [(source.name, str(source))]
     else:
