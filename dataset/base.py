@@ -24,6 +24,8 @@ AUGMENT_FLAG = Flag("augment", choices=AUGMENT, default="none", nargs="+", help=
 class DataSet:
     """A data set is a subclass with a `name`, in a file of this folder. An instance is one that has been loaded.
 
+    It is made by (resolved options, device, grey=False, pixels=False). grey: for the method that sees no colour.
+    pixels: for a method that mixes images: x are tensors, never ColoredMasks.
     train: a *part*, of dataset.batches or with the same methods: `len`, `label` (int64 (N,), on the device),
         `image_bias` (int64 (N, heads), or None where bias labels belong to positions), `stream(indices)`,
         `batch(handle, augmented=False)` -> (x, y, b), `subset(index)`.
@@ -50,7 +52,7 @@ class DataSet:
 
     @classmethod
     def check(cls, option):
-        """Refuses what cannot go together, and changes nothing. Raises UserError."""
+        """Raises UserError for what cannot go together."""
 
     @classmethod
     def defaults(cls, option):
@@ -67,12 +69,6 @@ class DataSet:
         """The data set and its setting in words, for the log and the title of a figure."""
         return cls.name
 
-    def __init__(self, option, device, grey=False, pixels=False):
-        """Loads it by resolved options. grey: for the method that sees no colour. pixels: for a method that mixes
-        images: x are tensors, never ColoredMasks. Raises UserError.
-        """
-        raise NotImplementedError
-
     @classmethod
     def of(cls, train, test=None):
         """A data set of parts that are there already. test: {name: part}."""
@@ -85,7 +81,7 @@ class DataSet:
         return None if self.classes == tuple(map(str, range(len(self.classes)))) else self.classes
 
     def overview(self):
-        """What the log says of it before the training, text of any number of lines."""
+        """What the log says of it before the training, in lines."""
         return ""
 
     def names(self):
@@ -127,8 +123,7 @@ def hold_out(data, option):
     """(data without `option.holdout` images, those alone or None): the same ones for every run on this data seed."""
     if not option.holdout:
         return data, None
-    if (left := len(data) - option.holdout) < 2:
-        few = "one" if left == 1 else "none"
-        raise UserError(f"--holdout {option.holdout} leaves {few} of the {len(data)} training images; give less")
+    if len(data) - option.holdout < 2:
+        raise UserError(f"--holdout {option.holdout} leaves less than two of the {len(data)} training images")
     shuffled = torch.randperm(len(data), generator=torch.Generator().manual_seed(option.data_seed or 0))
     return data.subset(shuffled[option.holdout :].sort().values), data.subset(shuffled[: option.holdout])

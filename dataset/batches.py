@@ -61,7 +61,6 @@ class Augmentation:
     """
 
     def __init__(self, kinds):
-        """kinds: some of AUGMENT but "none"."""
         self.kinds = frozenset(kinds)
 
     @classmethod
@@ -107,7 +106,6 @@ class Augmentation:
 class OnDevice:
     """A part of a data set that lives on the device as bytes: an index is all that a batch takes."""
 
-    waited = 0.0  # seconds in which the program had nothing but reading to do
     image_bias = None  # int64 (N, heads) where bias labels belong to images
     augmentation = None
     of_images = ("label",)  # attributes with a row for every image
@@ -138,8 +136,7 @@ class FactoredData(OnDevice):
         dtype: of the colours; mask_dtype: of the masks, which every type holds exactly [as the colours].
         """
         self.padded = F.pad(torch.from_numpy(mask).to(device, torch.uint8), (2, 2, 2, 2))
-        self.color = torch.from_numpy(color).to(device)
-        self.label = torch.from_numpy(label).to(device)
+        self.color, self.label = torch.from_numpy(color).to(device), torch.from_numpy(label).to(device)
         self.palette = normalised_palette(device, dtype)
         self.mask_dtype = mask_dtype or dtype
 
@@ -159,8 +156,7 @@ class ImageData(OnDevice):
 
     def __init__(self, images, label, device="cpu", dtype=torch.float32):
         """images: uint8 (N, 28, 28, 3); label: int64 (N,). NumPy arrays."""
-        self.images = torch.from_numpy(images).to(device)
-        self.label = torch.from_numpy(label).to(device)
+        self.images, self.label = torch.from_numpy(images).to(device), torch.from_numpy(label).to(device)
         self.palette = normalised_palette(device, dtype)
 
     def batch(self, index, augmented=False):

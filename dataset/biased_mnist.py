@@ -48,8 +48,6 @@ class BiasedSplit(NamedTuple):
 
 
 class BiasedMnist(NamedTuple):
-    """The benchmark at one rho."""
-
     train: BiasedSplit  # 60,000, the background follows the digit but for a few images
     test: BiasedSplit  # 10,000, "unbiased": rho = 0.1; the same for every rho of the training images
     test_biased: BiasedSplit  # 10,000, "biased": rho = 1, every digit on its own colour
@@ -71,27 +69,17 @@ def assign_backgrounds(labels, rho, rng):
     return bias
 
 
-def split(images, labels, rho, data_seed):
-    """A BiasedSplit of MNIST `images`, uint8 (N, 28, 28), with `labels`, int64 (N,), in their own order."""
-    # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
-    rng = np.random.RandomState([data_seed, round(rho * 1_000_000)])
-    return BiasedSplit(images != 0, assign_backgrounds(labels, rho, rng), labels)
-
-
 def build(rho, data_seed=DATA_SEED, mnist=None):
     """Builds the data of one rho in [0, 1]; the same arguments give the same bytes on every machine.
 
-    data_seed: 0..2**32-1. mnist: what `load_mnist()` returned, where several are built in a row.
+    data_seed: 0..2**32-1. mnist: what `load_mnist()` returned.
     """
-    mnist = mnist or load_mnist()
-    train, test = (mnist.train_images, mnist.train_labels), (mnist.test_images, mnist.test_labels)
-    rhos = (train, rho), (test, UNBIASED_RHO), (test, 1)
-    return BiasedMnist(*(split(*images, share, data_seed) for images, share in rhos))
-
-
-def normalised(values, dtype):
-    """Channel values 0..255 normalised to [-1, 1], in `dtype`."""
-    return (torch.as_tensor(values).to(dtype) / 255 - MEAN) / STD
+    mnist, parts = mnist or load_mnist(), []
+    for images, labels, share in ((*mnist[:2], rho), (*mnist[2:], UNBIASED_RHO), (*mnist[2:], 1)):
+        # RandomState: NumPy promises that its streams never change, which it does not for default_rng().
+        rng = np.random.RandomState([data_seed, round(share * 1_000_000)])
+        parts.append(BiasedSplit(images != 0, assign_backgrounds(labels, share, rng), labels))
+    return BiasedMnist(*parts)
 
 
 class BiasedImageData(OnDevice):
@@ -105,12 +93,10 @@ class BiasedImageData(OnDevice):
         dtype: of the colours. mask_dtype: of the masks in factored form [as the colours]. augment: of the masks,
         before they are coloured.
         """
-        self.mask = torch.from_numpy(mask).to(device)
-        self.bias = torch.from_numpy(bias).to(device)
-        self.label = torch.from_numpy(label).to(device)
+        self.mask, self.bias, self.label = (torch.from_numpy(array).to(device) for array in (mask, bias, label))
         # Made once: a constant copied to a GPU in every batch makes it wait, and cannot be part of a CUDA graph.
-        self.palette = normalised(BACKGROUNDS, dtype).to(device)  # (10, 3)
-        self.white = normalised([WHITE] * 3, dtype).to(device)  # (3,)
+        colors = (torch.from_numpy(np.vstack([BACKGROUNDS, [WHITE] * 3])).to(dtype) / 255 - MEAN) / STD
+        self.palette, self.white = colors[:-1].to(device), colors[-1].to(device)  # (10, 3), (3,)
         self.mask_dtype = mask_dtype or dtype
         self.augmentation = Augmentation.of(augment)
 

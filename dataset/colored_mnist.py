@@ -45,8 +45,6 @@ class Split(NamedTuple):
 
 
 class ColoredMnist(NamedTuple):
-    """The benchmark at one variance."""
-
     train: Split  # 60,000, colour follows the digit
     test: Split  # 10,000, colour is independent of the digit
     test_gray: np.ndarray  # uint8 (10000, 28, 28), the raw MNIST test images
@@ -64,8 +62,7 @@ def jitter(means, color_var, rng):
 def build(color_var, data_seed=DATA_SEED, mnist=None):
     """Builds the data of one variance; the same arguments give the same bytes on every machine.
 
-    color_var: sigma^2 in (0, 1]. data_seed: 0..2**32-1. mnist: what `load_mnist()` returned, where several variances
-    are built in a row. Raises ValueError for another color_var.
+    color_var: sigma^2 in (0, 1], else ValueError. data_seed: 0..2**32-1. mnist: what `load_mnist()` returned.
     """
     if not 0 < color_var <= 1:
         raise ValueError(f"color_var is {color_var}; it lies above 0, and at most at 1")
@@ -133,28 +130,24 @@ class ColoredSet(DataSet):
         mask_dtype = torch.bfloat16 if getattr(option, "precision", None) == "bfloat16" else None
 
         def part(split):
-            """split: a Split, or (images, label) where the images are of several colours each."""
-            label = split[-1][:few]
-            if not isinstance(split, Split) or pixels:
-                images = split.images()[:few] if isinstance(split, Split) else split[0][:few]
-                return ImageData(luma(images) if grey else images, label, device)
-            color = luma(split.color[:few]) if grey else split.color[:few]
-            return FactoredData(split.mask[:few], color, label, device, mask_dtype=mask_dtype)
+            split = Split(*(field[:few] for field in split))
+            split = split._replace(color=luma(split.color)) if grey else split
+            if pixels:
+                return ImageData(split.images(), split.label, device)
+            return FactoredData(*split, device, mask_dtype=mask_dtype)
 
         self.grey = grey
         data = build(option.color_var, option.data_seed) if option.data_dir is None else read(option)
         self.train, self.test = part(data.train), {"test_accuracy": part(data.test)}
         if grey:
-            if data.test_gray is None:
-                raise UserError(f"{option.data_dir}: its file lacks test_gray, which --method gray needs; give another")
             images = np.repeat(data.test_gray[:few, ..., None], 3, axis=-1)
-            gray = ImageData(images, data.test[-1][:few], device)
+            gray = ImageData(images, data.test.label[:few], device)
             self.test = {"test_accuracy": gray, "test_luma_accuracy": self.test["test_accuracy"]}
 
     def unbiased_holdout(self, held_out, option):
         """Held-out images in colours drawn as those of the test. This uses knowledge of the bias.
 
-        None where the images are not built here, not of one colour each, or not coloured.
+        None where the images are not built here, not factored, or not coloured.
         """
         if option.data_dir is not None or self.grey or not isinstance(held_out, FactoredData):
             return None
@@ -169,11 +162,12 @@ def read(option):
     """The ColoredMnist in the released file that resolved options name. Raises UserError."""
     from dataset.released import read_released, released_name
 
-    data = read_released(Path(option.data_dir, released_name(option.color_var)))
-    parts = (data.train_image, data.train_label), (data.test_image, data.test_label)
-    factors = [factorise(images) for images, _ in parts]
-    splits = [Split(*f, part[1]) if f else part for f, part in zip(factors, parts, strict=True)]
-    return ColoredMnist(*splits, data.test_gray)
+    path = Path(option.data_dir, released_name(option.color_var))
+    data = read_released(path)
+    train, test = factorise(data.train_image), factorise(data.test_image)
+    if train is None or test is None:
+        raise UserError(f"data file {path} has images that are not of one colour on black; give one of the authors'")
+    return ColoredMnist(Split(*train, data.train_label), Split(*test, data.test_label), data.test_gray)
 
 
 def show_samples(axis, split, heading, per_digit=8):

@@ -1,12 +1,11 @@
 """Images named in a table: the metadata.csv of Waterbirds, SubpopBench or an image folder, and CelebA's two lists."""
 
 import csv
-import io
 import os
 from pathlib import Path
 
 from common.errors import UserError
-from dataset.trees import SPLIT_WORDS, Finder, folders_in, is_system, nfc, split_of_folder
+from dataset.trees import SPLIT_WORDS, Finder, is_system, nfc, split_of_folder
 
 RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "image": ("img_filename", "filename", "file_name", "image", "path", "image_path", "img_path", "filepath", "file",
@@ -16,74 +15,62 @@ RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "split": ("split", "partition"),
 }  # fmt: skip
 FLAGS = {"image": "--image", "label": "--target", "bias": "--bias"}
-PREDICTIONS = ["file", "class", "probability"]  # columns of what test.py writes
 CELEBA = ("list_attr_celeba.csv", "list_eval_partition.csv")
-COLOUR = ("colour", "color")  # --bias colour: labels from the pixels, as the paper makes them
 csv.field_size_limit(2**31 - 1)  # a mask as run lengths, in a column that is not used, is longer than the default
 
 
-def sources(folder, image=None):
+def is_colour(bias):
+    """Whether --bias asks for labels from the pixels, as the paper makes them."""
+    return len(bias or ()) == 1 and bias[0].casefold() in ("colour", "color")
+
+
+def sources(folder):
     """Where the images of a folder are named: [(table, folder of its images, split or None)]; [] for a tree.
 
-    image: the column of --image. Raises UserError for a table that cannot be read, and where several could be meant.
+    Raises UserError where several tables could be meant.
     """
     if folder.is_file():
         return [(folder, folder.parent, None)]
-    files = {e.name.casefold(): folder / e.name for e in os.scandir(folder) if not is_system(e.name) and e.is_file()}
-    if "metadata.csv" in files:
-        return [(files["metadata.csv"], folder, None)]
-    if CELEBA[0] in files:
+    if (folder / "metadata.csv").is_file():
+        return [(folder / "metadata.csv", folder, None)]
+    if (folder / CELEBA[0]).is_file():
         below = (folder / "img_align_celeba/img_align_celeba", folder / "img_align_celeba", folder)
-        return [(files[CELEBA[0]], next(path for path in below if path.is_dir()), None)]
-    parts = {}
-    for name in folders_in(folder):
-        within, beside = folder / name / "metadata.csv", files.get(f"{name.casefold()}.csv")  # Kaggle: train.csv
-        if (split := split_of_folder(name)) is not None and (within.is_file() or beside):
-            parts[split] = (within if within.is_file() else beside, folder / name)
+        return [(folder / CELEBA[0], next(path for path in below if path.is_dir()), None)]
+    inside, parts = [path for path in sorted(folder.iterdir()) if not is_system(path.name)], {}
+    for path in inside:
+        split = split_of_folder(path.name) if path.is_dir() else None
+        tables = [p for p in (path / "metadata.csv", folder / f"{path.name}.csv") if p.is_file()]  # Kaggle: train.csv
+        if tables and split is not None:
+            parts[split] = (tables[0], path)
     if parts:  # of one alone, the images are split
         return [(*parts[split], split if len(parts) > 1 else None) for split in sorted(parts)]
-    for name in ("metadata.jsonl", "metadata.parquet"):
-        if name in files:
-            raise UserError(f"{files[name]} cannot be read; write its columns as metadata.csv")
-    tables = [path for name, path in sorted(files.items()) if name.endswith((".csv", ".tsv"))]
-    if folders_in(folder):  # beside images in folders there may be notes, and predictions
-        tables = [path for path in tables if names_images(path, folder, image)]
+    tables = [path for path in inside if path.suffix.lower() in (".csv", ".tsv")]
     if len(tables) > 1:
         some = listed([path.name for path in tables], 5)
         raise UserError(f"{folder} has no metadata.csv, and several tables ({some}); give one of them itself")
     return [(path, folder, None) for path in tables]
 
 
-def names_images(path, folder, image):
-    """Whether a table names images that are there."""
-    try:
-        frame = read_frame(path)
-        name = column(path, list(frame), "image", image)
-    except UserError:
-        return False
-    named = [] if name is None or list(frame) == PREDICTIONS else frame[name][:100]
-    return any(map(os.path.exists, map(Finder(folder), filter(None, named))))
-
-
 def read_frame(path):
     """A table as a pandas frame of texts, with the numbers of the rows as its index. Raises UserError.
 
-    UTF-8; commas, semicolons or tabs, whatever a first line such as Excel's `sep=;` says. Not by pandas.read_csv,
-    which fills rows that lack a cell without a word.
+    UTF-8; commas, semicolons or tabs. Not by pandas.read_csv, which fills rows that lack a cell without a word.
     """
     import pandas  # slow to import, and needed for tables alone
 
     try:
-        lines = io.StringIO(path.read_text("utf-8-sig"), newline="").readlines()
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = file.readlines()
     except UnicodeError:
         raise UserError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
-    skipped = int(bool(lines) and lines[0].startswith("sep="))
-    header = lines[skipped] if len(lines) > skipped else ""
-    reader = csv.reader(lines[skipped:], delimiter=max(",;\t", key=header.count), strict=True)
+    if lines and lines[0].startswith("sep="):  # of Excel
+        lines[0] = "\n"
+    header = next(filter(str.strip, lines), "")
+    reader = csv.reader(lines, delimiter=max(",;\t", key=header.count), strict=True)
     try:
-        rows = [(skipped + reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
-        raise UserError(f"{path}, row {skipped + reader.line_num}: {error}; mend this row") from None
+        raise UserError(f"{path}, row {reader.line_num}: {error}; mend this row") from None
     rows = [(number, row) for number, row in rows if any(row)]
     if len(rows) < 2:
         raise UserError(f"{path} is empty; it needs a line of column names and a row for each image")
@@ -106,20 +93,18 @@ def from_tables(folder, tables, wanted, colour):
 
     frames = [read_frame(path) for path, *_ in tables]
     source = tables[0][0] if len(tables) == 1 else folder
-    if source.name.casefold() == CELEBA[0]:
+    if source.name == CELEBA[0]:
         add_partition(folder, frames[0])
     frame = pandas.concat(frames).fillna("")
     roles = columns_of(source, list(frame), wanted, colour)
-    (image,), (label,), biases = (roles[role] for role in ("image", "label", "bias"))
+    (image,), (label,) = roles["image"], roles["label"]
     names, paths, places, splits = list(frame[image]), [], [], []
     for (path, root, split), part in zip(tables, frames, strict=True):
-        finder, place = Finder(root), f"{path.relative_to(folder)}, row" if len(tables) > 1 else "row"
-        places += [f"{place} {number}" for number in part.index]
-        paths += map(finder, names[len(paths) : len(paths) + len(part)])
+        places += [f"{path}, row {number}" for number in part.index]
+        paths += map(Finder(root), names[len(paths) : len(paths) + len(part)])
         splits += [split] * len(part)
     if "" in names:
-        raise UserError(f"{source}, {places[names.index('')]} has no {image}; name the image, or remove this row")
-    notes = ["columns: " + ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)]
+        raise UserError(f"{places[names.index('')]} has no {image}; name the image, or remove this row")
     below = [Path(os.path.relpath(path, folder)).parts[:-1] for path in paths]
     if splits[0] is None and roles["split"]:
         texts = list(frame[roles["split"][0]])
@@ -127,18 +112,17 @@ def from_tables(folder, tables, wanted, colour):
         if None in splits:
             row = splits.index(None)
             raise UserError(
-                f"{source}, {places[row]}, column {roles['split'][0]}: {texts[row] or 'an empty cell'} is no split; "
+                f"{places[row]}, column {roles['split'][0]}: {texts[row] or 'an empty cell'} is no split; "
                 "write train, val or test (or 0, 1, 2)"
             )
     elif splits[0] is None:
         found = [split_of_folder(parts[0]) if parts else None for parts in below]
-        if None not in found and len(set(found)) > 1:
-            splits = found
-            notes.append("no split column: the folders of the images tell the splits")
+        splits = found if None not in found and len(set(found)) > 1 else splits
     labels = list(map(nfc, frame[label]))
-    check_folders(source, places, below, labels, label)
-    heads = {name: list(map(nfc, frame[name])) for name in biases}
-    return str(source), label, names, paths, places, splits, labels, heads, notes, tuple(frame)
+    check_folders(places, below, labels, label)
+    heads = {name: list(map(nfc, frame[name])) for name in roles["bias"]}
+    notes = ["columns: " + ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)]
+    return str(source), label, names, paths, places, splits, labels, heads, notes
 
 
 def add_partition(folder, frame):
@@ -151,33 +135,29 @@ def add_partition(folder, frame):
 
 def columns_of(source, names, wanted, colour):
     """{"image": [column], "label": [column], "bias": [columns], "split": [column] or []}. Raises UserError."""
-    roles = {"bias": [column(source, names, "bias", name) for name in wanted["bias"]]}
-    for role in ("label", "image"):
-        flag = next(iter(wanted[role]), None)
-        name = column(source, names if flag else unused(names, roles), role, flag)
-        if name is None:
-            raise UserError(
-                f"{source} has no column for the {role}, called one of {', '.join(RECOGNISED[role])}; name it with "
-                f"{FLAGS[role]} COLUMN. Its columns: {listed(names, 45)}"
-            )
-        roles[role] = [name]
-    if not roles["bias"] and not colour:
-        roles["bias"] = [name for name in [column(source, unused(names, roles), "bias")] if name]
-    roles["split"] = [name for name in [column(source, unused(names, roles), "split")] if name]
-    return {role: roles[role] for role in ("image", "label", "bias", "split")}
+    biases = [column(source, names, "bias", name) for name in wanted["bias"]]
+    roles, free = {"image": [], "label": [], "bias": biases}, [name for name in names if name not in biases]
+    for role in ("label", "image", "bias", "split"):
+        if role == "bias" and (biases or colour):
+            continue
+        flag = next(iter(wanted.get(role, ())), None)
+        name = column(source, names if flag else free, role, flag, needed=role in ("label", "image"))
+        roles[role] = [name] if name else []
+        free = [other for other in free if other != name]
+    return roles
 
 
-def unused(names, roles):
-    """The columns `names` without those that have a role."""
-    return [name for name in names if not any(name in found for found in roles.values())]
-
-
-def column(source, names, role, wanted=None):
+def column(source, names, role, wanted=None, needed=False):
     """The one of the columns `names` that a flag wants, or that fits a role; None where none does. Raises UserError."""
     known = [folded(wanted)] if wanted else RECOGNISED[role]
     found = [name for k in known for name in names if folded(name) == k]
     if wanted and not found:
         raise UserError(f"{source} has no column {wanted} ({FLAGS[role]}). Its columns: {listed(names, 45)}")
+    if needed and not found:
+        raise UserError(
+            f"{source} has no column for the {role}, called one of {', '.join(known)}; name it with "
+            f"{FLAGS[role]} COLUMN, or move this table elsewhere. Its columns: {listed(names, 45)}"
+        )
     if len(found) > 1 and (wanted or role in ("label", "bias")):
         how = "rename one" if wanted else f"say which with {FLAGS[role]} COLUMN"
         raise UserError(f"{source}: both {found[0]} and {found[1]} could be the {role}; {how}")
@@ -194,11 +174,11 @@ def listed(names, most):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def check_folders(source, places, below, labels, label):
+def check_folders(places, below, labels, label):
     """Raises UserError where an image lies in the folder of another class than the table says.
 
-    below: the folders of every image. They count as those of classes where most have the name of the label, or all have
-    that of some label; numbers may number anything.
+    below: the folders of every image. They count as classes where most are called as the label, or all as some label;
+    numbers may number anything.
     """
     folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
     if None in folders:
@@ -209,6 +189,6 @@ def check_folders(source, places, below, labels, label):
     words, agree = not all(name.isdigit() for name in said), len(pairs) - len(differ)
     if differ and (agree > len(differ) or (words and (agree == len(differ) or said <= known))):
         raise UserError(
-            f"{source}, {places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
+            f"{places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
             f"{folders[differ[0]]} ({len(differ)} such); make both the same"
         )

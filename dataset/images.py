@@ -14,8 +14,8 @@ from common import Flag, Parser, given, location, number, path, seed
 from common.errors import UserError, exits
 from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
-from dataset.csv_tables import COLOUR
-from dataset.inspect import draw_sheet, is_sheet, overview, same_bytes, sample_groups, troubles
+from dataset.csv_tables import is_colour
+from dataset.inspect import draw_sheet, overview, troubles
 from dataset.photographs import MEAN, STD, InMemory, Streaming
 from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
@@ -30,20 +30,23 @@ def load(
     """Reads a Table's images: ({split: InMemory or Streaming} of those that it has, the Table of what can be read).
 
     A set that fits into a quarter of the free memory is decoded once. augment: of the training images; skip_broken:
-    leaves out images that are missing or unreadable, which else raise UserError with the row; colour: (h, w) of f's
-    map where table.colour.
+    leaves out images that cannot be read, which else raise UserError with the row; colour: (h, w) of f's map where
+    table.colour.
     """
-    bad = {int(i): f"{table.paths[i]} is missing; put it back" for i in np.flatnonzero(table.missing)}
-    refuse(table, {} if skip_broken else bad)  # before the others are read, which takes time
-    table = left_out(table, bad)
     fits = len(table) * size * size * 3 <= free_memory(device) // 4
     images = np.zeros((len(table) if fits else 0, size, size, 3), np.uint8)
     keep = images.__setitem__ if fits else lambda position, image: None
     decoded = decode(table.paths, size, keep, background, show=show)
-    refuse(table, {} if skip_broken else decoded.bad)
-    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *too_dark(decoded.brightest)))
-    images = np.delete(images, list(decoded.bad), 0) if fits and decoded.bad else images
-    table = left_out(table, decoded.bad)
+    if decoded.bad and not skip_broken:
+        position, reason = next(iter(decoded.bad.items()))
+        row = f"{table.places[position]}: " if table.places[position] else ""
+        more = f" ({len(decoded.bad)} such images; python -m dataset.images names them)" if len(decoded.bad) > 1 else ""
+        raise UserError(f"{row}{reason}{more}, or give --skip_broken")
+    table = with_content(table, decoded)
+    if decoded.bad:
+        good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
+        table = table.take(good, f"left out: {len(decoded.bad)} images that cannot be read (--skip_broken)")
+        images = images[good] if fits else images
     parts = {}
     for split in np.unique(table.split).tolist():
         mine = table.where(split)
@@ -56,19 +59,10 @@ def load(
     return parts, table
 
 
-def refuse(table, bad):
-    """Raises UserError with the row of the first of the images that are `bad`, {position: reason}."""
-    for position, reason in bad.items():
-        more = f" ({len(bad)} such images; python -m dataset.images names them)" if len(bad) > 1 else ""
-        row = f"{table.source}, {table.places[position]}: " if table.places[position] else ""
-        raise UserError(f"{row}{reason}{more}, or give --skip_broken")
-
-
-def left_out(table, bad):
-    """The table without the images that are `bad`, {position: reason}."""
-    good = np.setdiff1d(np.arange(len(table)), list(bad))
-    what = f"left out: {len(bad)} images that are missing or cannot be read (--skip_broken)"
-    return table.take(good, what) if bad else table
+def with_content(table, decoded):
+    """The table with what `decode` found of its files."""
+    notes = too_dark(np.delete(decoded.brightest, list(decoded.bad)))
+    return dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
 
 
 def free_memory(device="cpu"):
@@ -104,7 +98,7 @@ class ImageSet(DataSet):
         AUGMENT_FLAG,
         Flag("skip_broken", action="store_true", help="leave out images that are missing or cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),
-        Flag("workers", number(int, 0, 256), None, "processes that read the images of a set too large for the memory"),
+        Flag("workers", number(int, 0, 256), None, "threads that read the images of a set too large for the memory"),
     )  # fmt: skip
     networks = ("resnet18", "paper", "simple_conv")
     any_network = True
@@ -120,18 +114,18 @@ class ImageSet(DataSet):
             raise UserError(f"--init is for networks of torchvision; --network {option.network} begins at random")
         if option.split_at in LAYERS and option.network not in RESNETS:
             raise UserError(f"--split_at {option.split_at} is for ResNets; --network {option.network} has last alone")
-        if of_pixels(option) and map_size(option) is None:
+        if is_colour(option.bias) and map_size(option) is None:
             raise UserError(
                 "--bias colour needs features on a map: a ResNet, or --network paper, and no --split_at last"
             )
 
     @classmethod
     def defaults(cls, option):
-        return {} if of_pixels(option) else BY_IMAGE  # labels of positions are the paper's own
+        return {} if is_colour(option.bias) else BY_IMAGE  # labels of positions are the paper's own
 
     @classmethod
     def method_defaults(cls, option):
-        return {} if of_pixels(option) else METHODS_BY_IMAGE
+        return {} if is_colour(option.bias) else METHODS_BY_IMAGE
 
     @classmethod
     def setting(cls, option):
@@ -165,14 +159,7 @@ class ImageSet(DataSet):
         return self.table.fingerprint()
 
     def overview(self):
-        """Counts by group, how well the bias alone tells the label, and images that are there twice."""
-        alike = same_bytes(self.table, np.arange(len(self.table)))
-        return "\n".join([overview(self.table), *troubles(self.table, alike=alike)])
-
-
-def of_pixels(option):
-    """Whether --bias asks for labels from the pixels."""
-    return len(option.bias or ()) == 1 and option.bias[0].casefold() in COLOUR
+        return "\n".join([overview(self.table), *troubles(self.table)])
 
 
 def some_of(table, split):
@@ -186,17 +173,11 @@ def some_of(table, split):
 
 def map_size(option):
     """(h, w) of f's map, by --network, --split_at and --image_size; None where f has no map."""
-    if option.split_at == "last":
-        return None
-    if option.network == "paper":
-        side = (option.image_size + 1) // 2
-    elif option.network == "simple_conv":
-        side = option.image_size
-    elif option.network in RESNETS:
-        side = -(-option.image_size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
-    else:
-        return None
-    return side, side
+    size = option.image_size
+    side = {"paper": (size + 1) // 2, "simple_conv": size}.get(option.network)
+    if option.network in RESNETS and option.split_at != "last":
+        side = -(-size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
+    return None if side is None or option.split_at == "last" else (side, side)
 
 
 @exits
@@ -205,35 +186,25 @@ def main(arguments=None):
     parser = Parser(prog="-m dataset.images", description=main.__doc__)
     parser.add_argument("dir", type=location, metavar="DIR", help="folder with a metadata.csv, or train, val, test")
     for flag in ImageSet.flags:
-        if flag.name in ("target", "bias", "image", "image_size", "background", "skip_broken", "data_seed"):
+        if flag.name in ("target", "bias", "image", "image_size", "background", "data_seed"):
             flag.add_to(parser)
             parser.set_defaults(**{flag.name: flag.default})
-    parser.add_argument("--out", type=location, help="the sheet of samples, a .png [samples.png in DIR]")
+    parser.add_argument("--out", type=location, help="a .png that is made: a row of samples for each group")
     option = parser.parse_args(arguments)
-    out = option.out or (option.dir if option.dir.is_dir() else option.dir.parent) / "samples.png"
-    if out.exists() and not is_sheet(out):
-        raise UserError(f"{out} is there and is no sheet of samples; give another file with --out")
+    if option.out and option.out.exists():
+        raise UserError(f"{option.out} is there already; give another --out, or remove it")
     table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
-    groups, kept = sample_groups(table), {}
-    wanted = {position for _, some in groups for position in some}
-
-    def keep(position, image):
-        if position in wanted:
-            kept[position] = image
-
-    decoded = decode(table.paths, option.image_size, keep, rgb(option.background))
-    good = np.setdiff1d(np.arange(len(table)), list(decoded.bad))
-    if not len(good):
+    background = rgb(option.background)
+    decoded = decode(table.paths, option.image_size, lambda position, image: None, background)
+    if len(decoded.bad) == len(table):
         raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
-    notes = too_dark(decoded.brightest[good])
-    table = dataclasses.replace(table, content=decoded.content, notes=(*table.notes, *notes))
-    lines = troubles(table, decoded.bad, same_bytes(table, good))
-    print(overview(left_out(table, decoded.bad) if option.skip_broken else table))
-    print("\n".join(["", *lines]) if lines else "\nall images can be read, none is there twice")
-    if decoded.bad and not option.skip_broken:
+    table = with_content(table, decoded)
+    print(overview(table), "", sep="\n")
+    print("\n".join(troubles(table, decoded.bad)) or "all images can be read, none is there twice")
+    if decoded.bad:
         print("to train, mend these images or give --skip_broken")
-    draw_sheet(out, groups, kept)
-    print(f"samples: {out}")
+    if option.out:
+        draw_sheet(option.out, table, decoded.bad, option.image_size, background)
 
 
 if __name__ == "__main__":

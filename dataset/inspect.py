@@ -3,111 +3,79 @@
 import os
 
 import numpy as np
-from PIL import Image
 
 from common.errors import one_line
-from dataset.batches import IGNORE_INDEX
+from common.files import replacing
 from dataset.csv_tables import listed
+from dataset.pictures import read_picture
 from dataset.trees import SPLITS
 
 NAMED = 10  # files that are named of each kind of trouble
 SHUFFLES = 100  # of a bias, to see what chance is
-WIDEST = 12  # columns of a table of counts; a bias of more values gets rows
-SHEET = "training images by group"  # title of the sheet of samples
 PER_GROUP, MOST_GROUPS = 8, 24  # of the sheet of samples
 
 
 def overview(table):
-    """What a table holds, as text: sizes, columns, counts y by b in each split, how well b tells y, empty groups."""
+    """What a table holds, as text: sizes, columns, counts of groups in each split, how well b tells y, empty groups."""
+    import pandas  # slow to import
+
     sizes = ", ".join(f"{len(table.where(s))} {name}" for s, name in enumerate(SPLITS))
-    lines = [f"{table.source}: {sizes} images, {len(table.classes)} classes"]
-    lines += [f"  {note}" for note in table.notes]
-    train = table.where(0)
-    for head, name in enumerate(table.biases):
-        lines += ["", *counts(table, head), *empty(table, head)]
-        lines += verdict(f"{name} alone tells", table.label[train], table.bias[train, head])
-        if not table.contradicted(head):
-            lines.append(
-                f"no training image contradicts the bias {name}: nothing can be learned about "
-                f"{table.target or 'the class'} without it; no method helps"
-            )
-    if len(table.biases) > 1:
-        lines += verdict("all biases together tell", table.label[train], table.bias[train])
+    lines = [f"{table.source}: {sizes} images, {len(table.classes)} classes", *(f"  {note}" for note in table.notes)]
+    coded = pandas.Categorical.from_codes
+    split, label = coded(table.split, SPLITS), coded(table.label, table.classes)
     if not table.biases:
-        lines += ["", *counts(table), ""]
-        if table.colour:
-            lines.append("The bias labels are the colours of the pixels: there are no groups.")
-        elif table.columns:
-            lines.append(f"No bias column is known by its name; say which with --bias: {listed(table.columns, 45)}")
-        else:
-            lines.append("There are no bias folders, DIR/train/CLASS/BIAS/, so there are no groups.")
+        lines += ["", *pandas.crosstab(label, split, rownames=[""], colnames=[""]).to_string().split("\n"), ""]
+        lines.append("no bias label is known, so there are no groups; say which column with --bias")
+    for bias, name, values in zip(table.bias.T, table.biases, table.values, strict=True):
+        value = coded(np.minimum(bias, len(values)), [*values, "(no label)"])
+        groups = pandas.crosstab([split, label], value, rownames=["", ""], colnames=[name], margins=True)
+        lines += ["", *groups.to_string().split("\n"), *of_training(table, bias, name, values)]
     return "\n".join(map(one_line, lines))
 
 
+def of_training(table, bias, name, values):
+    """Lines on the training images: empty groups, and how well the bias labels, int64 (N,), tell the label."""
+    label, bias = table.label[table.split == 0], bias[table.split == 0]
+    groups = np.zeros((len(table.classes), len(values)), int)
+    np.add.at(groups, (label, bias), 1)
+    empty = [f"{table.classes[y]} / {values[b]}" for y, b in np.argwhere(groups == 0)]
+    lines = [f"groups without a training image: {listed(empty, NAMED)}"] if empty else []
+    lines += verdict(name, label, bias)
+    if max((groups > 0).sum(0).max(), (groups > 0).sum(1).max()) == 1:
+        lines.append(
+            f"no training image contradicts the bias {name}: nothing can be learned about "
+            f"{table.target or 'the class'} without it; no method helps"
+        )
+    return lines
+
+
 def best_guess(label, bias):
-    """The accuracy of the best guess of the label by the bias alone. label: int64 (N,); bias: (N,) or (N, heads)."""
-    _, group = np.unique(bias, axis=0, return_inverse=True)
-    classes = label.max() + 1
-    counts = np.bincount(group.ravel() * classes + label, minlength=(group.max() + 1) * classes)
-    return counts.reshape(-1, classes).max(axis=1).sum() / len(label)
+    """The accuracy of the best guess of the label by the bias alone; int64 (N,) both."""
+    counts = np.bincount(bias * (label.max() + 1) + label, minlength=(bias.max() + 1) * (label.max() + 1))
+    return counts.reshape(bias.max() + 1, -1).max(1).sum() / len(label)
 
 
-def verdict(what, label, bias):
+def verdict(name, label, bias):
     """Lines that say whether a bias tells the label: more than it does with shuffled values.
 
     Many rare values tell any label of the images that they are counted on, and few images show much by chance.
     """
     rng = np.random.default_rng(0)
     tells, shuffled = best_guess(label, bias), [best_guess(label, rng.permutation(bias)) for _ in range(SHUFFLES)]
-    chance = np.mean(shuffled)
-    is_bias = tells > chance + max(3 * np.std(shuffled), 0.005)
-    above = f"a bias, {100 * (tells - chance):.1f} points above chance"
-    return [
-        f"in training, {what} {tells:.4f} of the labels, {chance:.4f} with its values shuffled:",
-        above if is_bias else f"no more than chance among {len(label)} images, there is hardly a bias to unlearn",
-    ]
+    above = tells - np.mean(shuffled)
+    found = f"a bias, {100 * above:.1f} points above chance"
+    if above <= max(3 * np.std(shuffled), 0.005):
+        found = f"no more than chance among {len(label)} images, there is hardly a bias to unlearn"
+    said = f"in training, {name} alone tells {tells:.4f} of the labels, {tells - above:.4f} with its values shuffled:"
+    return [said, found]
 
 
-def counts(table, head=None):
-    """Lines of the images of each class, by the values of a bias where there is one, in each split."""
-    import pandas  # slow to import
-
-    lines = []
-    for split, name in enumerate(SPLITS):
-        mine = table.where(split)
-        y = pandas.Categorical.from_codes(table.label[mine], list(map(one_line, table.classes)))
-        each = pandas.Series(y).value_counts(sort=False).rename("images").to_frame()
-        if head is not None:
-            code = np.where(table.bias[mine, head] == IGNORE_INDEX, -1, table.bias[mine, head])
-            b = pandas.Categorical.from_codes(code, list(map(one_line, table.values[head])))
-            groups = pandas.crosstab(y, b).reindex(index=y.categories, columns=b.categories, fill_value=0)
-            each = groups.assign(all=each["images"])
-            each, name = each.T if each.shape[1] > WIDEST else each, f"{name}, class by {table.biases[head]}"
-        if len(mine):
-            text = each.rename_axis(index=None, columns=None).to_string()
-            lines += [name, *(f"  {line}" for line in text.split("\n"))]
-    return lines
-
-
-def empty(table, head):
-    """Lines that name the groups without a training image."""
-    train = table.where(0)
-    seen = set(zip(table.label[train].tolist(), table.bias[train, head].tolist(), strict=True))
-    groups = [(y, b) for y in range(len(table.classes)) for b in range(len(table.values[head]))]
-    lacking = [f"{table.classes[y]} / {table.values[head][b]}" for y, b in groups if (y, b) not in seen]
-    return [f"groups without a training image: {listed(lacking, NAMED)}"] if lacking else []
-
-
-def troubles(table, bad=None, alike=()):
-    """Lines of what is wrong with the files: missing, unreadable, listed twice, of the same content.
-
-    bad: {position: reason} of `decode`, or None where nothing was decoded; alike: pairs of positions.
-    """
+def troubles(table, bad=None):
+    """Lines of what is wrong with the files of a table that was read. bad: {position: reason} of `decode`."""
+    bad = bad or {}
     found = {
-        "images that are missing": [table.place(i) for i in np.flatnonzero(table.missing)],
-        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad or () if not table.missing[i]],
-        "images that are listed twice": [pair(table, *p) for p in table.doubled],
-        "images with the bytes of another": [pair(table, *p) for p in alike],
+        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad],
+        "images with the bytes of another": twice(table, bad),
     }
     lines = []
     for what, names in found.items():
@@ -116,62 +84,31 @@ def troubles(table, bad=None, alike=()):
     return lines
 
 
-def pair(table, position, first):
-    """Two images that are one, with what is said of them differently."""
-    splits, labels = ([values[i] for i in (position, first)] for values in (table.split, table.label))
-    differ = [" and ".join(SPLITS[s] for s in splits)] if splits[0] != splits[1] else []
-    differ += [" and ".join(table.classes[y] for y in labels)] if labels[0] != labels[1] else []
-    return f"{table.place(position)} = {table.place(first)}" + (f" ({'; '.join(differ)})" if differ else "")
+def twice(table, bad):
+    """The images with the checksum and size of an earlier one, and in which splits and classes the two are."""
+    first, found = {}, []
+    for i in [i for i in range(len(table)) if i not in bad]:
+        j = first.setdefault((table.content[i], os.path.getsize(table.paths[i])), i)
+        pairs = [[SPLITS[table.split[k]] for k in (i, j)], [table.classes[table.label[k]] for k in (i, j)]]
+        differ = "; ".join(" and ".join(pair) for pair in pairs if len(set(pair)) > 1)
+        if i != j:
+            found.append(f"{table.place(i)} = {table.place(j)}" + (f" ({differ})" if differ else ""))
+    return found
 
 
-def same_bytes(table, positions):
-    """Pairs of positions of files with the same bytes, by their checksums and sizes, of a table that was read."""
-    first, alike = {}, []
-    for position in np.setdiff1d(positions, [i for i, _ in table.doubled]).tolist():
-        key = (table.content[position], os.path.getsize(table.paths[position]))
-        if (other := first.setdefault(key, position)) != position:
-            alike.append((position, other))
-    return alike
+def draw_sheet(path, table, bad, size, background):
+    """Writes a PNG with a row of training images for each of the largest groups. bad: positions that are left out."""
+    import torch
+    from torchvision.utils import make_grid, save_image  # slow to import, and training draws no sheet
 
-
-def sample_groups(table):
-    """The images of a sheet: list of (name of the group, positions of the first 8), training images, largest first."""
-    train = table.where(0)
+    train = np.setdiff1d(table.where(0), list(bad))
     keys = np.column_stack([table.label[train], table.bias[train]])
-    groups, member, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    rows = []
+    _, member, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    cells = []
     for group in np.sort(np.argsort(-sizes, kind="stable")[:MOST_GROUPS]):
-        label, *bias = groups[group]
-        values = [f"{n} {v[b]}" for n, v, b in zip(table.biases, table.values, bias, strict=True)]
-        title = "\n".join(one_line(text)[:20] for text in (table.classes[label], *values, f"n = {sizes[group]}"))
-        rows.append((title, train[member.ravel() == group][:PER_GROUP].tolist()))
-    return rows
-
-
-def draw_sheet(path, groups, images):
-    """Writes a PNG with a row of samples for each group of `sample_groups`. images: {position: uint8 (S, S, 3)}."""
-    from common.picture import plain, save, subplots  # matplotlib is slow to import, and training draws no sheet
-
-    @plain
-    def draw():
-        figure, axes = subplots(len(groups), PER_GROUP, (2 + PER_GROUP, 0.4 + 1.05 * len(groups)), squeeze=False)
-        for axis in axes.flat:
-            axis.set_axis_off()
-        for row, (name, positions) in zip(axes, groups, strict=True):
-            for axis, position in zip(row, [p for p in positions if p in images], strict=False):
-                axis.imshow(images[position], interpolation="nearest")
-            text = row[0].text(-0.1, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
-            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
-        figure.suptitle(SHEET, fontsize=10)
-        save(figure, path, 100, SHEET)
-
-    draw()
-
-
-def is_sheet(path):
-    """Whether a file is a sheet of samples that was drawn here."""
-    try:
-        with Image.open(path) as image:
-            return image.info.get("Title") == SHEET
-    except OSError:
-        return False
+        some = train[member.ravel() == group][:PER_GROUP]
+        cells += [read_picture(table.paths[i], size, background) for i in some]
+        cells += [np.full_like(cells[0], 255)] * (PER_GROUP - len(some))
+    grid = make_grid(torch.from_numpy(np.stack(cells)).permute(0, 3, 1, 2) / 255, nrow=PER_GROUP, pad_value=1)
+    with replacing(path) as temporary:
+        save_image(grid, temporary, format="png")

@@ -25,21 +25,17 @@ class Mnist(NamedTuple):
 def load_mnist(raw=RAW):
     """Reads MNIST in its original order from the gz files in the folder `raw`.
 
-    They are unpacked into a temporary folder, so that a read-only checkout and several starts at once do no harm.
     Raises UserError where a file is missing, or its MD5 sum is not the one that torchvision lists.
     """
     from torchvision.datasets import MNIST  # slow to import, needed here only
 
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as root:  # not beside them: a checkout may be read-only
         unpacked = Path(root, "MNIST", "raw")
         unpacked.mkdir(parents=True)
         for name, md5 in MNIST.resources:
-            try:
-                packed = Path(raw, name).read_bytes()
-            except FileNotFoundError:
-                raise UserError(f"MNIST file {name} is missing in {raw}; restore it with `git checkout`") from None
-            if hashlib.md5(packed).hexdigest() != md5:
-                raise UserError(f"MNIST file {name} in {raw} is damaged (MD5 differs); restore it with `git checkout`")
-            (unpacked / name.removesuffix(".gz")).write_bytes(gzip.decompress(packed))
+            packed = Path(raw, name)
+            if not packed.is_file() or hashlib.md5(packed.read_bytes()).hexdigest() != md5:
+                raise UserError(f"MNIST file {packed} is missing or damaged; restore it with `git checkout`")
+            (unpacked / name.removesuffix(".gz")).write_bytes(gzip.decompress(packed.read_bytes()))
         train, test = (MNIST(root, train=is_train) for is_train in (True, False))
     return Mnist(train.data.numpy(), train.targets.numpy(), test.data.numpy(), test.targets.numpy())

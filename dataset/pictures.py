@@ -19,16 +19,16 @@ from tqdm import tqdm
 
 from common.errors import UserError
 
+warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
 BLACK = (0, 0, 0)
-NOT_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF"}  # Pillow lists them, and needs other programs for them
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
           7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip  # by EXIF's orientation
 
 
 def extensions():
-    """The endings of the formats that Pillow reads by itself, in lower case with the dot."""
+    """The endings of the formats that Pillow reads, in lower case with the dot."""
     Image.init()
-    return {e for e, form in Image.EXTENSION.items() if form in Image.OPEN and form not in NOT_PICTURES}
+    return {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}
 
 
 def color(text):
@@ -84,14 +84,9 @@ def upright(image):
 
 def to_rgb(image, background=BLACK):
     """A Pillow image as one of mode RGB: deep greys are scaled (`grey`), transparent places show `background`."""
-    clear = image.info.get("transparency")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        pixels = np.repeat(grey(values, image.mode)[..., None], 3, axis=2)
-        if image.mode != "F" and isinstance(clear, int):
-            pixels[values == clear] = background
-        return Image.fromarray(pixels)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or clear is not None:
+        return Image.fromarray(grey(np.asarray(image), image.mode)).convert("RGB")
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB")
     return image.convert("RGB")
@@ -103,22 +98,18 @@ def grey(values, mode):
     16 bits: 0..65535 becomes 0..255. 32-bit integers: as they are up to 255, as 16 bits up to 65535. Floating point:
     0..1 becomes 0..255, 0..255 stays. Any other range is stretched to 0..255. Raises ValueError for NaN and infinity.
     """
-    if mode.startswith("I;16"):
-        return np.rint(values / 257).astype(np.uint8)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite")
-    low, high = values.min(), values.max()
-    tops = (1, 255) if mode == "F" else (255, 65535)
-    top = next((top for top in tops if low >= 0 and high <= top), None)
-    if top is None:
-        values, top = values - low, max(high - low, 1e-300)
+    tops = {"F": (1, 255), "I": (255, 65535)}.get(mode, (65535,))
+    if values.min() < 0 or values.max() > tops[-1]:
+        values = values - values.min()
+        tops = (max(values.max(), 1e-300),)
+    top = next(top for top in tops if values.max() <= top)
     return np.rint(values * (255 / top)).astype(np.uint8)
 
 
 class Decoded(NamedTuple):
-    """What `decode` found of N files."""
-
     bad: dict  # {position: why it cannot be read}, in order
     content: np.ndarray  # uint32 (N,): CRC-32 of every file
     brightest: np.ndarray  # uint8 (N,): the largest value of every image
@@ -134,17 +125,17 @@ def decode(paths, size, keep, background=BLACK, show=True):
     def read(position):
         try:
             image = read_picture(paths[position], size, background)
-            keep(position, image)
-            found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
-            found.brightest[position] = image.max()
         except UserError as error:
             found.bad[position] = str(error)
+            return
+        keep(position, image)
+        found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
+        found.brightest[position] = image.max()
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, usable_cores())) as pool:
-        warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, and of large photographs
-        done = pool.map(read, range(len(paths)))
+    with ThreadPoolExecutor(min(16, usable_cores())) as pool:
         try:
-            list(tqdm(done, total=len(paths), desc="reading", unit="image", disable=not show or None))
+            for _ in tqdm(pool.map(read, range(len(paths))), "reading", len(paths), disable=not show or None):
+                pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -152,7 +143,6 @@ def decode(paths, size, keep, background=BLACK, show=True):
 
 
 def usable_cores():
-    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -164,8 +154,8 @@ def too_dark(brightest):
     dark = brightest < 64
     if not len(dark) or dark.mean() <= 0.5:
         return []
-    top = int(brightest[dark].max())
+    top = brightest[dark].max()
     return [
-        f"in {dark.sum()} of {len(dark)} images no value is above {top} of 255, so at most {top + 1} levels are left; "
-        "if the files hold fewer bits than they have room for (12 of 16), scale the values up"
+        f"in {dark.sum()} of {len(dark)} images no value is above {top} of 255, so few levels are left; if the files "
+        "hold fewer bits than they have room for (12 of 16), scale the values up"
     ]

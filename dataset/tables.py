@@ -6,7 +6,6 @@ with it ends in one line that names the file and the row or folder.
 
 import dataclasses
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
-from dataset.csv_tables import COLOUR, FLAGS, from_tables, listed, sources
+from dataset.csv_tables import FLAGS, from_tables, is_colour, listed, sources
 from dataset.trees import SPLITS, read_tree
 
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
@@ -30,19 +29,16 @@ class Table:
     source: str  # the file or folder it was read from
     names: list  # of the images, as given
     paths: list  # of str
-    places: list  # of str: "row 17", or "" in a folder tree
+    places: list  # of str: "DIR/metadata.csv, row 17", or "" in a folder tree
     split: np.ndarray  # int64 (N,): 0 training, 1 validation, 2 test
     label: np.ndarray  # int64 (N,), 0 .. number of classes - 1
     bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORE_INDEX where there is none (val and test)
     classes: tuple  # of str
     biases: tuple  # of str: the names of the biases, often one
     values: tuple  # for each bias, a tuple of str
-    missing: np.ndarray  # bool (N,): whether there is no such file
-    doubled: tuple  # of (position, position of the first): listed twice
     notes: tuple  # of str: what was decided or left out in reading
     target: str | None  # the column of the label; None in a folder tree
     colour: bool = False  # the bias labels come from the pixels
-    columns: tuple = ()  # of str: all that a table has
     content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
     def __len__(self):
@@ -55,23 +51,15 @@ class Table:
     def place(self, position):
         """Where an image stands, for a message: "DIR/metadata.csv, row 17: x.png" or its path."""
         row = self.places[position]
-        return f"{self.source}, {row}: {self.names[position]}" if row else self.paths[position]
-
-    def contradicted(self, head):
-        """Whether in training a value of a bias occurs with two labels, or a label with two values."""
-        train = self.where(0)
-        y, b = np.unique(np.stack([self.label[train], self.bias[train, head]]), axis=1)
-        return len(np.unique(y)) < len(y) or len(np.unique(b)) < len(b)
+        return f"{row}: {self.names[position]}" if row else self.paths[position]
 
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
-        new = {int(p): i for i, p in enumerate(positions)}
-        arrays = ("split", "label", "bias", "missing") + (() if self.content is None else ("content",))
+        arrays = ("split", "label", "bias") + (() if self.content is None else ("content",))
         part = dataclasses.replace(
             self,
             **{f: [getattr(self, f)[p] for p in positions] for f in ("names", "paths", "places")},
             **{f: getattr(self, f)[positions] for f in arrays},
-            doubled=tuple((new[a], new[b]) for a, b in self.doubled if a in new and b in new),
             notes=(*self.notes, *notes),
         )
         check(part)
@@ -95,9 +83,9 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
     folder, bias = Path(folder).expanduser(), (bias,) if isinstance(bias, str) else tuple(bias or ())
     if not folder.exists():
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
-    colour = len(bias) == 1 and bias[0].casefold() in COLOUR
+    colour = is_colour(bias)
     wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": () if colour else bias}
-    if tables := sources(folder, image):
+    if tables := sources(folder):
         return make_table(*from_tables(folder, tables, wanted, colour), seed, colour)
     if target or image or wanted["bias"] not in ((), ("bias",)):
         flag = next(f"{FLAGS[role]} {' '.join(names)}" for role, names in wanted.items() if names)
@@ -105,50 +93,43 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
     rows, notes = read_tree(folder)
     names, paths, splits, labels, biases = map(list, zip(*rows, strict=True))
     heads = {} if colour or not any(biases) else {"bias": biases}
-    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, (), seed, colour)
+    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, seed, colour)
 
 
-def make_table(source, target, names, paths, places, splits, labels, heads, notes, columns=(), seed=0, colour=False):
+def make_table(source, target, names, paths, places, splits, labels, heads, notes, seed=0, colour=False):
     """A Table of lists with an element for each image, whose labels and biases become numbers. Raises UserError.
 
     target: the label's column, None for folders. splits: of 0, 1, 2, or all None. heads: {bias: list of str}.
     """
-    where = [f"{source}, {place}" if place else path for place, path in zip(places, paths, strict=True)]
-    never, folders = [False] * len(names), target is None
-    label, classes = encode(source, where, labels, target or "class", folders, MOST_CLASSES, never)
-    coded = [encode(source, where, texts, name, folders, MOST_BIASES, splits) for name, texts in heads.items()]
+    where = [place or path for place, path in zip(places, paths, strict=True)]
+    label, classes = encode(source, where, labels, target or "class", MOST_CLASSES, [False] * len(names))
+    coded = [encode(source, where, texts, name, MOST_BIASES, splits) for name, texts in heads.items()]
     bias = np.stack([codes for codes, _ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
     if splits[0] is None:
         splits = split_by_group(names, np.column_stack([label, bias]), seed)
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
         notes = [*notes, f"nothing says which images are for the test: split {shares} within groups, with seed {seed}"]
-    first, doubled, missing = {}, [], np.array([not os.path.exists(path) for path in paths])
-    for i, path in enumerate(map(os.path.realpath, paths)):
-        if first.setdefault(path, i) != i:
-            doubled.append((i, first[path]))
     table = Table(
         source, names, paths, places, np.array(splits, np.int64), label, bias, classes, tuple(heads),
-        tuple(values for _, values in coded), missing, tuple(doubled), tuple(notes), target, colour, columns,
+        tuple(values for _, values in coded), tuple(notes), target, colour,
     )  # fmt: skip
     check(table)
-    return dataclasses.replace(table, notes=(*table.notes, *without_bias(table)))
+    return table
 
 
-def encode(source, where, texts, name, folders, most, may_lack):
+def encode(source, where, texts, name, most, may_lack):
     """A column's texts as numbers: (int64 (N,), names in order). Whole numbers, 1.0 among them, are ordered as numbers.
 
-    where: what each row is called. folders: the texts are names of folders, any of which is a value. may_lack: whether
-    each may be missing, which becomes IGNORE_INDEX. Raises UserError.
+    where: what each row is called. may_lack: whether each may be missing, which becomes IGNORE_INDEX. Raises UserError.
     """
-    missing = [not text or (not folders and text.casefold() in MISSING) for text in texts]
+    missing = [text.casefold() in MISSING for text in texts]
     for place, text, lacks, may in zip(where, texts, missing, may_lack, strict=True):
         if lacks and not may:
             said = f" ({text} counts as missing)" if text else ""
-            advice = "only test and validation images may lack one" if any(may_lack) else "fill it in, or remove it"
-            raise UserError(f"{place}, {name} has no value{said}; {advice}")
+            raise UserError(f"{place}, {name} has no value{said}; fill it in, or remove this image")
     known = {text for text, lacks in zip(texts, missing, strict=True) if not lacks}
-    numbers = bool(known) and all(text.isdecimal() if folders else WHOLE.fullmatch(text) for text in known)
-    canonical = {text: str(int(text.split(".")[0])) if numbers and not folders else text for text in known}
+    numbers = bool(known) and all(map(WHOLE.fullmatch, known))
+    canonical = {text: text.split(".")[0] if numbers else text for text in known}
     names = sorted(set(canonical.values()), key=(lambda text: (int(text), text)) if numbers else str)
     if len(names) > most:
         raise UserError(
@@ -197,14 +178,3 @@ def check(table):
                 f"{table.source}: all training images have the bias {name} = {table.values[i][min(seen)]}, so there is "
                 "none to unlearn; name another column with --bias, or give --bias colour"
             )
-
-
-def without_bias(table):
-    """Notes on the validation and test images that have no bias label."""
-    notes = []
-    for i, name in enumerate(table.biases):
-        for split in (1, 2):
-            mine = table.where(split)
-            if lacking := int((table.bias[mine, i] == IGNORE_INDEX).sum()):
-                notes.append(f"{SPLITS[split]}: {lacking} of {len(mine)} images have no {name}: they are in no group")
-    return notes

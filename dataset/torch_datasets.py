@@ -26,7 +26,6 @@ class DigitsInColor(torch.utils.data.Dataset):
     )  # fmt: skip
 
     def __init__(self, split, grey, transform, target_transform):
-        """split: with `images()` and `label`, of colored_mnist or biased_mnist; grey: uint8 (N, 28, 28), NumPy."""
         self.data, self.targets = torch.from_numpy(split.images()), torch.from_numpy(split.label)
         self.grey = torch.from_numpy(grey)
         self.transform, self.target_transform = transform, target_transform
@@ -51,8 +50,8 @@ class ColoredMNIST(DigitsInColor):
     def __init__(self, color_var=0.02, train=True, data_seed=0, transform=None, target_transform=None):
         mnist = load_mnist()
         built = colored_mnist.build(color_var, data_seed, mnist)
-        split, grey = (built.train, mnist.train_images) if train else (built.test, mnist.test_images)
-        super().__init__(split, grey, transform, target_transform)
+        split = built.train if train else built.test
+        super().__init__(split, mnist.train_images if train else mnist.test_images, transform, target_transform)
         self.colors = torch.from_numpy(split.color)
 
     @property
@@ -76,7 +75,6 @@ class BiasedMNIST(DigitsInColor):
             raise ValueError("biased=True names a test set; training images have rho=1 for that")
         mnist = load_mnist()
         built = biased_mnist.build(rho, data_seed, mnist)
-        grey = mnist.train_images if train else mnist.test_images
         split = built.train if train else built.test_biased if biased else built.test
-        super().__init__(split, grey, transform, target_transform)
+        super().__init__(split, mnist.train_images if train else mnist.test_images, transform, target_transform)
         self.bias = torch.from_numpy(split.bias)

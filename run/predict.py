@@ -9,41 +9,36 @@ import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
-from dataset.csv_tables import PREDICTIONS, column, listed, read_frame
+from dataset.csv_tables import column, read_frame
 from dataset.photographs import InMemory
 from dataset.pictures import BLACK, decode
 from dataset.trees import Finder, pictures_below
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
+PREDICTIONS = ["file", "class", "probability"]  # the columns that are written
 AT_ONCE = 512  # new images that are in memory together
 
 
 def find_images(source, image=None):
-    """([(name, path)], notes) of the images in a folder, in a table, or of a single file. Raises UserError.
+    """[(name, path)] of the images in a folder, in a table, or of a single file. Raises UserError.
 
     image: the table's column, as of --image.
     """
-    source, notes = Path(source), []
+    source = Path(source)
     if source.is_dir():
-        pictures, notes = pictures_below(source)
-        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures]
+        found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source)]
     elif source.suffix.lower() in TABLES and source.is_file():
         frame = read_frame(source)
-        name = column(source, list(frame), "image", image)
-        if name is None:
-            raise UserError(
-                f"{source} has no column for the image; name it with --image. Its columns: {listed(list(frame), 45)}"
-            )
-        find = Finder(source.parent)
-        found = [(text, find(text)) for text in frame[name]]
+        names = frame[column(source, list(frame), "image", image, needed=True)]
+        found = list(zip(names, map(Finder(source.parent), names), strict=True))
     elif source.is_file():
         found = [(source.name, str(source))]
     else:
         raise UserError(f"--images {source} is no folder, table (.csv) or image; give where the new images are")
     if not found:
         raise UserError(f"--images {source} holds no image that Pillow can read")
-    return found, notes
+    return found
 
 
 def check_out(out):
@@ -94,7 +89,7 @@ def predict(
     size: in pixels, and background: (R, G, B) under what is transparent, as in the training. classes: the names.
     Raises UserError, and writes nothing, where an image cannot be read; `skip_broken` leaves it out, and says so.
     """
-    found, notes = find_images(source, image)
+    found = find_images(source, image)
     check_out(out)  # before the work
     rows, left_out = [], []
     for start in range(0, len(found), AT_ONCE):
@@ -109,8 +104,6 @@ def predict(
         part = InMemory(images[good], none, none[:, None], device=device)
         rows += predictions(f, g, part, [some[position][0] for position in good], classes)
     write_predictions(out, rows)
-    for note in notes:
-        say(one_line(note))
     if left_out:
         say(f"left out: {counted(len(left_out), 'image')} that cannot be read, {one_line(', '.join(left_out[:10]))}")
     say(f"written: {out}, {counted(len(rows), 'prediction')}")

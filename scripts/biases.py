@@ -140,7 +140,7 @@ def main(arguments=None):
     for n, (split, label, bias, picture) in enumerate(images(kind, share, option.seed)):
         rows.append((f"{split}_{n:05d}.png", label, bias, split))
         Image.fromarray(picture).save(option.out / rows[-1][0])
-    write_metadata(option.out, option.out, ("filename", "label", "bias", "split"), rows, " --image_size 32")
+    write_metadata(option.out, option.out, ("filename", "label", "bias", "split"), rows)
 
 
 if __name__ == "__main__":

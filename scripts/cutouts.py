@@ -34,7 +34,6 @@ KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has
     "YellowFlower",
     "water": "Aqua BytheWater ColdRipple DarkestHour EveningGlow Kite Storm Volna summer_1am",
 }
-INSTALL = "apt-get install tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
 COUNTS = (800, 100, 200)  # images of each class in training, validation, test
 SIZE = 64  # side of the images in pixels
 SHARES = (0.2, 0.2)  # of the things, and of the photographs, in validation and test
@@ -81,7 +80,7 @@ def read_photograph(path):
 
 
 def read_stamp(path):
-    """A stamp as an RGBA image, cut to what is not transparent."""
+    """An RGBA image, cut to what is not transparent."""
     image = Image.open(path).convert("RGBA")
     return image.crop(image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox())
 
@@ -104,7 +103,6 @@ def pasted(stamp, ground, rng):
 
 
 def mirrored(image, rng):
-    """The image, or its mirror image."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
 
 
@@ -140,7 +138,7 @@ def make(out, stamps, photographs, counts, bias, seed):
         image = pasted(several[rng.integers(len(several))], cutting(grounds[kind, ground], rng), rng)
         lines.append((f"images/{position:05d}.png", name, split, kind, thing, ground))
         image.save(out / lines[-1][0])
-    write_metadata(out, out, ("img_filename", "y", "split", "place", "thing", "photograph"), lines, " --image_size 64")
+    write_metadata(out, out, ("img_filename", "y", "split", "place", "thing", "photograph"), lines)
 
 
 @exits
@@ -154,7 +152,8 @@ def main(arguments=None):
     check_out(option.out)
     stamps, photographs = debian_stamps(), debian_photographs()
     if any(len(things) < 3 for found in (stamps, photographs) for things in found.values()):  # one for each split
-        raise UserError(f"the photographs are not installed; {INSTALL}")
+        packages = "tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
+        raise UserError(f"the photographs are not installed; apt-get install {packages}")
     make(option.out, stamps, photographs, COUNTS, option.share, option.seed)
 
 

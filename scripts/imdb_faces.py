@@ -78,8 +78,7 @@ def main(arguments=None):
     names, *about = read_arrays(option.age_gender, "name", "age", "gender")
     people = dict(zip(names, zip(*about, strict=True), strict=True))
     rows = rows_of(*read_arrays(option.split, "train_list", "test_list"), people, option.train, option.test)
-    header = ("filename", "gender", "age", "split")
-    write_metadata(option.out, option.images, header, rows, " --target gender --bias age")
+    write_metadata(option.out, option.images, ("filename", "gender", "age", "split"), rows)
 
 
 if __name__ == "__main__":

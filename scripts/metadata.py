@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shlex
 
 from common.errors import UserError
 from common.files import replacing
@@ -17,11 +16,10 @@ def check_out(out):
         raise UserError(f"{out / TABLE} is there already; give another --out, or remove it")
 
 
-def write_metadata(out, images, header, rows, flags=""):
+def write_metadata(out, images, header, rows):
     """Writes `out`/metadata.csv and says so; the first cell of each row is the name of a file in `images`.
 
-    Paths are written from `out` on where the images lie in it, else in full. flags: of the next command.
-    Raises UserError where an image is missing.
+    Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
     """
     find, lines = Finder(images), []
     for name, *cells in rows:
@@ -34,4 +32,3 @@ def write_metadata(out, images, header, rows, flags=""):
     with replacing(out / TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines])
     print(f"written: {out / TABLE}, {len(lines)} images")
-    print(f"next: python -m dataset.images {shlex.quote(str(out))}{flags}")

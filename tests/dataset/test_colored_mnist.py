@@ -99,7 +99,7 @@ def test_held_out_images_and_their_unbiased_colours():
     assert torch.equal(other.padded, held_out.padded)
     nearest = ((other.color[:, None].float() - torch.from_numpy(MEAN_COLORS).float()) ** 2).sum(2).argmin(1)
     assert (nearest == other.label).float().mean() < 0.15
-    with pytest.raises(UserError, match="--holdout 59999 leaves one of the 60000 training images"):
+    with pytest.raises(UserError, match="--holdout 59999 leaves less than two of the 60000"):
         hold_out(data.train, option(holdout=59999))
 
 

@@ -1,12 +1,9 @@
 """Images of one's own as the data set that train.py takes."""
 
-import unicodedata
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from common.errors import UserError
 from dataset import images as image_sets
@@ -97,22 +94,3 @@ def test_a_dry_run_has_every_class(tmp_path):
     data = ImageSet(option(tmp_path, dry_run=True), "cpu")
     assert data.train.label.unique().tolist() == [0, 1, 2]
     assert len(data.train) <= 70
-
-
-def test_transparent_places_show_the_chosen_colour(tmp_path):
-    sets.tree(tmp_path, classes=("dark", "bright"), biases=("a", "b"), n=4)
-    for path in tmp_path.rglob("*.png"):
-        Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(path)
-    data = ImageSet(option(tmp_path, background="10,200,30"), "cpu")
-    assert (data.train.images == torch.tensor([10, 200, 30], dtype=torch.uint8)).all()
-
-
-def test_names_in_two_spellings_and_a_narrow_range_come_to_the_run(tmp_path):
-    for i in range(16):
-        Image.fromarray(np.full((9, 9), 200 * i + 900, np.uint16)).save(tmp_path / f"{i}.png")  # 12 bits of 16
-    word = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
-    rows = [[f"{i}.png", i % 2, 2 * (i > 11), "lab" if i // 2 % 2 else word[i % 2]] for i in range(16)]
-    sets.table(tmp_path / "metadata.csv", ["image", "y", "split", "b"], rows)
-    data = ImageSet(option(tmp_path), "cpu")
-    assert data.values == (("café", "lab"),)
-    assert "levels are left; if the files hold fewer bits" in data.overview()

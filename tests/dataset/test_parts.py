@@ -1,10 +1,6 @@
 """Parts of image sets: kept and streamed ones give the same, whatever the order, the epoch's start or the processes."""
 
-import errno
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,12 +8,11 @@ import torch
 
 from common.errors import UserError
 from dataset import images as image_sets
-from dataset import photographs
 from dataset.batches import IGNORE_INDEX, Augmentation, bias_labels
-from dataset.images import free_memory, load
+from dataset.images import load
 from dataset.photographs import MEAN, STD, InMemory, Streaming, colour_bias
 from dataset.tables import read_table
-from tests.dataset.sets import BIRDS, ROOT, birds, random_pictures, table
+from tests.dataset.sets import BIRDS, birds, random_pictures, table
 
 N, SIZE = 23, 16
 EVERYTHING = ["flip", "crop", "affine"]
@@ -62,7 +57,7 @@ def test_a_batch_is_the_specification(files):
         assert same(part.batch(handle), data.batch(torch.tensor([1])))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_streams_are_what_is_in_memory(files, workers):
     kept, streamed = both(files, workers, augment=EVERYTHING, colour=(4, 4))
     order = torch.randperm(N, generator=torch.Generator().manual_seed(1)).split(6)
@@ -74,7 +69,6 @@ def test_streams_are_what_is_in_memory(files, workers):
         assert same(one[0], other[0])
         assert same(one[1], other[1])
         assert not torch.equal(one[0][0], one[1][0])
-    assert streamed.waited > 0
     rng = torch.random.get_rng_state()
     next(stream := streamed.stream(order))  # left early, and begun again
     del stream
@@ -166,7 +160,7 @@ def test_pixels_are_moved_as_the_matrices_say():
 # ---- what goes wrong
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_an_image_that_breaks_during_training_is_one_line(files, tmp_path, workers):
     _, _, label, bias = files
     paths, _ = random_pictures(tmp_path, N, SIZE)
@@ -174,30 +168,6 @@ def test_an_image_that_breaks_during_training_is_one_line(files, tmp_path, worke
     (tmp_path / "007.png").write_text("x")
     with pytest.raises(UserError, match=r"007\.png cannot be read"):
         list(data.stream(torch.arange(N).split(4)))
-
-
-def test_a_reading_process_that_is_ended_is_one_line(files):
-    program = f"""
-import os, torch
-from dataset.photographs import Streaming
-label = torch.zeros({N}, dtype=torch.int64).numpy()
-data = Streaming({files[0]!r}, label, label[:, None], {SIZE}, workers=1)
-stream = data.stream(list(torch.arange({N}).repeat(20).split(2)))
-next(stream)
-os.kill(int(open(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/children").read().split()[-1]), 9)
-list(stream)
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert "UserError: a process that reads images was ended" in done.stderr
-
-
-def test_a_small_shared_memory_is_named(files, monkeypatch):
-    def start(self):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(photographs.DataLoader, "__iter__", start)
-    with pytest.raises(UserError, match=r"/dev/shm is full.*or give --workers 0"):
-        next(both(files, 1)[1].stream([torch.arange(3)]))
 
 
 # ---- from a table
@@ -227,13 +197,9 @@ def test_load_and_broken_images(tmp_path, monkeypatch, memory):
     with pytest.raises(UserError, match=r"metadata.csv, row 5: .*cannot be read .*2 such images.*give --skip_broken"):
         load(read_table(tmp_path), SIZE, show=False)
     (tmp_path / rows[12][1]).unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_sets, "decode", None)  # what is missing is said before anything is read
-        with pytest.raises(UserError, match=r"metadata.csv, row 14: .*is missing"):
-            load(read_table(tmp_path), SIZE, show=False)
     parts, less = load(read_table(tmp_path), SIZE, skip_broken=True, show=False)
     assert (len(parts[0]), len(less)) == (17, len(rows) - 3)
-    assert [n.split()[2] for n in less.notes if n.startswith("left out")] == ["1", "2"]
+    assert "left out: 3 images that cannot be read (--skip_broken)" in less.notes
     (handle,) = parts[0].stream([torch.arange(17)])
     assert parts[0].batch(handle)[1].tolist() == less.label[less.split == 0].tolist()
 
@@ -245,7 +211,3 @@ def test_load_with_colour_and_with_no_bias_in_the_test(tmp_path):
     table(tmp_path / "metadata.csv", BIRDS, [[*r[:4], "" if r[3] == 2 else r[4], ""] for r in rows])
     parts, _ = load(read_table(tmp_path), SIZE, colour=(4, 4), show=False)
     assert parts[2].batch(torch.arange(3))[2].tolist() == [[[[IGNORE_INDEX]]]] * 3
-
-
-def test_free_memory():
-    assert 0 < free_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -75,9 +75,3 @@ def test_transforms_and_a_loader():
     images, labels = next(iter(torch.utils.data.DataLoader(data, batch_size=3)))
     assert torch.equal(images, data.data[:3].permute(0, 3, 1, 2) / 255)
     assert torch.equal(labels, -data.targets[:3])
-
-
-@pytest.mark.parametrize("color_var", [0, -0.1, 1.5, float("nan")])
-def test_a_variance_that_no_colours_have_is_refused(color_var):
-    with pytest.raises(ValueError, match="color_var is"):
-        ColoredMNIST(color_var=color_var)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from dataset.batches import IGNORE_INDEX
 from dataset.tables import read_table
 from tests.dataset.sets import picture, random_pictures, table, tree
 
@@ -24,17 +23,10 @@ def test_folder_trees(tmp_path, biases):
         assert read_table(tmp_path, bias=("colour",)).biases == ()
 
 
-def test_a_test_tree_without_bias_folders(tmp_path):
-    tree(tmp_path, ("train",), biases=("sea", "land"))
-    tree(tmp_path, ("test",))
-    read = read_table(tmp_path)
-    assert (read.bias[read.split == 2] == IGNORE_INDEX).all()
-
-
 @pytest.mark.parametrize(("change", "note"), [
     (lambda t: picture(t / ".ipynb_checkpoints/0-checkpoint.png"), None),
     (lambda t: (t / "a/Thumbs.db").write_bytes(b"x"), None),
-    (lambda t: (t / "a/notes.txt").write_text("x"), "left out: 1 files that are no images (.txt)"),
+    (lambda t: (t / "a/notes.txt").write_text("x"), None),
     (lambda t: picture(t.parent / "docs/0.png"), "left out: 1 images beside the folders of the splits or classes"),
     (lambda t: picture(t.parent / "samples.png"), "left out: 1 images beside the folders of the splits or classes"),
 ])  # fmt: skip
@@ -46,16 +38,8 @@ def test_what_is_no_image_of_the_set_is_left_out(tmp_path, change, note):
     assert read.notes == ((note,) if note else ())
 
 
-def test_all_formats_of_pillow_and_linked_folders_are_taken(tmp_path):
-    tree(tmp_path / "set")
-    for ending in ("gif", "avif", "webp", "TIFF", "jfif"):
-        picture(tmp_path / f"elsewhere/x.{ending}", **({"format": "JPEG"} if ending == "jfif" else {}))
-    (tmp_path / "set/train/c").symlink_to(tmp_path / "elsewhere")
-    assert len(read_table(tmp_path / "set").where(0)) == 11
-
-
-@pytest.mark.parametrize("names", [[str(i) for i in range(1, 11)], [" ", "nan", "null"]])
-def test_folders_may_have_any_name(tmp_path, names):
+def test_folders_may_be_numbers(tmp_path):
+    names = [str(i) for i in range(1, 11)]
     tree(tmp_path / "split", classes=names, n=1)
     assert list(read_table(tmp_path / "split").classes) == names  # numbers are ordered as numbers
     for name in names:
@@ -65,14 +49,11 @@ def test_folders_may_have_any_name(tmp_path, names):
 
 TREES = [
     (lambda f: [shutil.rmtree(f / s) for s in ("train", "test")], {}, "holds no images and no metadata.csv; images"),
-    (lambda f: shutil.rmtree(f / "train"), {}, "has no training images"),
     (lambda f: shutil.rmtree(f / "test"), {}, "has no test images"),
     (lambda f: (f / "test/b").rename(f / "test/B"), {}, "the class B has no training image"),
-    (lambda f: [shutil.rmtree(f / s / "b") for s in ("train", "test")], {}, "has one class only, a"),
     (lambda f: picture(f / "train/x.png"), {}, r"/train/x\.png lies in no class folder"),
     (lambda f: picture(f / "train/a/b/c/x.png"), {}, r"/train/a/b/c/x\.png lies in too many folders"),
     (lambda f: picture(f / "train/a/b/x.png"), {}, r"train/a/0\.png, bias has no value"),
-    (lambda f: (f / "metadata.jsonl").write_text("{}"), {}, "jsonl cannot be read; write its columns as metadata.csv"),
     (lambda f: shutil.copytree(f / "train", f / "training"), {}, "has two folders for a split"),
     (lambda f: None, {"target": "y"}, "so --target y names nothing"),
     (lambda f: [(f / s).rename(f / f"{s}_set") for s in ("train", "test")], {}, "look like splits; call them train"),
@@ -101,15 +82,13 @@ def test_a_table_beside_split_folders_is_read(tmp_path):
     read = read_table(tmp_path)
     assert read.source == f"{tmp_path}/labels.csv"
     assert (read.biases, np.bincount(read.split).tolist()) == (("place",), [12, 0, 12])
-    assert "no split column: the folders of the images tell the splits" in read.notes
     table(tmp_path / "other.csv", ("path", "label"), [["train/cat/in/0.png", "x"]])
     with pytest.raises(UserError, match=r"several tables \(labels.csv, other.csv\); give one of them itself"):
         read_table(tmp_path)
-    for name in ("labels.csv", "other.csv"):
-        (tmp_path / name).unlink()
-    (tmp_path / "predictions.csv").write_text("file,class,probability\ntrain/cat/in/0.png,dog,0.9\n")
-    (tmp_path / "notes.csv").write_text("who,when\nme,today\n")
-    assert read_table(tmp_path).source == str(tmp_path)
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "other.csv").write_text("who,when\nme,today\n")
+    with pytest.raises(UserError, match=r"other.csv has no column for the label"):
+        read_table(tmp_path)
 
 
 @pytest.mark.parametrize("change", [

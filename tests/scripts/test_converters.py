@@ -1,6 +1,7 @@
 """The paper's two other sets, from stand-ins of the form that their files have."""
 
 import csv
+import os
 import textwrap
 
 import numpy as np
@@ -27,7 +28,7 @@ def animals(tmp_path):
             picture(tmp_path / "kaggle/train" / name)
     for coat, names in CATS_AND_DOGS.items():
         (tmp_path / f"list_{coat}.txt").write_text("\n".join(names) + "\n")
-    flags = ["--images", tmp_path / "kaggle", "--bright", tmp_path / "list_bright.txt"]
+    flags = ["--images", tmp_path / "kaggle/train", "--bright", tmp_path / "list_bright.txt"]
     return [*flags, "--dark", tmp_path / "list_dark.txt", "--out", tmp_path / "out"]
 
 
@@ -43,7 +44,7 @@ def test_dogs_and_cats(tmp_path, animals, train):
         assert name in CATS_AND_DOGS[row["bias"]]
         assert (row["split"] == "train") == (((row["label"], row["bias"]) in tb1) == (train == "TB1"))
     read = read_table(tmp_path / "out")
-    assert (read.classes, read.values, read.missing.any()) == (("cat", "dog"), (("bright", "dark"),), False)
+    assert (read.classes, read.values) == (("cat", "dog"), (("bright", "dark"),))
     assert np.bincount(read.split).tolist() == ([4, 0, 2] if train == "TB1" else [2, 0, 4])
 
 
@@ -56,7 +57,6 @@ def test_files_within_the_folder_are_named_from_it_on(tmp_path, animals):
 WRONG_ANIMALS = [
     (lambda f: (f / "list_dark.txt").unlink(), "No such file"),
     (lambda f: (f / "kaggle/train/cat.0.jpg").unlink(), "lacks cat.0.jpg"),
-    (lambda f: (f / "kaggle").rename(f / "x"), "kaggle cannot be read"),
     (lambda f: picture(f / "out/metadata.csv/x.png"), "is there already"),
 ]
 
@@ -104,7 +104,7 @@ def test_imdb_faces(tmp_path, faces, train, test):
         assert row["gender"] == ("woman", "man")[gender]
     read = read_table(tmp_path / "out", "gender", ("age",))
     assert read.classes == ("man", "woman")
-    assert not read.missing.any()
+    assert all(map(os.path.exists, read.paths))
 
 
 def test_twelve_bins_that_sort_as_text():
