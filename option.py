@@ -1,8 +1,7 @@
 """Options of train.py and test.py: every flag, every default, and the one function that resolves them.
 
 A value is the first that there is of: the flag as given; the record of the run (--resume, --from); what the data set
-says of the method, and of all methods; what the method says of itself; the flag's own default (docs/DESIGN.md has the
-table). What comes out is an `Options`, which nothing changes.
+says of the method, and of all methods; what the method says of itself; the flag's own default.
 """
 
 import argparse
@@ -15,8 +14,9 @@ from common import Flag, Parser, count, name, number, path, pattern, seed, switc
 from common import given as not_empty
 from common.errors import UserError, one_line
 from common.flags import LAYERS
+from common.plugins import by_owner
 from dataset import data_sets
-from methods import METHODS, owners
+from methods import METHODS
 from models.shipped import cell_name, sha256_of, weights_of
 from run.folder import read_options, read_record
 
@@ -31,17 +31,8 @@ SCHEDULES = {  # of a run of the paper's table: epochs, and epochs between two c
 MAIN_COLOR_VAR = 0.02  # of the main job; the official default, 0.03, is that of a run with a name
 SHA256 = pattern(r"[0-9a-f]{64}", "SHA-256 in lower case")
 SPLITS = ("conv2", "block2", *LAYERS, "last")  # models.networks.CUTS
+SAMPLING = ("plain", "half", "balanced")
 SELECT = ("worst_group", "mean_group", "accuracy")
-TRAIN_USAGE = """
-  python train.py                                          the main job: LNTL at σ² = 0.02, as in the table
-  python train.py -e NAME --method lntl_plus --color_var 0.03
-  python train.py -e NAME --dataset images --data_dir DIR
-  python train.py -e NAME --resume                         after any interruption"""
-TEST_USAGE = """
-  python test.py                                           the main job
-  python test.py -e NAME
-  python test.py checkpoints/lntl_var0.020.pth             method, variance and data are those of the weights"""
-
 EXPERIMENT = (
     Flag("exp_name", name, help="name of the experiment (official)", metavar="NAME", short=("-e",)),
     Flag("save_dir", path, "./checkpoint/", "folder of the experiments (official)"),
@@ -50,51 +41,33 @@ EXPERIMENT = (
 )
 DATA = (
     Flag("dataset", default="colored_mnist", help="the data", choices=tuple(data_sets())),
-    Flag(
-        "network",
-        not_empty,
-        help="f and g, and the h that fits: paper, simple_conv, a torchvision name, or package:function",
-    ),
-    Flag(
-        "split_at",
-        help="the layer that f ends with: last, or layer1 to layer4 of a ResNet, conv2 of paper, block2 of simple_conv",
-        choices=SPLITS,
-    ),
+    Flag("network", not_empty, help="paper, simple_conv, a torchvision name, FILE.py:FUNCTION or package:function"),
+    Flag("split_at", help="the layer that f ends with, of those that the network has", choices=SPLITS),
 )
 OPTIMISATION = (
     Flag("max_step", count, 100, "epochs (official)", metavar="N"),
     Flag("batch_size", number(int, 0, 60000), 128, "images a batch (official); 0: so few that an epoch has 40 batches"),
     Flag("lr", number(float, 0, 100, open_low=True), None, "initial learning rate (official: 0.01)"),
-    Flag(
-        "lr_decay_period",
-        number(int, 0, 10**6),
-        40,
-        "epochs between two cuts of the learning rate (official); 0: one cycle over the run, up and down to 0",
-        metavar="N",
-    ),
+    Flag("lr_decay_period", number(int, 0, 10**6), 40, "epochs between cuts (official); 0: one cycle", metavar="N"),
     Flag("lr_decay_rate", number(float, 0, 1, open_low=True), 0.1, "factor of a cut (official)"),
     Flag("optimizer", default="sgd", help="sgd is the official one", choices=("sgd", "adam")),
     Flag("momentum", number(float, 0, 0.9999), 0.9, "of SGD (official)"),
     Flag("weight_decay", number(float, 0, 10), 0.0005, "(official)"),
-    Flag("sampling", default="plain", help="images are drawn with weight n(label, bias)^-1 (balanced), or ^-1/2 (half)",
-         choices=("plain", "half", "balanced")),
+    Flag("sampling", default="plain", help="draws by n(label, bias)^-1 (balanced), ^-1/2 (half)", choices=SAMPLING),
     Flag("random_seed", seed, help="seed of weights and order (official) [drawn, and recorded]"),
-    Flag("precision", default="float32", help="of the arithmetic; tf32 is for a GPU",
-         choices=("float32", "tf32", "bfloat16")),
-)  # fmt: skip
+    Flag("precision", default="float32", help="tf32 is for a GPU", choices=("float32", "tf32", "bfloat16")),
+)
 START_AND_STOP = (
-    Flag("checkpoint", path, help="weights to start from, official ones too [where needed: the shipped baseline]",
-         metavar="FILE"),
+    Flag("checkpoint", path, help="weights to start from [the shipped baseline, where needed]", metavar="FILE"),
     Flag("checkpoint_sha256", SHA256, help="start from this very file [recorded]", metavar="HEX"),
     Flag("data_sha256", SHA256, help="train on this very data [recorded]", metavar="HEX"),
     Flag("from_scratch", action="store_true", help="start from random weights"),
     Flag("pretrain", number(int, 0, 10**6), 0, "train a baseline of N epochs first, and start from it", metavar="N"),
     Flag("resume", action="store_true", help="go on with the experiment; its flags need not be given again"),
     Flag("continue", action="store_true", help="--resume where the experiment has begun, else begin it (for scripts)"),
-    Flag("from", path, help="repeat a run from its options.json, or its folder; flags that are given override",
-         metavar="FILE"),
+    Flag("from", path, help="repeat the run of this options.json; flags that are given override", metavar="FILE"),
     Flag("dry_run", action="store_true", help="one batch of everything; leaves nothing behind"),
-)  # fmt: skip
+)
 RECORDS = (
     Flag("holdout", number(int, 0, 59000), 0, "training images that are kept out, to choose settings by", metavar="N"),
     Flag("select", help="rule that picks an epoch on validation images, beside the last one", choices=SELECT),
@@ -107,17 +80,15 @@ MACHINE = (
     Flag("threads", number(int, 1, 1024), help="CPU threads [PyTorch's own choice]"),
     Flag("cudnn_benchmark", switch, True, "cuDNN tries algorithms (official)"),
 )
-NOTHING_LEFT = {  # official flags that have nothing left to do: (type or None, why)
-    "data_split": (str, "train.py trains on the training images; for test.py it says what is evaluated"),
-    "n_class": (number(int, 10, 10), "there are ten digits"),
-    "input_size": (number(int, 28, 28), "images are 28x28"),
-    "depth": (number(int, 0, 2**32), "the network has one depth"),
-    "seed": (number(int, 0, 2**32), "use --random_seed and --data_seed"),
-    "num_workers": (number(int, 0, 2**32), "digits are in memory; --workers is for images"),
-    "debug": (None, "the log is always written"),
-    "is_train": (None, "train.py trains and test.py tests"),
-    "use_pretrain": (None, "weights given with --checkpoint are always used"),
-}
+NOTHING_LEFT = (  # official flags that have nothing left to do
+    Flag("data_split", help="train.py trains on the training images; for test.py it says what is evaluated"),
+    *(Flag(what, help="the data and the network have one") for what in ("n_class", "input_size", "depth")),
+    Flag("seed", help="use --random_seed and --data_seed"),
+    Flag("num_workers", help="digits are in memory; --workers is for images"),
+    Flag("debug", help="the log is always written", action="store_true", short=("-d",)),
+    Flag("is_train", help="train.py trains and test.py tests", action="store_true"),
+    Flag("use_pretrain", help="weights given with --checkpoint are always used", action="store_true"),
+)
 TESTED = (
     Flag("checkpoint", path, help="weights, official ones too [the last ones of the experiment]", metavar="FILE"),
     Flag("anyway", action="store_true", help="evaluate on other data, or as another method, than they were trained on"),
@@ -152,22 +123,18 @@ class Options(argparse.Namespace):
 
 
 def flags_of_data():
-    """{flag's name: {name of each data set that has it: Flag}}."""
-    found = {}
-    for data_set in data_sets().values():
-        for flag in data_set.flags:
-            found.setdefault(flag.name, {})[data_set.name] = flag
-    return found
+    return by_owner(data_sets().values())
 
 
 def owned_flags():
     """{flag's name: {method or data set: Flag}} of all that are not everybody's."""
-    return flags_of_data() | owners()
+    return flags_of_data() | by_owner(METHODS.values())
 
 
-def make_parser(prog, usage, description, groups):
+def make_parser(prog, description, groups):
     """groups: {title: flags}; an entry {flag: owners} in place of flags for those that have owners."""
-    parser = Parser(prog=prog, usage=usage, description=f"{description} Defaults in []; (official): the authors' flag.")
+    parser = Parser(prog=prog, usage=f"python {prog} [FLAGS]", description=description)
+    parser.epilog = "Defaults stand in []; (official) is a flag of the authors. docs/USE.md has examples."
     for title, flags in groups.items():
         group = parser.add_argument_group(title)
         for flag in flags:
@@ -175,25 +142,25 @@ def make_parser(prog, usage, description, groups):
             (next(iter(own.values())) if own else flag).add_to(group, own)
     group = parser.add_argument_group("official flags that have nothing left to do; they are accepted and say so")
     taken = {flag.name for flags in groups.values() for flag in flags if isinstance(flag, Flag)}
-    for flag, (kind, why) in NOTHING_LEFT.items():
-        if flag not in taken:
-            short = ("-d",) if flag == "debug" else ()
-            Flag(flag, kind or str, help=why, action=None if kind else "store_true", short=short).add_to(group)
+    for flag in NOTHING_LEFT:
+        if flag.name not in taken:
+            flag.add_to(group)
     return parser
 
 
 def train_parser():
     """The parser of train.py."""
-    groups = {"experiment": EXPERIMENT, "data": DATA, "of a data set": flags_of_data(), "of a method": owners()}
-    groups |= {"optimisation": OPTIMISATION, "start and stop": START_AND_STOP, "records": RECORDS, "machine": MACHINE}
-    return make_parser("train.py", TRAIN_USAGE, "Trains one method on one data set.", groups)
+    groups = {"experiment": EXPERIMENT, "data": DATA, "of a data set": flags_of_data()}
+    groups |= {"of a method": by_owner(METHODS.values()), "optimisation": OPTIMISATION}
+    groups |= {"start and stop": START_AND_STOP, "records": RECORDS, "machine": MACHINE}
+    return make_parser("train.py", "Trains one method on one data set.", groups)
 
 
 def test_parser():
     """The parser of test.py."""
     groups = {"experiment": EXPERIMENT, "data": DATA, "of a data set": flags_of_data(), "evaluation": TESTED}
     groups |= {"machine": MACHINE, "official flags of training, accepted and ignored": OPTIMISATION + RECORDS}
-    parser = make_parser("test.py", TEST_USAGE, "Evaluates weights on the test images.", groups)
+    parser = make_parser("test.py", "Evaluates weights on the test images.", groups)
     parser.add_argument("file", nargs="?", type=path, default=argparse.SUPPRESS, metavar="FILE", help="weights")
     return parser
 
@@ -201,9 +168,9 @@ def test_parser():
 def train_options(arguments=None):
     """The Options of train.py. arguments: list of str [those of the command line]. Raises UserError; prints notes."""
     given = vars(train_parser().parse_args(arguments))
-    for flag in [flag for flag in NOTHING_LEFT if flag in given]:
-        print(f"note: --{flag} has nothing left to do: {NOTHING_LEFT[flag][1]}")
-        del given[flag]
+    for flag in NOTHING_LEFT:
+        if given.pop(flag.name, None) is not None:
+            print(f"note: --{flag.name} has nothing left to do: {flag.help}")
     if given.pop("train_baseline", False) and given.setdefault("method", "baseline") != "baseline":
         raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
     if "exp_name" not in given:
@@ -226,47 +193,39 @@ def main_job(given):
 
         on_gpu = given.get("device") != "cpu" and torch.cuda.is_available()
         run["max_step"], run["lr_decay_period"] = SCHEDULES[method]["cuda" if on_gpu else "cpu"]
-        length = "100 on a GPU, 20 on a CPU" if method == "lntl" else "as in the table"
-        print(f"{run['max_step']} epochs ({length}); --max_step N trains another number")
+        print(f"{run['max_step']} epochs, as in the table; --max_step N trains another number")
     return run | given
 
 
 def recorded_options(given):
     """({option: value} of the run that goes on, or is repeated; whether it goes on). Raises UserError."""
     folder = Path(given.get("save_dir", "./checkpoint/"), given["exp_name"])
-    begun = (folder / "options.json").exists()
-    if given.get("from"):
+    if "from" in given:
         if given.get("resume"):
             raise UserError("--from repeats a run, --resume goes on with one; give one of them")
         source = Path(given["from"])
         return repeated(read_record(source / "options.json" if source.is_dir() else source), given), False
-    if not (given.get("resume") or given.get("continue")):
-        return {}, False
-    if begun:
+    if given.keys() & {"resume", "continue"} and (folder / "options.json").exists():
         return known(read_options(folder), folder / "options.json"), True
     if given.get("resume") and not (folder / "last.pt").exists():
-        runs = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/options.json"))[:5])
-        there = f"; there are {runs}" if runs else ""
-        raise UserError(f"there is no run {folder} to resume{there}; check -e and --save_dir")
+        raise UserError(f"there is no run {folder} to resume; check -e and --save_dir")
     return {}, False
 
 
 def known(record, source):
     """The options of a record that have a meaning here, checked as flags are. Raises UserError."""
-    actions = {action.dest: action for action in train_parser()._actions}
+    parser = train_parser()
+    switches = {action.dest: action.nargs == 0 for action in parser._actions}
     flags = []
     for option, value in record.items():
-        if option not in actions or option in NOT_RECORDED | NOTHING_LEFT.keys() or value is None:
+        if option not in switches or option in NOT_RECORDED | {flag.name for flag in NOTHING_LEFT} or value is None:
             continue
-        flag = max(actions[option].option_strings, key=len)
-        if isinstance(value, list):
-            flags += [flag, *map(str, value)]
-        elif actions[option].nargs == 0:
-            flags += [flag] if value else []
+        if switches[option]:
+            flags += [f"--{option}"] if value else []
         else:
-            flags += [f"{flag}={value}"]
+            flags += [f"--{option}", *map(str, value)] if isinstance(value, list) else [f"--{option}={value}"]
     try:
-        return vars(train_parser().parse_args(flags))
+        return vars(parser.parse_args(flags))
     except UserError as error:
         raise UserError(f"{source} is damaged, or of another version: {one_line(error)}") from None
 
@@ -277,7 +236,7 @@ def repeated(record, given):
     gone = {"save_dir", "exp_name"}
     other = {flag for flag in given if given[flag] != record.get(flag)}
     if other & {"method", "dataset", "network", "optimizer"}:
-        gone |= {"lr", *owners(), *OF_THE_START}
+        gone |= {"lr", *by_owner(METHODS.values()), *OF_THE_START}
     if "dataset" in other:
         gone |= {flag.name for flag in OPTIMISATION}
     if other & {"checkpoint", "from_scratch", "pretrain", "color_var"}:
@@ -290,24 +249,23 @@ def repeated(record, given):
 
 def resolve(given, recorded=()):
     """Options with every value filled in. given, recorded: {option: value}. Raises UserError."""
-    said = dict(recorded) | given
-    data_set = data_sets()[said.get("dataset", "colored_mnist")]
-    method = said.get("method", data_set.usual_method)
-    for flag, its in owned_flags().items():
-        owner, kind = (data_set.name, "dataset") if flag in flags_of_data() else (method, "method")
-        if flag in given and owner not in its:
-            raise UserError(f"--{flag} belongs to --{kind} {' or '.join(its)}, not {owner}; leave it out")
-        if owner not in its:
-            said.pop(flag, None)  # records of before have every flag, with a value that nobody looked at
+    said = {"dataset": "colored_mnist"} | dict(recorded) | given
+    data_set = data_sets()[said["dataset"]]
+    method = said.setdefault("method", data_set.usual_method)
     flags = {flag.name: flag for flag in COMMON}
     for flag, its in owned_flags().items():
-        flags[flag] = its.get(data_set.name) or its.get(method) or next(iter(its.values()))._replace(default=None)
-    view = argparse.Namespace(**{flag: said.get(flag) for flag in flags} | {"method": method, "dataset": data_set.name})
+        own = its.get(data_set.name) or its.get(method)
+        if flag in given and not own:
+            kind, name = ("dataset", data_set.name) if flag in flags_of_data() else ("method", method)
+            raise UserError(f"--{flag} belongs to --{kind} {' or '.join(its)}, not {name}; leave it out")
+        if not own:
+            said.pop(flag, None)  # records of before have every flag, with a value that nobody looked at
+        flags[flag] = own or next(iter(its.values()))._replace(default=None)
+    view = argparse.Namespace(**{flag: said.get(flag) for flag in flags})
     layers = [said, data_set.method_defaults(view).get(method, {}), METHODS[method].always, data_set.defaults(view)]
     layers += [METHODS[method].defaults, {flag.name: flag.default for flag in flags.values()}]
     found = {flag: next((layer[flag] for layer in layers if layer.get(flag) is not None), None) for flag in flags}
     found |= {flag: bool(said.get(flag)) for flag in flags if flags[flag].action}
-    found |= {"method": method, "dataset": data_set.name}
     found["network"] = found["network"] or data_set.networks[0]
     if said.get("optimizer") == "adam" and said.get("lr") is None:
         found["lr"] = ADAM_LR
@@ -316,40 +274,33 @@ def resolve(given, recorded=()):
 
 def check(option, given):
     """Refuses options that cannot go together. Raises UserError."""
+    method, data_set = METHODS[option.method], data_sets()[option.dataset]
     clashes = (
         (option.cuda and option.device == "cpu", "--cuda and --device cpu"),
         (option.checkpoint and option.from_scratch, "--checkpoint and --from_scratch"),
         (option.pretrain and option.from_scratch, "--pretrain and --from_scratch"),
         (option.pretrain and given.get("checkpoint"), "--pretrain and --checkpoint"),
-        (option.resume and option.dry_run, "--resume and --dry-run"),
+        (option.pretrain and (option.method == "baseline" or method.grey), f"--pretrain and --method {option.method}"),
+        (method.grey and not data_set.has_grey, f"--method {option.method} and --dataset {option.dataset}"),
         (option.optimizer != "sgd" and "momentum" in given, "--optimizer adam and --momentum"),
     )
     if clash := next((what for wrong, what in clashes if wrong), None):
         raise UserError(f"{clash} contradict each other; give one of them")
-    method = METHODS[option.method]
-    if option.pretrain and (option.method == "baseline" or method.grey):
-        raise UserError(f"--pretrain trains a baseline to start from, which is nothing for --method {option.method}")
-    data_set = data_sets()[option.dataset]
-    if method.grey and not data_set.has_grey:
-        raise UserError(f"--method {option.method} is for --dataset colored_mnist; choose another")
     data_set.check(option)
     method.check(option)
 
 
 def with_start(option):
     """The options of a new run: a seed is drawn where none was given, its start is found. Raises UserError."""
-    option = option.replace(random_seed=random.randint(1, 10000) if option.random_seed is None else option.random_seed)
+    if option.random_seed is None:
+        option = option.replace(random_seed=random.randint(1, 10000))
     method = METHODS[option.method]
     if option.pretrain or not method.starts_trained(option):
         return option
     start = Path(option.checkpoint or os.path.relpath(weights_of(cell_name("baseline", option.color_var or 0, 1))))
     if not option.checkpoint and (option.dataset != "colored_mnist" or not start.exists()):
-        raise UserError(
-            f"--method {option.method} starts from a trained baseline, and none is shipped for this data; say "
-            "--pretrain 100 to train one first, give one with --checkpoint, or say --from_scratch"
-        )
-    if not start.is_file():
-        raise UserError(f"{start} is not a file; give the weights to start from with --checkpoint")
+        begin = "--pretrain 100 trains one first, --checkpoint FILE gives one, --from_scratch does without"
+        raise UserError(f"--method {option.method} starts from a baseline, and none is shipped for this data; {begin}")
     found = sha256_of(start)
     if option.checkpoint_sha256 not in (None, found):
         raise UserError(f"{start} is not the file of --checkpoint_sha256; put that one back, or give --checkpoint")
@@ -359,20 +310,14 @@ def with_start(option):
 def of_pretraining(option):
     """The Options of the baseline that --pretrain asks for; it lies beside the run, with _baseline behind its name."""
     mine = {flag.name for flag in (*DATA, *MACHINE)} | {"save_dir", "batch_size", "optimizer", "weight_decay"}
-    mine |= {"random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", *flags_of_data()}
-    given = {flag: value for flag, value in vars(option).items() if flag in mine and value is not None}
-    given = {k: v for k, v in given.items() if k not in flags_of_data() or option.dataset in flags_of_data()[k]}
-    given |= {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
-    if option.optimizer == "adam":
-        given["lr"] = option.lr
-    return resolve(given | {"lr_decay_period": option.lr_decay_period, "continue": True})
+    mine |= {"random_seed", "precision", "holdout", "dry_run", "lr_decay_rate", "lr_decay_period", *flags_of_data()}
+    given = {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
+    given |= {"continue": True} | ({"lr": option.lr} if option.optimizer == "adam" else {})
+    return resolve(given, {flag: value for flag, value in vars(option).items() if flag in mine})
 
 
 def check_resumed(option, record, source):
-    """Refuses to go on with a run under options that would change its result. Raises UserError.
-
-    record: {option: value} of the run; source: its file.
-    """
+    """Raises UserError where options would change the result of a run. record: its options; source: their file."""
     free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
     free = free | {"checkpoint"} if option.pretrain else free  # which lies beside the run, wherever that is
     if gone := next((flag for flag in ("deviation", "average") if record.get(flag)), None):
@@ -380,33 +325,22 @@ def check_resumed(option, record, source):
     before = vars(resolve({}, known(record, source)))
     for flag, value in vars(option).items():
         if flag not in free | NOT_RECORDED and before[flag] != value:
-            raise UserError(
-                f"{source.parent} was begun with --{flag} {before[flag]}, not {value}; resume with the same, or choose "
-                "another -e"
-            )
+            what = f"--{flag} {before[flag]}, not {value}"
+            raise UserError(f"{source.parent} was begun with {what}; resume with the same, or choose another -e")
 
 
 def evaluated_options(given, said):
     """The Options of an evaluation. given: the flags of test.py; said: the options in a weights file or beside it."""
-    mine = {flag.name for flag in (*MACHINE, *TESTED)} | {"exp_name", "save_dir", "file"}
-    said = known(said, "the weights file") if said else {}
-    own = {flag: value for flag, value in given.items() if flag not in {f.name for f in (*OPTIMISATION, *RECORDS)}}
-    told = {flag: value for flag, value in said.items() if flag not in mine - {"cudnn_benchmark"}}
-    own = {flag: value for flag, value in own.items() if flag not in mine or flag in ("device", "cuda", "threads")}
-    if {"dataset"} & own.keys() and own["dataset"] != told.get("dataset"):
-        told = {flag: value for flag, value in told.items() if flag == "method"}
-    option = resolve(own, told)
+    here = {flag.name for flag in MACHINE} | {"exp_name", "save_dir"}
+    seen = {flag.name for flag in DATA} | {"method", *flags_of_data()}
+    said = {flag: value for flag, value in known(said, "the weights file").items() if flag not in here | {"checkpoint"}}
+    option = resolve({flag: value for flag, value in given.items() if flag in here | seen}, said)
     data_sets()[option.dataset].check(option)
     return option
 
 
-def variance_and_method(file):
-    """{"method", "color_var"} as far as the name of a weights file, or of its folder, tells them."""
-    words = {method: method for method in sorted(METHODS, key=len, reverse=True)} | {"pretrained": "baseline"}
-    said = {}
-    for text in (file.resolve().parent.name, file.name):
-        methods = re.findall(rf"(?<![a-z])({'|'.join(words)})(?![a-z])", text)
-        variances = re.findall(r"var_?(0\.\d+)", text)
-        said |= {"method": words[methods[0]]} if len(set(methods)) == 1 else {}
-        said |= {"color_var": float(variances[0])} if len(set(variances)) == 1 else {}
-    return said
+def named(file):
+    """{"method", "color_var"} as far as the name of a weights file tells them, such as lntl_var0.020.pth."""
+    found = re.match(rf"({'|'.join(METHODS)}|pretrained)_var(0\.\d+)", file.name)
+    method = {"pretrained": "baseline"}  # of the authors
+    return {"method": method.get(found[1], found[1]), "color_var": float(found[2])} if found else {}

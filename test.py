@@ -1,14 +1,12 @@
 """Evaluates weights: on the test images, or for predictions of new ones.
 
-python test.py                                                     # what the main job of train.py left
-python test.py -e NAME
+python test.py -e NAME                                             # without it, what the main job of train.py left
 python test.py checkpoints/lntl_plus_var0.020.pth                  # method, variance and data: by what is in the file
 python test.py -e NAME --out predictions.csv                       # and the prediction of every test image
 python test.py -e NAME --images NEW --out predictions.csv          # predictions for new images
 """
 
 import hashlib
-import re
 import sys
 from pathlib import Path
 
@@ -16,31 +14,27 @@ import common.before_torch  # noqa: F401
 
 # isort: split
 import option as options
-from common import same_path
 from common.errors import UserError, exits
 from dataset import data_sets
 from dataset.pictures import rgb
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
 from models.classifier import classifier
-from models.shipped import cell_name, sha256_of
+from models.shipped import sha256_of
 from run.device import choose_device
-from run.evaluate import evaluate_all, report
+from run.evaluate import evaluate, report
 from run.folder import read_options
 from run.networks import build
 from run.predict import check_out, predict, write_predictions
-
-DATA_FLAGS = ("dataset", "method")  # beside those of the data sets: what decides which images are seen
 
 
 def find_weights(given):
     """(path of the weights, folder of the experiment or None) that the flags name. Raises UserError."""
     file, checkpoint, name = given.get("file"), given.get("checkpoint"), given.get("exp_name")
-    if file and checkpoint and not same_path(file, checkpoint):
+    if file and checkpoint:
         raise UserError(f"{file} and --checkpoint {checkpoint} are two files; give one of them")
     if not (file or checkpoint or name):
-        name = cell_name(given.get("method", "lntl"), given.get("color_var", options.MAIN_COLOR_VAR), 1)
-        name = name.removesuffix("_seed1")
+        name = options.main_job(given | {"resume": True})["exp_name"]
     run = Path(given.get("save_dir", "./checkpoint/"), name) if name else None
     weights = Path(file or checkpoint or run / "final.pth")
     if not weights.exists():
@@ -56,38 +50,23 @@ def said_of(weights, content):
     option = content.get("option") if isinstance(content, dict) else None
     if isinstance(option, dict) and {"method", "dataset", "color_var"} & option.keys():
         return option
-    return read_options(weights.resolve().parent) or options.variance_and_method(weights)
+    return read_options(weights.resolve().parent) or options.named(weights)
 
 
 def contradictions(said, given):
     """What flags that are given say otherwise than the weights: a list of texts."""
-    names = {*DATA_FLAGS, "network", "split_at", *options.flags_of_data()} - {"data_dir", "skip_broken", "workers"}
-    return [
-        f"--{n} {said[n]}, not {given[n]}" for n in sorted(names & given.keys()) if said.get(n, given[n]) != given[n]
-    ]
-
-
-def file_name(option, weights, fingerprint):
-    """A name of its own for an evaluation that is not the one of a run: the same for the same evaluation alone."""
-    seen = {
-        name: getattr(option, name, None) for name in sorted({*DATA_FLAGS, *options.flags_of_data()} - {"data_dir"})
-    }
-    key = hashlib.sha256(f"{sha256_of(weights)} {fingerprint} {option.data_split} {seen}".encode()).hexdigest()[:6]
-    label = weights.stem if "_" in weights.stem else f"{weights.resolve().parent.name}_{weights.stem}"
-    return f"evaluation_{re.sub(r'[^A-Za-z0-9.-]+', '_', label)}_{option.data_split}_{key}"
+    names = {"dataset", "method", "network", "split_at", *options.flags_of_data()}
+    asked = {name: given[name] for name in sorted(names - {"data_dir", "skip_broken", "workers"}) if name in given}
+    return [f"--{name} {said[name]}, not {value}" for name, value in asked.items() if said.get(name, value) != value]
 
 
 def predict_new(weights, option, given, out, device):
     """--images: predictions for new images by weights of --dataset images. Raises UserError."""
     if option.dataset != "images":
         raise UserError(f"{weights} is not of --dataset images; --images is for the final.pth of a run that is")
-    network = classifier(weights, option.network if ":" in option.network else None).to(device)
-    source, background = given["images"], rgb(option.background)
-    size, column = option.image_size, given.get("image")
-    predict(
-        network.f, network.g, source, out, size, network.classes, device,
-        skip_broken=option.skip_broken, background=background, image=column,
-    )  # fmt: skip
+    net = classifier(weights, option.network if ":" in option.network else None).to(device)
+    how = {"skip_broken": option.skip_broken, "background": rgb(option.background), "image": given.get("image")}
+    predict(net.f, net.g, given["images"], out, option.image_size, net.classes, device, **how)
     return 0
 
 
@@ -119,10 +98,8 @@ def main(arguments=None):
     if said.get("data_sha256") not in (None, fingerprint):
         against.append(f"data of the SHA-256 {said['data_sha256'][:12]}..., not {fingerprint[:12]}...")
     if against and not given.get("anyway"):
-        raise UserError(
-            f"{weights} was trained with {', '.join(against)}; leave the flag out, or put that data back; to evaluate "
-            "it like this on purpose, say --anyway"
-        )
+        what = f"{weights} was trained with {', '.join(against)}"
+        raise UserError(f"{what}; leave the flag out, put that data back, or say --anyway to evaluate it like this")
     check_names(weights, content, data)
     f, g, _ = build(option, data, "random")
     load_weights(weights, f, g, content=content)
@@ -130,10 +107,12 @@ def main(arguments=None):
     split = given.get("data_split", "test")
     option = option.replace(data_split=split, data_sha256=fingerprint)
     print(f"weights {weights}: {option.method}, {data.setting(option)}, split {split}, data {fingerprint[:12]}...")
-    run = run or Path(option.save_dir, re.sub(r"[^A-Za-z0-9_.+=-]", "_", f"test_{weights.stem}")[:100])
+    run = run or Path(option.save_dir, f"test_{weights.stem}")
     run.mkdir(parents=True, exist_ok=True)
-    evaluated = evaluate_all(f, g, data.test if split == "test" else {"train": data.train})
-    report(option, run, evaluated, data, weights, name=file_name(option, weights, fingerprint))
+    parts = data.test if split == "test" else {"train": data.train}
+    evaluated = {name: (part, evaluate(f, g, part)) for name, part in parts.items()}
+    key = hashlib.sha256(f"{sha256_of(weights)} {fingerprint} {option.method}".encode()).hexdigest()[:6]
+    report(option, run, evaluated, data, weights, name=f"evaluation_{weights.stem}_{split}_{key}")
     if given.get("out"):
         _, first = next(iter(evaluated.values()))
         shares = zip(first.predicted.tolist(), first.probability.tolist(), strict=True)

@@ -12,6 +12,7 @@ from models.checkpoint import save_weights
 from run import health
 from run.cuda_graph import GraphedIteration
 from run.evaluate import bias_accuracy, evaluate, group_figures_of, majority_baseline
+from run.groups import group_sizes
 from run.networks import build
 from run.progress import Progress
 
@@ -23,10 +24,7 @@ class Trainer:
     """Trains one method on one data set, epoch by epoch; can stop after any iteration and go on from there."""
 
     def __init__(self, option, data, run, device, init=None):
-        """option: resolved (option.Options). data: a dataset.base.DataSet. run: run.folder.RunFolder.
-
-        init: overrides --init, such as "random" where weights are loaded at once.
-        """
+        """data: a dataset.base.DataSet. run: run.folder.RunFolder. init: overrides --init, where weights are loaded."""
         torch.manual_seed(option.random_seed)
         self.option, self.run, self.device = option, run, device
         self.method = METHODS[option.method](option, device, networks=build(option, data, init))
@@ -40,10 +38,8 @@ class Trainer:
         self.order = torch.Generator().manual_seed(option.random_seed)
         self.epoch = self.iteration = 0  # finished epochs, and iterations of the current one
         self.totals = torch.zeros(len(self.method.metrics), dtype=torch.float64, device=device)
-        self.seconds = 0.0
-        self.stop = False  # set by a signal handler
-        self.evaluating = False
-        self.warned = set()
+        self.seconds, self.warned = 0.0, set()
+        self.stop = self.evaluating = False  # stop: set by a signal handler
         self.step = contextlib.nullcontext(self.iterate)
         if device.type == "cuda":
             self.step = GraphedIteration(self.iterate, self.method.constants, self.batch_size)
@@ -124,9 +120,8 @@ class Trainer:
     def evaluations(self):
         """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h."""
         f, h = self.method.f, self.method.h
-        found = {}
+        found = self.figures("holdout", self.held_out) if self.held_out else {}
         if self.held_out:
-            found |= self.figures("holdout", self.held_out)
             if self.unbiased_holdout:
                 found |= self.figures("holdout_unbiased", self.unbiased_holdout)
             if self.method.trains_h:
@@ -146,7 +141,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def interruptible(self):
-        """Inside, where nothing changes, a signal handler may raise Stopped; one that came just before does so here."""
+        """Inside, where nothing changes, a signal raises Stopped; one that came just before does so here."""
         self.evaluating = True
         try:
             if self.stop:
@@ -163,10 +158,9 @@ class Trainer:
             return
         means = self.totals / max(1, self.iteration * self.batch_size)
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
-        raise Diverged(
-            f"training diverged in epoch {self.epoch + 1}, iteration {self.iteration} ({losses}); the last good "
-            f"checkpoint, if an epoch was finished, is {self.run / 'last.pt'}; {health.advice(self.method)}"
-        )
+        where = f"epoch {self.epoch + 1}, iteration {self.iteration} ({losses})"
+        last = f"the last good checkpoint, if any, is {self.run / 'last.pt'}"
+        raise Diverged(f"training diverged in {where}; {last}; {health.advice(self.method)}")
 
     def save(self):
         """Writes everything that `restore` needs; weights as well every `save_step` epochs and at the end."""
@@ -179,26 +173,14 @@ class Trainer:
             self.save_weights("selected.pth")
         if self.epoch == self.option.max_step:
             self.save_weights("final.pth")
-        self.run.save(
-            {
-                "epoch": self.epoch,
-                "iteration": self.iteration,
-                "seconds": self.seconds,
-                "totals": self.totals.cpu(),
-                "order": self.order_state if self.iteration else self.order.get_state(),
-                "torch_rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-                "f": method.f.state_dict(),
-                "g": method.g.state_dict(),
-                "h": method.h.split_state_dict(),
-                "optimizers": [o.state_dict() for o in method.optimizers],
-                "schedulers": [s.state_dict() for s in method.schedulers],
-                "method": method.state(),
-                "warned": sorted(self.warned),
-                "start_accuracy": method.start_accuracy,
-                "names": self.data.names(),
-            }
-        )
+        order = self.order_state if self.iteration else self.order.get_state()
+        state = {"epoch": self.epoch, "iteration": self.iteration, "seconds": self.seconds}
+        state |= {"totals": self.totals.cpu(), "order": order, "torch_rng": torch.get_rng_state()}
+        state |= {"cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None}
+        state |= {"f": method.f.state_dict(), "g": method.g.state_dict(), "h": method.h.split_state_dict()}
+        state |= {name: [part.state_dict() for part in getattr(method, name)] for name in ("optimizers", "schedulers")}
+        state |= {"method": method.state(), "warned": sorted(self.warned), "start_accuracy": method.start_accuracy}
+        self.run.save(state | {"names": self.data.names()})
 
     def save_weights(self, name):
         """Writes the weights of f, g and h as they are now."""
@@ -206,14 +188,11 @@ class Trainer:
         save_weights(self.run / name, self.method, self.epoch, record, data.names(), data.inputs())
 
     def selected(self):
-        """{"rule", "epoch", and its figures} of the epoch that --select picks, the first of the best; or None.
-
-        It is picked on validation images alone; the test's figures are those of that epoch.
-        """
+        """{"rule", "epoch", and its figures} of the epoch that --select picks on validation images; or None."""
         rule = self.option.select
         key = "holdout_accuracy" if rule == "accuracy" else f"holdout_{rule}_accuracy"
-        log = [record for record in self.run.log() if record.get(key) is not None] if rule else []
-        if not log:
+        log = [record for record in self.run.log() if record.get(key) is not None]
+        if not (rule and log):
             return None
         best = max(log, key=lambda record: record[key])
         figures = {name: value for name, value in best.items() if name.startswith(("holdout_", "test_"))}
@@ -226,10 +205,9 @@ class Trainer:
             method.f.load_state_dict(state["f"])
             method.g.load_state_dict(state["g"])
             method.h.load_split_state_dict(state["h"])
-            for optimizer, saved in zip(method.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
-            for scheduler, saved in zip(method.schedulers, state["schedulers"], strict=True):
-                scheduler.load_state_dict(saved)
+            parts, saved = method.optimizers + method.schedulers, state["optimizers"] + state["schedulers"]
+            for part, its in zip(parts, saved, strict=True):
+                part.load_state_dict(its)
             method.load_state(state.get("method") or {})
             method.start_accuracy = state.get("start_accuracy")
             self.warned = set(state.get("warned", ()))
@@ -251,13 +229,11 @@ def usual_batch(images):
 def sampling_weights(train, sampling):
     """The weight with which an image is drawn, float64 (N,), on the CPU; None where each is seen once an epoch.
 
-    sampling: "plain", "half" for n(label, bias)^-1/2, "balanced" for 1 / n(label, bias). Raises UserError without bias
-    labels.
+    sampling: as of the flag. Raises UserError without bias labels.
     """
     if sampling == "plain":
         return None
     if train.image_bias is None:
         raise UserError(f"--sampling {sampling} needs a bias label for every image; leave it out, or name its column")
-    groups = torch.cat([train.label[:, None], train.image_bias], 1).cpu()
-    _, member, count = groups.unique(dim=0, return_inverse=True, return_counts=True)
-    return count[member].double() ** (-0.5 if sampling == "half" else -1)
+    sizes = group_sizes(train.label.cpu().numpy(), train.image_bias.cpu().numpy())
+    return torch.from_numpy(sizes).double() ** (-0.5 if sampling == "half" else -1)

@@ -18,12 +18,13 @@ import common.before_torch  # noqa: F401
 
 # isort: split
 import numpy as np
+from tabulate import tabulate
 
 import option as options
 from common import Parser, count, seed
 from common.commands import command
 from common.errors import Busy, Diverged, UserError, exits
-from common.files import read_json_lines, replacing
+from common.files import read_json_lines
 from methods import METHODS
 from train import train
 
@@ -41,82 +42,68 @@ def run_trial(flags):
     """Trains one trial, or goes on with it. Returns the exit status; 0 too where its losses became NaN."""
     try:
         return train(options.train_options(flags))
-    except Busy:  # another worker has it
-        return 0
-    except Diverged as error:
+    except (Busy, Diverged) as error:  # Busy: another worker has it
         print(f"WARNING: {error}")
         return 0
 
 
 def result(folder):
     """(worst group, mean over groups) on validation images of the last epoch of a finished trial; None of another."""
-    if not (folder / "metrics.json").exists():
-        return None
-    last = read_json_lines(folder / "log.jsonl")[-1]
-    if JUDGED_BY[0] not in last:
+    last = read_json_lines(folder / "log.jsonl")[-1] if (folder / "metrics.json").exists() else None
+    if last and JUDGED_BY[0] not in last:
         raise UserError(f"{folder} has no validation images with a bias label; add a split val, or give --holdout N")
-    return tuple(last[key] for key in JUDGED_BY)
+    return last and tuple(last[key] for key in JUDGED_BY)
 
 
 def table(trials):
     """Markdown of [(settings, result or None, folder)], the best first."""
-    names = [*dict.fromkeys(name for settings, *_ in trials for name in settings)]
-    rows = [f"| trial | {' | '.join([*names, 'worst group', 'mean over groups'])} |", "|---" * (len(names) + 3) + "|"]
+    rows = []
     for settings, found, folder in trials:
-        figures = [f"{value:.4f}" for value in found] if found else ["diverged" if diverged(folder) else "not run", "-"]
-        rows.append(f"| {folder.name} | {' | '.join([*(str(settings.get(n, 'default')) for n in names), *figures])} |")
-    return "\n".join(rows) + "\n"
+        figures = [f"{value:.4f}" for value in found] if found else ["no result", "-"]
+        rows.append([folder.name, " ".join(flags_of(settings)) or "defaults", *figures])
+    head = ("trial", "settings", "worst group", "mean over groups")
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def diverged(folder):
-    return (folder / "diverged.json").exists()
+def flags_of(settings):
+    return [f"--{name}={value}" for name, value in settings.items()]
 
 
 @exits
 def main(arguments=None):
     parser = Parser(prog="tune.py", description=__doc__)
-    parser.add_argument(
-        "--trials", type=count, default=12, help="settings that are tried, the defaults among them [12]"
-    )
+    parser.add_argument("--trials", type=count, default=12, help="settings, the defaults among them [12]")
     parser.add_argument("--workers", type=count, default=1, help="trials at a time, a process each [1]")
     parser.add_argument("--search_seed", type=seed, default=0, help="of the settings that are drawn [0]")
     own, given = parser.parse_known_args(arguments)
     option = options.train_options(given)  # refuses what is wrong before any trial
     ranges = METHODS[option.method].ranges
-    if taken := sorted(flag for flag in ranges if any(word.partition("=")[0] == f"--{flag}" for word in given)):
-        ranges = {flag: ends for flag, ends in ranges.items() if flag not in taken}
+    words = {word.partition("=")[0] for word in given}
+    ranges = {flag: ends for flag, ends in ranges.items() if f"--{flag}" not in words}
     trials, commands = [], []
     for trial in range(own.trials):
         settings = draw(ranges, trial, own.search_seed)
         folder = Path(option.save_dir, f"{option.exp_name}_trial{trial}")
-        flags = [f"--{name}={value}" for name, value in settings.items()]
-        flags = [*given, *flags, f"--random_seed={option.random_seed}", "--continue", "-e", folder.name]
         trials.append((settings, folder))
-        if not (folder / "metrics.json").exists() and not diverged(folder):
-            commands.append(flags)
+        if not any((folder / name).exists() for name in ("metrics.json", "diverged.json")):
+            same = [f"--random_seed={option.random_seed}", "--continue", "-e", folder.name]
+            commands.append([*given, *flags_of(settings), *same])
     if own.workers > 1:
         with ProcessPoolExecutor(own.workers, multiprocessing.get_context("spawn")) as pool:
-            statuses = [*pool.map(run_trial, commands)]
+            stopped = next(filter(None, [*pool.map(run_trial, commands)]), 0)
     else:
-        statuses = []
-        for flags in commands:
-            statuses.append(run_trial(flags))
-            if statuses[-1]:
-                break
-    if stopped := next(filter(None, statuses), 0):
+        stopped = next(filter(None, map(run_trial, commands)), 0)
+    if stopped:
         print("stopped; to go on, give the same command again")
         return stopped
     found = [(settings, result(folder), folder) for settings, folder in trials]
     found.sort(key=lambda trial: trial[1] or (-1,), reverse=True)
     if not found[0][1]:
         raise UserError("no trial has a result; give a smaller --lr, or look into the trials' log.txt")
-    text = table(found)
-    path = Path(option.save_dir, f"{option.exp_name}_tuned.md")
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
-    best = [f"--{name}={value}" for name, value in found[0][0].items()]
+    text, path = table(found), Path(option.save_dir, f"{option.exp_name}_tuned.md")
+    path.write_text(text, "utf-8")
     print(f"{text}written: {path}")
-    print(f"to train with the best: {command('train.py')} {shlex.join([*given, *best])}")
+    print(f"to train with the best: {command('train.py')} {shlex.join([*given, *flags_of(found[0][0])])}")
     return 0
 
 

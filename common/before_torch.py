@@ -16,11 +16,6 @@ if sys.argv[:1] == ["-m"] or main.startswith(root + os.sep):  # a command of thi
         how = "`bash train.sh` makes an environment that has all, .venv; or install requirements.txt"
         print(f"error: this Python ({sys.executable}) {what}; {how}", file=sys.stderr)
         raise SystemExit(2)
-    try:
-        import tqdm  # noqa: F401
-    except ValueError as error:  # it reads its settings when it is loaded
-        print(f"error: a variable TQDM_... of the environment is wrong ({error}); unset it", file=sys.stderr)
-        raise SystemExit(2) from None
 
 # A thread of OpenMP that waits spins 300,000 rounds by default, and takes the time from the thread that it waits for:
 # beside one busy process, an iteration takes more than three times as long.

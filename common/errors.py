@@ -67,8 +67,6 @@ def advice(error):
         return message + ("; nothing complete is lost: make room, and go on with --resume" if full else "")
     if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
         return "not enough memory; try a smaller --batch_size or --image_size, or a machine with more"
-    if "start new thread" in text:
-        return "the system allows no more threads or processes (ulimit -u); give --threads 1 and --workers 0"
     if isinstance(error, RuntimeError) and any(word in text for word in OF_THE_GPU):
         return f"the GPU failed ({text}); --device cpu does without it"
     return None

@@ -76,21 +76,6 @@ def new_file(text):
     return found
 
 
-def unused_file(text):
-    """An argparse type: as `new_file`, for a file that is not there yet."""
-    found = new_file(text)
-    if found.exists():
-        raise argparse.ArgumentTypeError(f"{text!r} is there already; give another file, or remove it")
-    return found
-
-
-def same_path(a, b):
-    """Whether two paths are one file or folder, however they are written; None is none."""
-    if a is None or b is None:
-        return a is b
-    return os.path.realpath(os.path.expanduser(a)) == os.path.realpath(os.path.expanduser(b))
-
-
 def switch(text):
     """An argparse type: true or false."""
     if text.lower() not in ("true", "false", "1", "0"):
@@ -100,18 +85,7 @@ def switch(text):
 
 count = number(int, 1, 10**6)
 seed = number(int, 0, 2**32 - 1)
-name = pattern(
-    r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}",
-    "experiment name; use up to 100 letters, digits and _ . + = - (no path)",
-)
-
-
-MEANT = {  # what people type who know other programs
-    "--epochs": "--max_step", "--num_epochs": "--max_step", "--lambda": "--lambda_", "--sigma": "--color_var",
-    "--name": "--exp_name", "--output": "--save_dir", "--output_dir": "--save_dir", "--gpu": "--device",
-    "--learning_rate": "--lr", "--bs": "--batch_size", "--weights": "--checkpoint", "--pretrained": "--checkpoint",
-    "--data": "--data_dir", "--wd": "--weight_decay", "--fp16": "--precision", "--amp": "--precision",
-}  # fmt: skip
+name = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,99}", "experiment name: up to 100 letters, digits and _ . + = -")
 
 
 class Flag(NamedTuple):
@@ -127,19 +101,19 @@ class Flag(NamedTuple):
     action: str | None = None  # "store_true" for a switch
     short: tuple = ()  # such as ("-e",)
 
-    def add_to(self, group, owners=None, defaults=None):
+    def add_to(self, group, owners=None):
         """Adds the flag to an argparse group. A flag that is not given is not in what is parsed.
 
-        owners: {method or data set: Flag} of all that have it [everybody]. defaults: what the help says of them in
-        place of the flag's own. Raises UserError where one of the owners takes other values.
+        owners: {method or data set: Flag} of all that have it [everybody]. Raises UserError where one of them takes
+        other values.
         """
         for owner, other in (owners or {}).items():
             if other._replace(default=self.default, help=self.help, metavar=self.metavar) != self:
                 raise UserError(
                     f"--{self.name} of {owner} takes other values than that of {next(iter(owners))}; rename it"
                 )
-        default = defaults or ("" if self.default is None or self.action else f"{self.default}")
-        text = self.help + (f" ({', '.join(owners)})" if owners else "") + (f" [{default}]" if default else "")
+        default = "" if self.default is None or self.action else f" [{self.default}]"
+        text = self.help + (f" ({', '.join(owners)})" if owners else "") + default
         how = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%"), "dest": self.name}
         if self.action:
             how["action"] = self.action
@@ -170,14 +144,11 @@ class Parser(argparse.ArgumentParser):
         """`--dry_run` and `--color-var` as `--dry-run` and `--color_var`."""
         flag, equals, value = word.partition("=")
         spelt = {known.replace("-", "_"): known for known in self._option_string_actions if known.startswith("--")}
-        if flag.startswith("--") and flag not in self._option_string_actions:
+        if flag.startswith("--"):
             flag = spelt.get(flag.replace("-", "_"), flag)
         return f"{flag}{equals}{value}"
 
     def _meant(self, word):
         """`; did you mean FLAG?` for a mistyped flag, or nothing."""
-        flag = word.partition("=")[0].replace("-", "_").replace("__", "--", 1)
-        known = [f for f in self._option_string_actions if f.startswith("--")]
-        guess = MEANT.get(flag)
-        close = [guess] if guess in known else difflib.get_close_matches(flag, known, 1, 0.6)
-        return f"; did you mean {close[0]}?" if close and word.startswith("-") else ""
+        close = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1, 0.6)
+        return f"; did you mean {close[0]}?" if close and word.startswith("--") else ""

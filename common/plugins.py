@@ -21,3 +21,12 @@ def classes_in(package, ending=""):
             raise UserError(f"{package}/{module}.py cannot be loaded ({type(error).__name__}: {error})") from error
         found += [c for c in content.values() if isinstance(c, type) and c.__module__ == f"{package}.{module}"]
     return found
+
+
+def by_owner(classes):
+    """{flag's name: {name of each class that has it: Flag}} of classes with `name` and `flags`, in their order."""
+    found = {}
+    for owner in classes:
+        for flag in owner.flags:
+            found.setdefault(flag.name, {})[owner.name] = flag
+    return found

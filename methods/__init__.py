@@ -11,12 +11,3 @@ for c in classes_in(__name__):
             both = f"{METHODS[c.name].__module__} and {c.__module__}"
             raise UserError(f"{both} have a method called {c.name}; give one of them another name")
         METHODS[c.name] = c
-
-
-def owners():
-    """{flag's name: {name of each method that has it: Flag}}, in the order in which the methods are found."""
-    found = {}
-    for method in METHODS.values():
-        for flag in method.flags:
-            found.setdefault(flag.name, {})[method.name] = flag
-    return found

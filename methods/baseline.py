@@ -44,11 +44,7 @@ class Baseline:
     metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
 
     def __init__(self, option, device="cpu", dtype=torch.float32, networks=None):
-        """option: lr, momentum, weight_decay, lr_decay_period, lr_decay_rate, precision and the method's own flags;
-        optimizer, "sgd" or "adam" ["sgd"].
-
-        networks: (f, g, h), torch modules [the paper's].
-        """
+        """option: option.Options. networks: (f, g, h), torch modules [the paper's]."""
         self.option = option
         self.device = torch.device(device)
         self.f, self.g, self.h = networks or (FeatureExtractor(), LabelClassifier(), BiasPredictor())
@@ -60,7 +56,6 @@ class Baseline:
         self.schedulers = [self.schedule(optim) for optim in self.optimizers]
 
     def optimizer(self, parameters):
-        """The optimizer of the options for a list of parameters."""
         option, on_gpu = self.option, self.device.type == "cuda"
         how = {"lr": option.lr, "weight_decay": option.weight_decay}
         if getattr(option, "optimizer", "sgd") == "adam":  # its count of steps is part of a CUDA graph
@@ -80,7 +75,7 @@ class Baseline:
 
     @classmethod
     def check(cls, option):
-        """Refuses flags of its own that cannot go together. Raises UserError."""
+        """Raises UserError where flags of its own cannot go together."""
 
     @classmethod
     def starts_trained(cls, option):
@@ -99,9 +94,6 @@ class Baseline:
 
     def prepare(self, train, weights=None):
         """Called with the training part before anything else. weights: with which its images are drawn [equal ones]."""
-
-    def start_from(self, content):
-        """Called with the content of the weights file from which f and g were loaded."""
 
     def state(self):
         """What a run needs beside networks and optimisers to go on, {name: tensor or number}."""
@@ -125,6 +117,16 @@ class Baseline:
         for scheduler in self.schedulers:
             scheduler.step()
 
+    def label_loss(self, logits, x, y, b):
+        """What f and g learn the labels by. logits: float (B, classes) of g, not below float32. Others: of `update`."""
+        return F.cross_entropy(logits, y)
+
+    def step(self, loss):
+        """One step of f and g down `loss`, a 0-dimensional tensor."""
+        self.optim_fg.zero_grad()
+        loss.backward()
+        self.optim_fg.step()
+
     def update(self, x, y, b):
         """One iteration on one batch. Returns the means over the batch named in `metrics`, 0-dimensional tensors.
 
@@ -133,8 +135,6 @@ class Baseline:
         """
         with self.autocast():
             logits = self.g(self.f(x))
-            loss = F.cross_entropy(logits, y)
-        self.optim_fg.zero_grad()
-        loss.backward()
-        self.optim_fg.step()
+            loss = self.label_loss(logits, x, y, b)
+        self.step(loss)
         return loss, label_accuracy(logits, y)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from common.errors import UserError
-from dataset.batches import IGNORE_INDEX, MEAN, STD, ColoredMasks, FactoredData
+from dataset.batches import IGNORE_INDEX, MEAN, STD, FactoredData
 from models.bias_predictor import BINS, CHANNELS
 
 LEVELS = 256  # values of a channel, BINS bins of 32
@@ -18,7 +18,10 @@ LARGEST_TABLE = 10**5  # cells of a joint table
 
 
 def every_batch(train):
-    """(x, y, b) of all images, each once."""
+    """(x, y, b) of all images, each once; all at once and x None where bias labels belong to images."""
+    if train.image_bias is not None:
+        yield None, train.label, train.image_bias[:, :, None, None]
+        return
     index = torch.arange(len(train), device=train.label.device).split(1024)
     for handle in train.stream(index):
         yield train.batch(handle)
@@ -43,16 +46,14 @@ class Bins:
     """
 
     def __init__(self, train, classes, values):
-        """train: of dataset.batches. classes: number of labels. values: number of values of each head."""
+        """train: a part. classes: number of labels. values: number of values of each head."""
         device = train.label.device
         self.values = max(values)
         counts = torch.ones(classes, len(values), self.values, device=device)
         labels = torch.ones(classes, device=device)
-        bias = train.image_bias
-        known = [(None, train.label, bias[:, :, None, None])] if bias is not None else every_batch(train)
-        for _, y, b in known:
+        for _, y, b in every_batch(train):
             counts.index_add_(0, y, shares(b, self.values))
-            labels += (y[:, None] == torch.arange(classes, device=device)).sum(0)
+            labels += F.one_hot(y, classes).sum(0)
         # A value that a head does not have is never asked for; without it the others would share less.
         has = torch.arange(self.values, device=device) < torch.tensor(values, device=device)[:, None]
         self.log_p_b = (counts / (counts * has).sum(-1, keepdim=True)).log()  # (classes, heads, values)
@@ -106,12 +107,8 @@ class Colour:
     """
 
     def __init__(self, train, classes, width):
-        """width: standard deviation of the Gaussian in grey levels. Raises UserError where images have no one colour.
-
-        Images of one colour each on black have it in their x (ColoredMasks), exactly. Of other images it could only be
-        guessed.
-        """
-        if not isinstance(train, FactoredData):
+        """width: standard deviation of the Gaussian in grey levels. Raises UserError where x is not ColoredMasks."""
+        if not isinstance(train, FactoredData) or train.image_bias is not None:
             raise UserError("--prior colour needs images of one colour each on black; give --prior bins")
         device, dtype = train.label.device, train.palette.dtype
         self.mean, self.std = (torch.tensor(v, dtype=dtype, device=device) for v in (MEAN, STD))
@@ -121,7 +118,7 @@ class Colour:
         for x, y, _ in every_batch(train):
             one_hot = F.one_hot(self.values(x), LEVELS).to(counts.dtype)
             counts.index_add_(0, y, one_hot)
-            labels += (y[:, None] == torch.arange(classes, device=device)).sum(0)
+            labels += F.one_hot(y, classes).sum(0)
         level = torch.arange(LEVELS, device=device)
         spread = torch.exp(-0.5 * ((level[:, None] - level) / width) ** 2)  # (from, to)
         counts = counts @ (spread / spread.sum(1, keepdim=True)) + BINS / LEVELS  # nothing is lost at the ends
@@ -129,9 +126,7 @@ class Colour:
         self.log_p_y = (labels / labels.sum()).log()
 
     def values(self, x):
-        """The colours 0..255 of a batch, int64 (B, 3), exactly: the normalisation undone. Raises UserError."""
-        if not isinstance(x, ColoredMasks):
-            raise UserError("--prior colour needs the paper's network, fed with masks and colours; give --prior bins")
+        """The colours 0..255 of a batch, int64 (B, 3), exactly: the normalisation undone."""
         return ((x.foreground * self.std + self.mean) * 255).round().long()
 
     def p(self, x, b):
@@ -141,10 +136,7 @@ class Colour:
 
 
 def count_bias(train, classes, values, width=None, weights=None):
-    """What fits: the colour itself with a width; else joint counts where they are few enough, else naive Bayes.
-
-    Labels that belong to positions are bins of colours, which naive Bayes takes. Arguments: as of the three classes.
-    """
+    """What fits: the colour itself with a width; else joint counts where they are few enough, else naive Bayes."""
     if width is not None:
         return Colour(train, classes, width)
     if train.image_bias is not None and Joint.cells(classes, values) <= LARGEST_TABLE:

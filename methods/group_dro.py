@@ -61,7 +61,5 @@ class GroupDRO(Baseline):
             self.weights.mul_((self.option.eta * mean).exp())
             self.weights.div_(self.weights.sum())
         loss = self.weights.clone() @ mean
-        self.optim_fg.zero_grad()
-        loss.backward()
-        self.optim_fg.step()
+        self.step(loss)
         return losses.mean(), label_accuracy(logits, y), mean.max()

@@ -47,7 +47,5 @@ class Lisa(Baseline):
             logits = self.g(self.f(x.lerp(x[other], 1 - weight)))
         of_both = [F.cross_entropy(logits, target, reduction="none") for target in (y, y[other])]
         loss = (share * of_both[0] + (1 - share) * of_both[1]).mean()
-        self.optim_fg.zero_grad()
-        loss.backward()
-        self.optim_fg.step()
+        self.step(loss)
         return loss, label_accuracy(logits, y)

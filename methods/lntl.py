@@ -22,8 +22,6 @@ from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
 from methods.baseline import Baseline, label_accuracy
 
-# ------------------------------------------------------------------------------------- for any f, g and h
-
 
 class GradientReversal(torch.autograd.Function):
     """R: the identity; its gradient is multiplied by -mu."""
@@ -82,12 +80,8 @@ def update_a(
         features = f(x)
         logits = g(features)
         cls_loss = label_loss(logits, y)
-        if lambda_ is None:
-            neg_entropy = torch.zeros_like(cls_loss)
-            loss = cls_loss
-        else:
-            neg_entropy = entropy(h(features))
-            loss = cls_loss + lambda_ * neg_entropy
+        neg_entropy = torch.zeros_like(cls_loss) if lambda_ is None else entropy(h(features))
+        loss = cls_loss if lambda_ is None else cls_loss + lambda_ * neg_entropy
     optim_fg.zero_grad(set_to_none=False)
     loss.backward(inputs=[*f.parameters(), *g.parameters()])
     optim_fg.step()
@@ -116,9 +110,6 @@ def update_b(f, h, optim_fg, optim_h, x, b, mu, context=contextlib.nullcontext):
     return bias_loss, bias_accuracy
 
 
-# --------------------------------------------------------------------------------------------- the method
-
-
 class LNTL(Baseline):
     """Learning not to learn, with the official code's order, losses and zero gradients."""
 
@@ -126,25 +117,9 @@ class LNTL(Baseline):
     title = "LNTL"
     help = "learning not to learn, the paper's method"
     flags = (
-        Flag(
-            "lambda_",
-            number(float, 0, 1000),
-            0.01,
-            "λ, the weight of the entropy; lntl takes 1 for images and Biased-MNIST",
-        ),
-        Flag(
-            "mu",
-            number(float, 0, 1000),
-            0.1,
-            "μ, the strength of the reversal; for images and Biased-MNIST lntl takes 1, lntl_plus 0.01 and 0.03",
-        ),
-        Flag(
-            "detach_h",
-            number(int, 0, 10**6),
-            0,
-            "for the first N epochs h learns from features that it does not influence (advice of the original README)",
-            metavar="N",
-        ),
+        Flag("lambda_", number(float, 0, 1000), 0.01, "λ, the weight of the entropy"),
+        Flag("mu", number(float, 0, 1000), 0.1, "μ, the strength of the reversal"),
+        Flag("detach_h", number(int, 0, 10**6), 0, "for N epochs h learns, and f does not unlearn yet", metavar="N"),
     )
     defaults = {"lr": 0.001}  # noqa: RUF012
     ranges = Baseline.ranges | {"lambda_": (0.001, 1), "mu": (0.001, 1)}
@@ -156,10 +131,6 @@ class LNTL(Baseline):
     def check(cls, option):
         if option.detach_h and option.detach_h > option.max_step:
             raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
-
-    def label_loss(self, logits, x, y, b):
-        """The first term of A. logits: float (B, classes) of g, not below float32. x, y, b: as of `update`."""
-        return F.cross_entropy(logits, y)
 
     def neg_entropy(self, logits, b):
         """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`."""

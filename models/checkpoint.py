@@ -1,15 +1,15 @@
 """Weights files: reading them without running what is in them, and the official format.
 
-python -m models.checkpoint --ship checkpoint/baseline_var0.020/final.pth checkpoints/baseline_var0.020.pth
 python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
 """
 
 import io
+import os
 import re
 
 import torch
 
-from common import Parser, path, unused_file
+from common import Parser, path
 from common.errors import UserError, exits, one_line
 from common.files import replacing
 from models.feature_extractor import FeatureExtractor
@@ -17,7 +17,6 @@ from models.label_classifier import LabelClassifier
 
 WRAPPED = re.compile(r"((module|_orig_mod)\.)+")  # before a name: of DataParallel, of torch.compile
 KEYS = ("net_state_dict", "state_dict", "model")  # under which a file has its weights, if not at the top
-SHIPPED = ("step", "net_state_dict", "option", "names", "inputs")
 
 
 def read_torch_file(path):
@@ -111,12 +110,6 @@ def check_names(path, content, data):
         raise UserError(f"{path} tells {its} apart, and the data has {own}; give data of its classes")
 
 
-def ship(source, target):
-    """Writes the weights of f and g alone, with epoch and options, from a final.pth: what `checkpoints/` holds."""
-    content = read_torch_file(source)
-    save_torch_file(target, {k: v for k, v in content.items() if k in SHIPPED})
-
-
 def export(source, target):
     """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
     f, g = FeatureExtractor(), LabelClassifier()
@@ -130,14 +123,12 @@ def export(source, target):
 @exits
 def main(arguments=None):
     parser = Parser(prog="-m models.checkpoint", description=__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ship", dest="write", action="store_const", const=ship, help="keep f and g alone")
-    what.add_argument("--export", dest="write", action="store_const", const=export, help="for the original code")
-    parser.add_argument("source", type=path)
-    parser.add_argument("target", type=unused_file)
-    option = parser.parse_args(arguments)
-    option.write(option.source, option.target)
-    print(f"written: {option.target}")
+    parser.add_argument("--export", type=path, nargs=2, metavar=("FILE", "NEW"), required=True)
+    source, target = parser.parse_args(arguments).export
+    if os.path.exists(target):
+        raise UserError(f"{target} is there already; give another file, or remove it")
+    export(source, target)
+    print(f"written: {target}")
 
 
 if __name__ == "__main__":

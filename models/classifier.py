@@ -52,9 +52,8 @@ def classifier(path, network=None):
     """
     content = read_torch_file(path)
     option, names = content.get("option") or {}, content.get("names") or {"classes": list("0123456789")}
-    inputs = content.get("inputs") or (
-        COLORED_MNIST if option.get("dataset", "colored_mnist") == "colored_mnist" else None
-    )
+    colored = option.get("dataset", "colored_mnist") == "colored_mnist"
+    inputs = content.get("inputs") or (COLORED_MNIST if colored else None)
     if inputs is None:
         raise UserError(f"{path} does not say how its inputs are made, as it is old; train it anew")
     known = option.get("network") or "paper"

@@ -3,8 +3,7 @@
 The parts' parameters keep the names that they have in the whole network: the two state dicts joined are its own.
 """
 
-from collections import OrderedDict
-from typing import NamedTuple
+from collections import OrderedDict, namedtuple
 
 import torch
 from torch import nn
@@ -22,21 +21,15 @@ LAST = "last"  # f is all but the last linear layer
 CUTS = {"paper": ("conv2", LAST), "simple_conv": ("block2", LAST)} | dict.fromkeys(RESNETS, (*LAYERS, LAST))
 
 
-class Networks(NamedTuple):
-    """f and g, one after the other, give label logits (B, classes); h gives bias logits on f's features."""
-
-    f: nn.Module
-    g: nn.Module
-    h: nn.Module
+Networks = namedtuple("Networks", "f g h")  # label logits (B, classes) are g(f(x)); bias logits are h(f(x))
 
 
 def make_networks(network="paper", classes=10, heads=COLOR_HEADS, map_bias=True, split_at=None, init="random", size=64):
     """Builds f, g and h, in this order, on which the random weights of every earlier run rest.
 
     network, classes, init: as of models.whole.whole_network. heads: number of values of every bias. map_bias: whether
-    bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to the image, logits (B,
-    heads, K, 1, 1). split_at: the layer that f ends with, of CUTS, or "last" [`default_cut`]. size: of the images in
-    pixels. Raises UserError.
+    bias labels belong to the positions of f's map, logits (B, heads, K, height, width), or to images, (B, heads, K, 1,
+    1). split_at: the layer that f ends with, of CUTS [`default_cut`]. size: of images in pixels. Raises UserError.
     """
     heads, split_at = tuple(heads), split_at or default_cut(network, map_bias)
     cuts = [cut for cut in CUTS.get(network, (LAST,)) if not (map_bias and cut == LAST)]
@@ -55,14 +48,13 @@ def make_networks(network="paper", classes=10, heads=COLOR_HEADS, map_bias=True,
 
 
 def default_cut(network, map_bias):
-    """`split_at` where none is given."""
     if map_bias and network in RESNETS:
         return "layer2"
     return CUTS[network][0] if network == "simple_conv" or (network == "paper" and map_bias) else LAST
 
 
 class LastLayer(nn.Module):
-    """g: a network's last linear layer, under its name there, "classifier.1" say."""
+    """g: a network's last linear layer under its name there, from features (B, C, 1, 1) to logits (B, classes)."""
 
     def __init__(self, path, linear):
         super().__init__()
@@ -73,7 +65,6 @@ class LastLayer(nn.Module):
         self.add_module(first, linear)
 
     def forward(self, features):
-        """features: float (B, C, 1, 1). Returns logits (B, classes), not below float32."""
         return not_below_float32(self.get_submodule(self.path)(features.flatten(1)))
 
 
@@ -93,18 +84,17 @@ def cut_last(net, name, classes, size):
     except Exception as error:  # of any network, on images that do not fit it, or with features for its logits
         fits, why = False, f" ({reason(error)})"
     if not fits:
-        raise UserError(
-            f"--network {name} cannot be cut{why} into f, from images of {size} pixels to features (B, C), and g, the "
-            f"nn.Linear at its end from these (which h reads too) to {classes} logits; give another size or network"
+        parts = (
+            f"f, from images of {size} pixels to features (B, C), and g, an nn.Linear from these to {classes} logits"
         )
+        raise UserError(f"--network {name} cannot be cut{why} into {parts}; give another size or network")
     return net.train(training), g, linear.in_features
 
 
 class Rest(nn.Sequential):
-    """g: the layers after the cut, the average over all positions among them, and the linear layer."""
+    """g: all layers after the cut, from features, float (B, channels, h, w), to logits (B, classes)."""
 
     def forward(self, features):
-        """features: float (B, channels, h, w). Returns logits (B, classes), not below float32."""
         return not_below_float32(super().forward(features))
 
 

@@ -1,8 +1,8 @@
 """h for bias labels that belong to the whole image, and h on the maps of any network: logits by head.
 
-A head is one bias (say, the place and the weather of a photograph); it has a number of values. Logits of all heads
-stand in one tensor, so that the losses of the paper's h fit unchanged: (B, heads, K, 1, 1) for labels of images, and
-(B, heads, K, height, width) for labels of positions. K is the largest number of values.
+A head is one bias, with a number of values. Logits of all heads stand in one tensor, so that the losses of the paper's
+h fit unchanged: (B, heads, K, 1, 1) for labels of images, (B, heads, K, height, width) of positions; K is the largest
+number of values.
 """
 
 import torch
@@ -54,16 +54,10 @@ class PaperPooledPredictor(Heads):
 
 
 class PooledPredictor(Heads):
-    """h: the average over all positions - BatchNorm - one linear layer for each head.
-
-    f may make its features larger or smaller, which BatchNorm undoes: h need not learn to keep up with that.
-    """
+    """h: the average over all positions - BatchNorm, as f may change its features' scale - a linear layer a head."""
 
     def __init__(self, channels, values, body=None, pooled=True):
-        """channels: of the features, or of what `body`, a module before the average, makes of them.
-
-        values: number of values of each head. pooled: False for the same without the average, at every position.
-        """
+        """channels: of what `body`, a module before the average, gives. pooled: False for logits of every position."""
         super().__init__(values)
         self.body, self.pooled = body or nn.Identity(), pooled
         self.norm = nn.BatchNorm2d(channels)

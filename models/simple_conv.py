@@ -20,12 +20,11 @@ def block(in_channels, out_channels):
 
 
 def simple_conv(classes=10):
-    """The whole network: images, float (B, 3, height, width), to logits (B, classes)."""
     layers = OrderedDict(block1=block(3, 16), block2=block(16, 32), block3=block(32, 64), block4=block(64, 128))
     layers |= {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(128, classes)}
     return nn.Sequential(layers)
 
 
 def simple_conv_predictor(values):
-    """h: two blocks of its own, as g's, before a PooledPredictor. values: number of values of each head."""
+    """h: two blocks of its own, as g's, before a PooledPredictor."""
     return PooledPredictor(128, values, body=nn.Sequential(block(32, 64), block(64, 128)))

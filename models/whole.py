@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from common.errors import UserError, one_line
@@ -26,7 +25,7 @@ def paper(classes):
 
 
 class Paper(nn.Module):
-    """f and g of the paper as one network, whose layers are those of f and g, under their names there."""
+    """f and g of the paper as one network, with the layers of both under their names there."""
 
     def __init__(self, classes):
         super().__init__()
@@ -41,9 +40,8 @@ class Paper(nn.Module):
 def whole_network(name, classes, init="random"):
     """The network as an nn.Module with as many outputs as `classes`.
 
-    name: paper, simple_conv, LITE0, of torchvision, or FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION, called with
-    `num_classes`. init: "random" (drawn as its makers do), "imagenet", or the content of a file with weights of the
-    whole network; the last linear layer is new where it is of other classes. Raises UserError.
+    name: as of --network. init: "random", "imagenet", or the content of a file with weights of the whole network; the
+    last linear layer is new where it is of other classes. Raises UserError.
     """
     imagenet = init == "imagenet"
     if imagenet and (name in ("paper", "simple_conv") or ":" in name):
@@ -84,10 +82,8 @@ def of_torchvision(name, classes, imagenet):
     from torchvision import models  # slow to import, and the paper's network needs none of it
 
     if name not in models.list_models(module=models, exclude=AUXILIARY):
-        raise UserError(
-            f"--network {name} is no classification network of torchvision that can be cut; give the name of one, "
-            f"paper, simple_conv, {LITE0}, or a function of your own as FILE.py:FUNCTION"
-        )
+        others = f"give the name of one, paper, simple_conv, {LITE0}, or a function of your own as FILE.py:FUNCTION"
+        raise UserError(f"--network {name} is no classification network of torchvision that can be cut; {others}")
     if not imagenet:
         return models.get_model(name, weights=None, num_classes=classes)
     weights = models.get_model_weights(name)
@@ -95,14 +91,11 @@ def of_torchvision(name, classes, imagenet):
     try:
         return models.get_model(name, weights=weights, progress=False)
     except Exception as error:  # of many kinds: no network, a connection cut off, a damaged file
-        raise UserError(
-            f"the ImageNet weights of {name} cannot be had ({reason(error)}); delete them in {torch.hub.get_dir()} if "
-            f"they are there, or fetch {weights.url} on another machine and give --init FILE"
-        ) from None
+        how = f"fetch {weights.url} on another machine, and give --init FILE"
+        raise UserError(f"the ImageNet weights of {name} cannot be had ({reason(error)}); {how}") from None
 
 
 def user_network(name, classes):
-    """What the user's function makes."""
     where, _, function = name.rpartition(":")
     try:
         if where.endswith(".py"):
@@ -113,13 +106,11 @@ def user_network(name, classes):
             module = importlib.import_module(where)
         return getattr(module, function)(num_classes=classes).cpu()
     except Exception as error:  # of the user's own code
-        raise UserError(
-            f"--network {name} fails ({reason(error)}); give FILE.py:FUNCTION, which num_classes={classes} is given to"
-        ) from error
+        how = f"give FILE.py:FUNCTION, which num_classes={classes} is given to"
+        raise UserError(f"--network {name} fails ({reason(error)}); {how}") from error
 
 
 def reason(error):
-    """An exception in a few words."""
     return one_line(" ".join(f"{type(error).__name__}: {error}".split())[:150])
 
 
@@ -132,6 +123,5 @@ def last_linear(net):
 
 
 def replace(net, path, module):
-    """Puts `module` in the place of the layer `path` of a network."""
     parent, _, name = path.rpartition(".")
     setattr(net.get_submodule(parent), name, module)

@@ -101,17 +101,11 @@ def group_figures_of(evaluation, tested, train, data):
     return groups.group_figures(label, bias, evaluation.predicted.numpy() == label, seen, data.classes, data.values)
 
 
-def evaluate_all(f, g, tests):
-    """{title: (images, Evaluation of f and g on them)} for `tests`, {title: images}."""
-    return {title: (images, evaluate(f, g, images)) for title, images in tests.items()}
-
-
 def report(option, folder, evaluated, data, weights, say=print, name="metrics", more=None):
-    """Prints what `evaluate_all` found on tests of `data` (dataset.base.DataSet), and writes it into `folder`.
+    """Prints an evaluation on tests of `data` (dataset.base.DataSet), and writes it into `folder`, NAME.json.
 
-    option: resolved (option.Options). more: {name: value} of what else is kept, such as the probe's. NAME.json holds
-    accuracy, loss, n, confusion matrix and groups of the first test, the accuracy on the others, the names, the
-    options, the environment and the SHA-256 of the file `weights`; beside it are pictures of it.
+    evaluated: {title: (part, its Evaluation)}; of the first all is kept, of the others the accuracy. weights: the file
+    that was evaluated. more: {name: value} of what else is kept, such as the probe's. Pictures lie beside it.
     """
     (images, first), *_ = evaluated.values()
     others = [(title, other) for title, (_, other) in evaluated.items()][1:]
@@ -131,14 +125,9 @@ def report(option, folder, evaluated, data, weights, say=print, name="metrics", 
     if selected := metrics.get("selected"):
         figures = ", ".join(f"{key} {value:.4f}" for key, value in selected.items() if key.startswith("test_"))
         lines.append(f"epoch {selected['epoch']}, picked on validation images by {selected['rule']} : {figures}")
-    try:
-        write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
-    except OSError:  # a full disk, a folder of somebody else
-        print("\n".join(lines))
-        raise
-    for line in lines:
+    write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
+    for line in (*lines, f"written: {Path(folder, f'{name}.json')}"):
         say(line)
-    say(f"written: {Path(folder, f'{name}.json')}")
     pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}
     if by_group["groups"]:
         pictures[draw_group_map] = "groups.png" if name == "metrics" else f"{name}_groups.png"
@@ -150,7 +139,6 @@ def report(option, folder, evaluated, data, weights, say=print, name="metrics", 
 
 
 def draw_matrix(option, data, metrics, path):
-    """Draws the confusion matrix of an evaluation."""
     from common.picture import draw_confusion  # matplotlib is slow to import
 
     title = f"{option.method}, {data.setting(option)}: accuracy {metrics['accuracy']:.4f}"
@@ -158,7 +146,6 @@ def draw_matrix(option, data, metrics, path):
 
 
 def draw_group_map(option, data, metrics, path):
-    """Draws the accuracy of every group, label by bias."""
     from common.picture import draw_groups
 
     title = f"{option.method}, {data.setting(option)}: worst group {metrics['worst_group_accuracy']:.4f}"

@@ -37,9 +37,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock = open(self / ".lock", "w")  # noqa: SIM115 (held as long as the process lives)
         except OSError as error:
-            raise UserError(
-                f"cannot write to {self.path} ({error.strerror}); choose another --save_dir or -e"
-            ) from None
+            what = f"cannot write to {self.path} ({error.strerror})"
+            raise UserError(f"{what}; choose another --save_dir or -e") from None
         if not locked(self.lock):
             self.lock.close()
             raise Busy(f"another process works on {self.path}; wait for it, or choose another -e")
@@ -75,12 +74,8 @@ class RunFolder:
         """
         if self.begun():
             raise UserError(f"{self.path} holds a run already; go on with --resume, choose another -e, or delete it")
-        try:
-            long = len(read_json_lines(self / "log.jsonl")) > 1
-        except ValueError:
-            long = True
         foreign = not (self / "options.json").exists() and any(self.path.glob("*.pth"))
-        if long or foreign or (self / "metrics.json").exists():
+        if foreign or (self / "metrics.json").exists() or len(self.log()) > 1:
             raise UserError(f"{self.path} holds results, and no last.pt to go on from; choose another -e, or delete it")
         (self / "log.jsonl").unlink(missing_ok=True)
 
@@ -107,7 +102,6 @@ class RunFolder:
             return state
 
     def write_options(self, record):
-        """Records the options and the environment."""
         write_json(self / "options.json", record)
         write_json(self / "environment.json", environment())
 

@@ -10,14 +10,8 @@ import numpy as np
 from common.errors import one_line
 from dataset.batches import IGNORE_INDEX
 
-NONE = {  # where there are no groups
-    "groups": [],
-    "mean_group_accuracy": None,
-    "worst_group_accuracy": None,
-    "worst_group": None,
-    "aligned_accuracy": None,
-    "conflicting_accuracy": None,
-}
+FIGURES = ("mean_group_accuracy", "worst_group_accuracy", "aligned_accuracy", "conflicting_accuracy")
+NONE = {"groups": [], "worst_group": None} | dict.fromkeys(FIGURES)  # where there are no groups
 
 
 def group_figures(label, bias, correct, train, classes, values):
@@ -42,16 +36,18 @@ def group_figures(label, bias, correct, train, classes, values):
         groups.append({"y": classes[y], "b": named[0] if len(named) == 1 else named, "n": count, "accuracy": share})
     worst = int(accuracy.argmin())
     aligned = is_aligned(label, bias, *train)
-    sides = {"aligned": aligned, "conflicting": None if aligned is None else ~aligned}
-    return {
-        "groups": groups,
-        "mean_group_accuracy": float(accuracy.mean()),
-        "worst_group_accuracy": float(accuracy[worst]),
-        "worst_group": group_name(groups[worst]),
-    } | {
-        f"{side}_accuracy": float(correct[of].mean()) if of is not None and of.any() else None
-        for side, of in sides.items()
-    }
+    figures = NONE | {"groups": groups, "worst_group": group_name(groups[worst])}
+    figures |= {"mean_group_accuracy": float(accuracy.mean()), "worst_group_accuracy": float(accuracy[worst])}
+    for name, side in (("aligned", aligned), ("conflicting", None if aligned is None else ~aligned)):
+        if side is not None and side.any():
+            figures[f"{name}_accuracy"] = float(correct[side].mean())
+    return figures
+
+
+def group_sizes(label, bias):
+    """How many images are in the group of each, int64 (N,). label: int64 (N,); bias: int64 (N, heads)."""
+    _, member, n = np.unique(np.column_stack([label, bias]), axis=0, return_inverse=True, return_counts=True)
+    return n[member.ravel()]
 
 
 def is_aligned(label, bias, train_label, train_bias):
@@ -85,12 +81,8 @@ def lines(figures, most=24):
     names = [one_line(group_name(g)) for g in shown]
     wide = max(map(len, names))
     title = "accuracy by group (label / bias)"
-    if len(shown) < len(groups):
-        title += f", the worst {len(shown)} of {len(groups)}"
+    title += f", the worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ""
     rows = zip(names, shown, strict=True)
     said = [title, *(f"  {name:{wide}}  n {g['n']:6}  {g['accuracy']:.4f}" for name, g in rows)]
-    for what in ("mean_group", "worst_group", "aligned", "conflicting"):
-        if (value := figures[f"{what}_accuracy"]) is not None:
-            name = f" ({one_line(figures['worst_group'])})" if what == "worst_group" else ""
-            said.append(f"{what}_accuracy : {value:.4f}{name}")
+    said += [f"{name} : {figures[name]:.4f}" for name in FIGURES if figures[name] is not None]
     return said

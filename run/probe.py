@@ -5,10 +5,9 @@ import torch
 
 from dataset.batches import IGNORE_INDEX
 from run.evaluate import batches, running_statistics
+from run.groups import group_sizes
 
 MOST = 5000  # training images that it learns from, and test images that it is asked about
-CHANCE = "probe_chance"
-ACCURACY = "probe_bias_accuracy"
 
 
 def probe(f, train, test, seed=0):
@@ -31,29 +30,20 @@ def probe(f, train, test, seed=0):
         chosen = np.sort(rng.permutation(known)[:MOST])
         if not len(chosen):
             return {}
-        index = torch.from_numpy(chosen)
-        parts.append((features(f, part.subset(index)), bias[chosen], group_weights(part, index, bias[chosen])))
+        weight = 1 / group_sizes(part.label.cpu().numpy()[chosen], bias[chosen])
+        chosen_part = part.subset(torch.from_numpy(chosen))
+        parts.append((features(f, chosen_part), bias[chosen], weight * len(weight) / weight.sum()))
     (x, b, weight), (x_test, b_test, weight_test) = parts
     if len(np.unique(b)) < 2 or len(np.unique(b_test)) < 2:
         return {}
     scaler = StandardScaler().fit(x)
     classifier = LogisticRegression(max_iter=500).fit(scaler.transform(x), b, sample_weight=weight)
     right = classifier.predict(scaler.transform(x_test)) == b_test
-    return {
-        ACCURACY: float(np.average(right, weights=weight_test)),
-        CHANCE: 1 / len(np.unique(b_test)),
-    }
+    accuracy = float(np.average(right, weights=weight_test))
+    return {"probe_bias_accuracy": accuracy, "probe_chance": 1 / len(np.unique(b_test))}
 
 
 def features(f, data):
     """f's features of all images of a part, averaged over positions, float32 (N, C), a NumPy array."""
     with running_statistics(f):
         return torch.cat([f(x).float().flatten(2).mean(2).cpu() for x, _, _ in batches(data)]).numpy()
-
-
-def group_weights(part, index, bias):
-    """1 / n(label, bias) of the images `index` of a part, scaled so that they sum to their number, float64 (N,)."""
-    label = part.label.cpu().numpy()[index.numpy()]
-    _, member, n = np.unique(np.column_stack([label, bias]), axis=0, return_inverse=True, return_counts=True)
-    weight = 1 / n[member.ravel()]
-    return weight * len(weight) / weight.sum()

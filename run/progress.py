@@ -6,23 +6,13 @@ import time
 import torch
 from tqdm import tqdm
 
-BAR = "{desc} |{bar}| {figures} {rate_fmt} {remaining} left"
+BAR = "{desc} |{bar}| {rate_fmt} {remaining} left"
 OFTEN = 0.5  # seconds between two looks at the figures
 COLUMNS = 80  # of an epoch's line at most
 SHORT = {  # what the figures are called on the bar and in a line, in that order; log.jsonl has all by their names
     "cls_loss": "loss", "accuracy": "label", "bias_accuracy": "h", "holdout_accuracy": "val",
     "holdout_worst_group_accuracy": "worst", "test_accuracy": "test",
 }  # fmt: skip
-
-
-class Bar(tqdm):
-    """tqdm's bar with a place for figures; its own has a comma before them."""
-
-    figures = ""
-
-    @property
-    def format_dict(self):
-        return super().format_dict | {"figures": self.figures}
 
 
 class Progress:
@@ -34,7 +24,7 @@ class Progress:
         self.start, self.done = time.perf_counter(), done
         self.total = option.max_step * per_epoch
         self.looked = -OFTEN
-        self.bar = Bar(
+        self.bar = tqdm(
             total=self.total, initial=done, unit="it", disable=not sys.stderr.isatty(), bar_format=BAR,
             dynamic_ncols=True, mininterval=OFTEN, miniters=1, smoothing=0.05,
         )  # fmt: skip
@@ -55,8 +45,10 @@ class Progress:
             self.looked = now
             if rarely:
                 torch.cuda.synchronize()  # the iteration may run on a stream of its own
-            self.bar.set_description_str(f"epoch {epoch + 1}/{self.option.max_step}", refresh=False)
-            self.bar.figures = " ".join(in_words(dict(zip(names, measured, strict=True)))[:3])
+            figures = in_words(dict(zip(names, measured, strict=True)))[:3]
+            self.bar.set_description_str(
+                " ".join([f"epoch {epoch + 1}/{self.option.max_step}", *figures]), refresh=False
+            )
         self.bar.update()
 
     def epoch(self, record):
@@ -64,14 +56,11 @@ class Progress:
         finished = record["epoch"] * self.per_epoch
         elapsed = time.perf_counter() - self.start
         left = elapsed / max(1, finished - self.done) * (self.total - finished)
-        before, after = (
-            f"epoch {record['epoch']}/{self.option.max_step}",
-            f"{record['seconds']:.0f} s left {tqdm.format_interval(left)}",
-        )
-        found = in_words(record)
-        while len(line := " ".join([before, *found, after])) > COLUMNS and len(found) > 1:
-            del found[1]  # of the training; log.jsonl has it
-        self.run.say(line)
+        words = [f"epoch {record['epoch']}/{self.option.max_step}", *in_words(record)]
+        words.append(f"{record['seconds']:.0f} s left {tqdm.format_interval(left)}")
+        while len(" ".join(words)) > COLUMNS and len(words) > 3:
+            del words[2]  # of the training; log.jsonl has it
+        self.run.say(" ".join(words))
 
 
 def in_words(record):

@@ -80,17 +80,6 @@ def test_weights_that_say_nothing_need_flags_or_a_name(capsys, folder):
     assert "train first" in refused(capsys, evaluation, "-e", "none", "--save_dir", folder)
 
 
-@pytest.mark.parametrize(
-    "option", [{"method": "theirs", "color_var": 0.02}, {"dataset": "mnist"}, {"method": "lntl", "data_seed": "x"}]
-)
-def test_options_in_weights_are_checked(capsys, tmp_path, option):
-    content = read_torch_file(ROOT / "checkpoints/lntl_var0.020.pth")
-    torch.save(content | {"option": option}, tmp_path / "w.pth")
-    assert "is damaged, or of another version" in refused(
-        capsys, evaluation, tmp_path / "w.pth", "--save_dir", tmp_path
-    )
-
-
 def test_shipped_weights_are_evaluated_on_the_benchmark(capsys, tmp_path):
     """Of a GPU in tf32, too; options of another program do not hide the name."""
     content = read_torch_file(ROOT / "checkpoints/lntl_var0.020.pth")

@@ -9,41 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("report", "bench", "methods", "run", "models", "dataset", "common")
-ORDER = (  # a file may import from below its own line, and a folder from within itself
-    ("hubconf",),
-    ("reproduce", "test", "tune"),
-    ("report",),
-    ("train",),
-    ("bench",),
-    ("option", "trainer"),
-    ("methods",),
-    ("run",),
-    ("models",),
-    ("dataset",),
-    ("common",),
-)
-LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-UPWARDS = {("train", "report.published")}  # a table of figures, which a finished run is compared with; read at its end
 TOP = sorted(ROOT.glob("*.py"))
 SOURCES = TOP + [path for folder in (*FOLDERS, "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SLOW_OR_BIG = {"pandas", "sklearn", "matplotlib", "report", "tabulate", "torchvision"}
-
-
-def imports(path):
-    """(line, module) of each of our own modules that a file imports, lazily or not."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module] if isinstance(node, ast.ImportFrom) else []
-        for name in names:
-            if name.split(".")[0] in LEVEL:
-                yield node.lineno, name
-
-
-def wrong(path, own):
-    """What a file imports from its own level or above, itself left out."""
-    found = [(line, name, name.split(".")[0]) for line, name in imports(path) if (own, name) not in UPWARDS]
-    return [f"{path.name}:{line} imports {n}" for line, n, part in found if part != own and LEVEL[part] <= LEVEL[own]]
 
 
 def named(path):
@@ -64,17 +33,6 @@ def test_no_file_is_too_long(path):
 def test_a_folder_says_what_it_holds(folder):
     text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text("utf-8")))
     assert len(text.splitlines()[0]) > 20
-
-
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "scripts"], ids=named)
-def test_imports_go_one_way(path):
-    assert wrong(path, path.stem if path.parent == ROOT else path.relative_to(ROOT).parts[0]) == []
-
-
-def test_an_import_upwards_is_seen(tmp_path):
-    text = "import torch\ndef late():\n    from report.records import ROOT\n    import common\n"
-    (tmp_path / "lntl.py").write_text(text)
-    assert wrong(tmp_path / "lntl.py", "methods") == ["lntl.py:3 imports report.records"]
 
 
 def test_a_training_on_colored_mnist_loads_nothing_slow_before_its_end(whole):

@@ -14,47 +14,25 @@ from common.errors import UserError
 from models.checkpoint import read_torch_file
 from models.shipped import sha256_of
 from tests.models.test_models import weights_file
-from tests.processes import EPOCHS, assert_same, flags, read, refused, run, write_small
+from tests.processes import EPOCHS, assert_same, flags, read, refused, write_small
 
 PARSER = options.train_parser()
-VALUES = [action for action in PARSER._actions if action.nargs != 0 and action.dest != "data_split"]
 IMAGES = ["--dataset", "images", "--data_dir", "."]
 BIASED = ["--dataset", "biased_mnist"]
 
 
-def bounds(action):
-    """(kind, low, high) of a flag for a number; None of another."""
-    if not getattr(action.type, "__qualname__", "").startswith("number."):
-        return None
-    cells = (cell.cell_contents for cell in action.type.__closure__)
-    inside = dict(zip(action.type.__code__.co_freevars, cells, strict=True))
-    return inside["kind"], inside["low"], inside["high"], inside["open_low"]
+WRONG = [
+    "--lr=0", "--lr=nan", "--lr=x", "--lr=101", "--max_step=0", "--max_step=1.5", "--momentum=1", "--random_seed=-1",
+    "--method=LNTL", "--cudnn_benchmark=yes", "--checkpoint=", "--data_sha256=x", "--save_dir=~no.one/x",
+    *(f"--exp_name={name}" for name in ("", "../x", "a b", "a\nb", "ü", "x" * 101, ".hidden", "-")),
+]  # fmt: skip
 
 
-def wrong_values(action):
-    """Texts that a flag must refuse."""
-    if action.choices:
-        return ["", "nonsense", next(iter(action.choices)).upper()]
-    if (found := bounds(action)) is None:
-        return ["", *{"exp_name": ["../x", "a b", "a\nb", "ü", "x" * 101, ".hidden", "a/b", "-"]}.get(action.dest, ())]
-    kind, low, high, open_low = found
-    below = low if open_low else low - 1
-    return ["", "x", "nan", "inf", "-inf", str(below), str(high + 1), *(["1.5"] if kind is int else [])]
-
-
-@pytest.mark.parametrize("action", VALUES, ids=lambda action: action.dest)
-def test_every_value_out_of_bounds_is_refused(action):
-    for value in wrong_values(action):
-        with pytest.raises(UserError, match=action.dest) as error:
-            PARSER.parse_args(["-e", "x", f"--{action.dest}={value}"])
-        assert "train.py --help" in str(error.value)
-
-
-@pytest.mark.parametrize("action", [a for a in VALUES if bounds(a)], ids=lambda action: action.dest)
-def test_the_bounds_themselves_are_taken(action):
-    kind, low, high, open_low = bounds(action)
-    for value in (high if open_low else low, high):
-        assert vars(PARSER.parse_args([f"--{action.dest}={value}"]))[action.dest] == kind(value)
+@pytest.mark.parametrize("word", WRONG)
+def test_a_value_out_of_bounds_is_refused(word):
+    with pytest.raises(UserError, match=word[2:].partition("=")[0]) as error:
+        PARSER.parse_args(["-e", "x", word])
+    assert "train.py --help" in str(error.value)
 
 
 CONTRADICTIONS = [
@@ -62,10 +40,11 @@ CONTRADICTIONS = [
     (["--cuda", "--device", "cpu"], "--cuda and --device cpu contradict each other"),
     (["--checkpoint", "x.pth", "--from_scratch"], "--checkpoint and --from_scratch contradict each other"),
     (["--pretrain", "2", "--from_scratch"], "--pretrain and --from_scratch contradict each other"),
-    (["--pretrain", "2", "--method", "baseline"], "--pretrain trains a baseline to start from"),
+    (["--pretrain", "2", "--method", "baseline"], "--pretrain and --method baseline"),
     (["--rho", "0.99"], "--rho belongs to --dataset biased_mnist"),
-    (["--method", "gray", *IMAGES], "--method gray is for --dataset colored_mnist"),
+    (["--method", "gray", *IMAGES], "--method gray and --dataset images"),
     (["--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"], "--prior_width is of --prior colour"),
+    (["--sampling", "balanced"], "--sampling balanced needs a bias label for every image"),
     (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
     (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
     (["--detach_h", "5", "--max_step", "4"], "is more than --max_step 4"),
@@ -93,9 +72,8 @@ def test_what_cannot_be_is_one_line(capsys, tmp_path, line, why):
 @pytest.mark.parametrize(
     ("program", "typed", "meant"),
     [
-        (train, "--lambda=1", "--lambda_"), (train, "--epochs=3", "--max_step"), (train, "--resum", "--resume"),
-        (train, "--learning-rate=1", "--lr"), (reproduce, "--data-dri=x", "--data_dir"),
-        (evaluation, "--chekpoint=x", "--checkpoint"), 
+        (train, "--lambda=1", "--lambda_"), (train, "--resum", "--resume"), (reproduce, "--data-dri=x", "--data_dir"),
+        (evaluation, "--chekpoint=x", "--checkpoint"),
     ],
 )  # fmt: skip
 def test_a_mistyped_flag_is_named(capsys, program, typed, meant):
@@ -136,19 +114,6 @@ def test_a_default_is_the_first_that_there_is(line, expected):
     assert {name: option[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("data", [BIASED, IMAGES], ids=["biased_mnist", "images"])
-@pytest.mark.parametrize("method", ["baseline", "lntl", "lntl_plus", "blindeye"])
-def test_a_data_set_says_what_it_has_otherwise(data, method):
-    """Of all methods and of this one, below what is given, above what the method says of itself."""
-    line = [*data, "--method", method, *(["--from_scratch"] if options.METHODS[method].from_baseline else [])]
-    option = resolved(*line)
-    data_set = options.data_sets()[option.dataset]
-    own = data_set.method_defaults(option).get(method, {})
-    said = data_set.defaults(option) | options.METHODS[method].always | own
-    assert {name: getattr(option, name) for name in said} == said
-    assert resolved(*line, "--lr", "0.123", "--weight_decay", "0.07").replace(lr=1).weight_decay == 0.07
-
-
 def test_options_are_resolved_once():
     option = resolved()
     with pytest.raises(AttributeError, match="resolved once"):
@@ -162,7 +127,7 @@ def test_the_main_job_needs_no_name(monkeypatch, capsys):
     option = options.train_options([])
     assert (option.exp_name, option.method, option.color_var) == ("lntl_var0.020", "lntl", 0.02)
     assert (option.max_step, option.random_seed, option.checkpoint) == (20, 1, "checkpoints/baseline_var0.020.pth")
-    assert "20 epochs (100 on a GPU, 20 on a CPU)" in capsys.readouterr().out
+    assert "20 epochs, as in the table" in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert options.train_options([]).max_step == 100
     assert options.train_options(["--method", "gray", "--max_step", "3"]).exp_name == "gray_var0.020"
@@ -280,7 +245,6 @@ def test_what_resume_refuses(capsys, tmp_path, small_data, whole):
     assert "go on with --resume" in refused(capsys, train, *line)
     for more in (["--mu", "0.2"], ["--random_seed", "6"], ["--method", "baseline"]):
         assert f"was begun with {more[0]} " in refused(capsys, train, *line, "--resume", *more)
-    assert "there are run" in refused(capsys, train, "-e", "rum", "--save_dir", tmp_path, "--resume")
     assert train.main([*line, "--continue"]) == 0
     assert "is finished" in capsys.readouterr().out
     (tmp_path / "run/metrics.json").unlink()
@@ -296,13 +260,6 @@ def test_other_data_is_refused_and_moved_data_is_not(capsys, tmp_path, small_dat
     assert train.main([*map(str, line)]) == 0
     before = {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "log.txt"}
     assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
-
-
-def test_more_epochs_than_planned(tmp_path, small_data, whole):
-    assert train.main(flags(tmp_path, small_data, epochs=2)) == 0
-    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]) == 0
-    assert_same(tmp_path / "run", whole)
-    assert read(tmp_path / "run/options.json")["max_step"] == EPOCHS
 
 
 # Some of what options.json of commit 3bf2ffc has beside ours: flags that are gone, and values of other methods.
@@ -328,9 +285,3 @@ def test_a_run_of_an_older_version_goes_on_to_the_bit_or_is_refused(tmp_path, sm
     (folder / "options.json").write_text(json.dumps(old | {"deviation": None, "average": 0}))
     assert train.main(again) == 0
     assert_same(folder, whole)
-
-
-def test_the_environment_of_a_user_is_no_traceback(tmp_path):
-    failed = run("--help", TQDM_NCOLS="x")
-    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
-    assert failed.stderr.startswith("error: a variable TQDM_")

@@ -14,7 +14,7 @@ from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData, on_device
 from methods import METHODS
 from methods.blindeye import confusion_loss
-from methods.lntl import GradientReversal, bias_cross_entropy, negative_entropy
+from methods.lntl import negative_entropy
 from models.checkpoint import join_net, read_torch_file
 from tests import processes
 from tests.reference import Reference
@@ -94,14 +94,6 @@ def test_detached_h_learns_alone():
     assert not lntl.detach_h
 
 
-def test_reversal_changes_only_the_gradient():
-    x = torch.randn(3, requires_grad=True)
-    y = GradientReversal.apply(x, 0.25)
-    y.backward(torch.tensor([1.0, 2.0, -4.0]))
-    assert torch.equal(x, y)
-    assert torch.equal(x.grad, torch.tensor([-0.25, -0.5, 1.0]))
-
-
 def test_entropy_at_its_bounds():
     uniform = torch.zeros(2, 3, 8, 14, 14)
     assert negative_entropy(uniform).item() == pytest.approx(-np.log(8))
@@ -112,26 +104,6 @@ def test_entropy_at_its_bounds():
     negative_entropy(certain).backward()
     assert negative_entropy(certain).item() == pytest.approx(0)
     assert certain.grad.isfinite().all()
-
-
-def test_ignored_positions_do_not_count():
-    logits = torch.randn(2, 3, 8, 14, 14)
-    b = torch.full((2, 3, 14, 14), 255)
-    b[0, 1, 3, 4] = 5
-    loss, accuracy = bias_cross_entropy(logits, b)
-    assert loss.item() == pytest.approx(-logits[0, 1, :, 3, 4].log_softmax(0)[5].item(), rel=1e-5)
-    assert accuracy.item() == float(logits[0, 1, :, 3, 4].argmax() == 5)
-
-
-def test_the_first_step_of_adam_is_of_the_learning_rate_for_every_weight():
-    """m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015), wherever the gradient is not tiny."""
-    method = METHODS["baseline"](options(optimizer="adam", lr=0.01, weight_decay=0))
-    before = {name: p.detach().clone() for name, p in method.g.named_parameters()}
-    method.update(*on_device(*digits(BATCH)).batch(torch.arange(BATCH)))
-    for name, p in method.g.named_parameters():
-        large = p.grad.abs() > 1e-4
-        assert large.any()
-        torch.testing.assert_close((p - before[name])[large], -0.01 * p.grad[large].sign(), rtol=1e-3, atol=1e-8)
 
 
 class Run:
@@ -188,13 +160,6 @@ def test_holdout_is_disjoint_and_depends_on_the_data_seed_alone():
     assert sorted(kept.label.tolist() + held.label.tolist()) == list(range(40))
     assert torch.equal(held.label, hold_out(data, options(holdout=10, random_seed=99))[1].label)
     assert not torch.equal(held.label, hold_out(data, options(holdout=10, data_seed=1))[1].label)
-
-
-def test_each_kind_of_warning_comes_once_in_a_run():
-    trainer = fitted(4 * BATCH, max_step=4, lr=0.001)
-    kinds = [line.partition(": ")[2][:20] for line in trainer.run.lines if line.startswith("WARNING: epoch")]
-    assert kinds
-    assert len(kinds) == len(set(kinds))
 
 
 def test_divergence_stops_with_the_losses_and_saves_nothing(tmp_path, small_data, capsys):
@@ -277,23 +242,3 @@ def test_the_picked_epoch_is_the_best_on_validation_images(chosen):
     assert read_torch_file(chosen / "selected.pth")["step"] == best["epoch"]
     assert read_torch_file(chosen / "final.pth")["step"] == 4
     assert metrics["accuracy"] == log[-1]["test_accuracy"]  # the last epoch is what is reported
-
-
-@pytest.mark.parametrize(
-    ("rule", "epoch"), [("worst_group", 2), ("mean_group", 3), ("accuracy", 1), (None, None)]
-)  # of two, the first
-def test_a_rule_looks_at_validation_images_alone(rule, epoch):
-    trainer = Trainer.__new__(Trainer)
-    trainer.option, trainer.run = options(select=rule), Run()
-    figures = {1: (0.9, 0.2, 0.5), 2: (0.8, 0.4, 0.6), 3: (0.9, 0.4, 0.7)}
-    for number, (accuracy, worst, mean) in figures.items():
-        holdout = {"accuracy": accuracy, "worst_group_accuracy": worst, "mean_group_accuracy": mean}
-        record = {f"holdout_{name}": value for name, value in holdout.items()}
-        trainer.run.record(record | {"epoch": number, "test_accuracy": number / 10 if number != epoch else 0})
-    picked = trainer.selected() or {"epoch": None, "test_accuracy": 0}
-    assert (picked["epoch"], picked["test_accuracy"]) == (epoch, 0)
-
-
-def test_balanced_draws_need_bias_labels_of_images(tmp_path, small_data, capsys):
-    line = processes.flags(tmp_path, small_data, "--sampling", "balanced")
-    assert "--sampling balanced needs a bias label for every image" in processes.refused(capsys, train, *line)

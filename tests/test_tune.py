@@ -40,18 +40,18 @@ def test_it_goes_on_and_its_last_command_runs(tmp_path, flags, capsys, monkeypat
     assert tune.main(flags) == 0
     assert begun == ["run_trial0", "run_trial1", "run_trial1"]
     out = capsys.readouterr().out
-    rows = [line.split(" | ") for line in (tmp_path / "run_tuned.md").read_text("utf-8").splitlines()[2:]]
-    assert {row[0] for row in rows} == {"| run_trial0", "| run_trial1"}
+    lines = (tmp_path / "run_tuned.md").read_text("utf-8").splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert {row[0] for row in rows} == {"run_trial0", "run_trial1"}
     last = {name: read(tmp_path / name / "log.jsonl")[-1] for name in ("run_trial0", "run_trial1")}
     for row in rows:
-        figures = [f"{last[row[0][2:]][key]:.4f}" for key in tune.JUDGED_BY]
-        assert [word.strip(" |") for word in row[-2:]] == figures
+        assert row[-2:] == [f"{last[row[0]][key]:.4f}" for key in tune.JUDGED_BY]
     assert float(rows[0][-2]) >= float(rows[1][-2])
     line = re.search(r"to train with the best: .*train\.py (.*)", out)[1]
     assert "--trials" not in line
     assert train.main(shlex.split(line)) == 0
     picked = read(tmp_path / "run/options.json")
-    best = read(tmp_path / rows[0][0][2:] / "options.json")
+    best = read(tmp_path / rows[0][0] / "options.json")
     assert {k for k in best if picked[k] != best[k]} <= {"exp_name", "random_seed"}
 
 

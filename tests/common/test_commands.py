@@ -48,21 +48,21 @@ def option(monkeypatch):
 
 
 def test_commands_run_where_the_user_stands(monkeypatch, option, tmp_path):
-    monkeypatch.setattr(sys, "executable", "/my env/bin/python3")
+    monkeypatch.setattr(sys, "executable", "/my env/bin/python")
     monkeypatch.chdir(ROOT)
-    assert shlex.split(commands.resume(option)) == ["/my env/bin/python3", "train.py", "-e", "x", "--resume"]
+    assert shlex.split(commands.of_run("train.py", option)) == ["/my env/bin/python", "train.py", "-e", "x"]
     option.save_dir = "/a b"
-    assert shlex.split(commands.evaluation(option))[1:] == ["test.py", "-e", "x", "--save_dir", "/a b"]
+    assert shlex.split(commands.of_run("test.py", option))[1:] == ["test.py", "-e", "x", "--save_dir", "/a b"]
     monkeypatch.chdir(ROOT / "docs")
     assert commands.command("test.py").endswith(" ../test.py")
     monkeypatch.chdir(tmp_path)
     assert (tmp_path / shlex.split(commands.command("test.py"))[1]).samefile(ROOT / "test.py")
     monkeypatch.setattr(commands.shutil, "which", lambda name: f"/my env/bin/{name}")
-    assert commands.command("-m bench") == "python3 -m bench"
+    assert commands.command("-m bench") == "python -m bench"
 
 
 def test_commands_begin_as_the_one_that_was_typed(monkeypatch, option):
     monkeypatch.setenv("LNTL_COMMAND", "bash ../here/")
-    assert commands.resume(option) == "bash ../here/train.sh -e x --resume"
-    assert commands.evaluation(option) == "bash ../here/test.sh -e x"
+    assert commands.of_run("train.py", option) == "bash ../here/train.sh -e x"
+    assert commands.of_run("test.py", option) == "bash ../here/test.sh -e x"
     assert "bash" not in commands.command("reproduce.py")

@@ -7,17 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import option as resolver
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX, ImageData, on_device
-from dataset.colored_mnist import ColoredSet
 from dataset.images import InMemory
-from methods.bias_prior import Bins, Colour, Joint, count_bias
+from methods.bias_prior import Colour, Joint, count_bias
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
-from run.networks import build
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
@@ -136,31 +133,6 @@ def test_what_is_drawn_is_counted_with_its_weights():
     assert all(torch.equal(p, q) for p, q in zip(method.h.parameters(), before, strict=True))
 
 
-def test_the_best_logits_do_not_depend_on_the_bias():
-    """Where shape and bias are independent given the digit, the loss is least at log p(shape | y) of every b."""
-    rng = np.random.default_rng(0)
-    of_shape, of_bin = rng.integers(1, 4, (10, 3)), rng.integers(1, 4, (10, 8))
-    world = [(y, s, k) for y, s, k in np.ndindex(10, 3, 8) for _ in range(of_shape[y, s] * of_bin[y, k])]
-    y, shape, red = (torch.tensor(values) for values in zip(*world, strict=True))
-    b = torch.zeros(len(world), 3, 14, 14, dtype=torch.int64)
-    b[:, 0] = red[:, None, None]
-    method = LNTLPlus(numbers(smoothing=0.0), dtype=torch.float64)
-    p_b = torch.tensor(of_bin / of_bin.sum(1, keepdims=True))
-    method.prior = object.__new__(Bins)
-    method.prior.values, method.classes, method.scale = 8, 10, 1.0
-    method.prior.log_p_b = torch.stack([p_b.log(), torch.zeros(10, 8), torch.zeros(10, 8)], dim=1)
-    method.prior.log_p_y = torch.bincount(y).double().div(len(y)).log()
-
-    def gradient(logits):
-        """Of the mean loss, by the logits of every shape and bin (3, 8, 10)."""
-        logits.requires_grad_()
-        return torch.autograd.grad(method.label_loss(logits[shape, red], None, y, b), logits)[0].abs().max().item()
-
-    best = torch.tensor(of_shape / of_shape.sum(1, keepdims=True)).log().T[:, None].repeat(1, 8, 1)
-    assert gradient(best.clone()) < 1e-7
-    assert gradient(best + p_b.T.log()) > 1e-4  # logits that follow the bias
-
-
 def test_the_label_loss_alone_is_another():
     torch.manual_seed(0)
     images, labels = digits(BATCH)
@@ -181,11 +153,3 @@ def test_the_label_loss_alone_is_another():
     measured = dict(zip(method.metrics, method.update(*batch), strict=True))
     assert measured["cls_loss"].item() == pytest.approx(loss.item(), rel=1e-6)
     assert distance(join_net(method.f, method.g), expected) < 1e-6
-
-
-def test_the_label_loss_is_scaled_as_the_documents_say():
-    option = resolver.train_options(["-e", "x", "--method", "lntl_plus", "--color_var", "0.02"])
-    data = ColoredSet(option, "cpu")
-    method = LNTLPlus(option, networks=build(option, data))
-    method.prepare(data.train)
-    assert round(float(method.scale)) == 5

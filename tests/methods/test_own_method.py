@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from common import Flag, number
 from common.errors import UserError
-from common.flags import Parser
 from common.plugins import classes_in
 from tests.processes import ROOT, flags, read, run
 
@@ -44,17 +42,6 @@ def test_the_example_of_the_readme_trains(copy, tmp_path, small_data):
     assert (option["method"], option["gamma"], option["lr"]) == ("mine", 1.5, 0.01)
 
 
-def test_two_methods_of_one_name_are_refused(copy):
-    (copy / "methods/other.py").write_text(
-        "from methods.lntl import LNTL\nclass Other(LNTL):\n    name = 'lntl'\n", "utf-8"
-    )
-    failed = run("import methods", program=("-c",), cwd=copy)
-    (copy / "methods/other.py").unlink()
-    assert failed.stderr.endswith(
-        "methods.lntl and methods.other have a method called lntl; give one of them another name\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "why"),
     [("class Mine(\n", "SyntaxError"), ("import nowhere\n", "ModuleNotFoundError"), ("nothing\n", "NameError")],
@@ -68,12 +55,3 @@ def test_a_file_with_a_mistake_is_named(tmp_path, monkeypatch, text, why):
     with pytest.raises(UserError, match=rf"house{why}/mine\.py cannot be loaded \({why}"):
         classes_in(f"house{why}")
     sys.modules.pop(f"house{why}")
-
-
-def test_a_flag_of_two_methods_is_one_and_the_same():
-    one, two = Flag("alpha", number(float, 0, 1000), 0.1), Flag("alpha", number(float, 0, 1000), 0.3, "another help")
-    parser = Parser(prog="x")
-    one.add_to(parser, {"mine": one, "yours": two})
-    assert "(mine, yours)" in parser.format_help()
-    with pytest.raises(UserError, match="--alpha of yours takes other values than that of mine; rename it"):
-        one.add_to(Parser(prog="x"), {"mine": one, "yours": one._replace(type=number(float, 0, 5))})

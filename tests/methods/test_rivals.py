@@ -15,7 +15,6 @@ from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
 from methods import METHODS, dfr
 from methods.dfr import C, last_layer
-from methods.group_dro import group_index
 from methods.lisa import beta_2_2, partners
 
 N, CLASSES, VALUES = 12, 3, (2, 3)
@@ -73,15 +72,6 @@ def weights(method):
 def losses(part, weight, bias):
     """Cross-entropy of each image."""
     return [F.cross_entropy(weight @ x.flatten() + bias, y) for x, y in zip(part.x, part.label, strict=True)]
-
-
-def test_a_group_is_the_label_and_all_biases(part):
-    index = group_index(part.label, part.image_bias, VALUES).tolist()
-    seen = {}
-    for i, y, b in zip(index, part.label.tolist(), part.image_bias.tolist(), strict=True):
-        assert seen.setdefault((y, *b), i) == i
-    assert len(set(seen.values())) == len(seen) > CLASSES
-    assert 0 <= min(index) <= max(index) < CLASSES * 3 * 4
 
 
 def test_group_dro_is_algorithm_1(part):
@@ -253,15 +243,3 @@ def test_dfr_puts_the_layer_into_g(tied, monkeypatch):
     monkeypatch.setattr(dfr, "features", lambda f, part: part.x[:, :4])
     with pytest.raises(UserError, match="--split_at last"):
         method.finish(part, part)
-
-
-def test_dfr_says_where_half_of_the_images_lacks_a_class():
-    x, y = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8)  # each class has one image
-    with pytest.raises(UserError, match="lacks a class"):
-        last_layer(x, y, y, x, 8)
-
-
-def test_which_of_them_draw_balanced():
-    assert {name for name, m in METHODS.items() if m.always.get("sampling") == "balanced"} >= {
-        "resample", "group_dro", "lisa",
-    }  # fmt: skip

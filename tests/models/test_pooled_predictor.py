@@ -27,15 +27,6 @@ def test_batchnorm_and_a_linear_layer_on_the_average():
     torch.testing.assert_close(h(1000 * z), h(100 * z), rtol=1e-3, atol=1e-3)  # f cannot hide behind the scale
 
 
-def test_on_a_map_every_position_is_an_image_of_its_own():
-    on_map, h = (PooledPredictor(6, (4, 2), pooled=pooled).double() for pooled in (False, True))
-    z = features(channels=6)
-    h.load_state_dict(on_map.state_dict())
-    positions = z.permute(0, 2, 3, 1).reshape(-1, 6, 1, 1)
-    expected = h(positions).view(5, 14, 14, 2, 4).permute(0, 3, 4, 1, 2)
-    torch.testing.assert_close(on_map(z), expected)
-
-
 @pytest.mark.parametrize(
     "make", [PaperPooledPredictor, lambda v: PooledPredictor(32, v), lambda v: PooledPredictor(32, v, pooled=False)]
 )
@@ -52,15 +43,6 @@ def test_heads_with_fewer_values(make):
     for head, n in enumerate((2, 5, 3)):
         assert (p[:, head, n:] == 0).all()
         torch.testing.assert_close(p[:, head, :n], logits[:, head, :n].softmax(1))
-
-
-def test_state_goes_through_a_weights_file():
-    h, other = PaperPooledPredictor((10,)), PaperPooledPredictor((10,))
-    parts = h.split_state_dict()
-    other.load_split_state_dict(parts)
-    assert all(torch.equal(a, b) for a, b in zip(h.state_dict().values(), other.state_dict().values(), strict=True))
-    parts["h"]["conv1.weight"].zero_()
-    assert h.conv1.weight.any()  # a copy
 
 
 def test_the_losses_with_heads_of_several_sizes_are_those_of_the_heads_alone():

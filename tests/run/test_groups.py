@@ -35,27 +35,6 @@ def test_every_group_and_average():
     assert found["conflicting_accuracy"] == pytest.approx(1 / 2)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_recomputation_image_by_image(seed):
-    """Of few images, so that values are often equally frequent: then nothing is aligned, and nothing conflicting."""
-    rng = np.random.default_rng(seed)
-    label, bias = rng.integers(0, 2, 30), rng.integers(0, 2, (30, 2))
-    right, train = rng.random(30) < 0.5, (rng.integers(0, 2, 11), rng.integers(0, 2, (11, 2)))
-    found = figures(label, bias, right, (("day", "night"), ("dry", "wet")), train)
-    seen = {y: [tuple(b) for a, b in zip(*train, strict=True) if a == y] for y in (0, 1)}
-    most = {}
-    for y in set(label.tolist()):
-        counts = sorted((seen[y].count(b) for b in set(seen[y])), reverse=True)
-        most[y] = None if not counts or counts[:2].count(counts[0]) == 2 else max(set(seen[y]), key=seen[y].count)
-    sides = {True: [], False: []}
-    for y, b, r in zip(label.tolist(), map(tuple, bias.tolist()), right, strict=True):
-        sides[most[y] == b].append(r)
-    for name, side in (("aligned", True), ("conflicting", False)):
-        expected = None if None in most.values() or not sides[side] else np.mean(sides[side])
-        assert found[f"{name}_accuracy"] == (expected if expected is None else pytest.approx(expected)), most
-    assert sum(g["n"] for g in found["groups"]) == 30
-
-
 def test_equally_frequent_values_of_a_real_set_are_not_aligned():
     table = read_table(str(shared("cases3", "02-aligned-of-a-balanced-set", "data")))
     train, test = table.where(0), table.where(2)

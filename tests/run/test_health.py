@@ -49,22 +49,6 @@ def test_each_condition(change, best, gradient, what):
     assert all(line.startswith("epoch 3: ") and "--mu or --lambda_ may help" in line for line in found.values())
 
 
-def test_no_gradients_right_after_a_resume():
-    assert health.warnings(HEALTHY, [], METHODS["lntl"](options())) == {}
-
-
-def test_the_first_epoch_is_compared_with_the_start_as_measured():
-    """A start that knew little is no fall; without a measured one nothing is invented."""
-    some, record = method(), HEALTHY | {"epoch": 1, "accuracy": 0.24}
-    assert health.warnings(record, [], some) == {}
-    some.start_accuracy = 0.25
-    assert health.warnings(record, [], some) == {}
-    some.start_accuracy = 0.99
-    assert "after 0.9900" in health.warnings(record, [], some)["collapsing"]
-    assert "collapsed" in health.warnings(record | {"accuracy": 0.1}, [], some)
-    assert health.measure_start(some, on_device(*digits(1500))) == some.start_accuracy < 0.3
-
-
 def test_the_start_is_known_after_an_interruption_of_the_first_epoch(tmp_path, small_data, monkeypatch):
     """And what was warned of once is not said again."""
     line = flags(tmp_path, small_data, "--lr", "0.03", epochs=2)
@@ -103,6 +87,6 @@ def test_figures_that_are_no_numbers_are_null(tmp_path):
     (tmp_path / "w").write_bytes(b"")
     tests = {"test_accuracy": black}
     option = options(color_var=0.02)
-    evaluated = evaluate.evaluate_all(f, g, tests)
+    evaluated = {"test_accuracy": (black, evaluate.evaluate(f, g, black))}
     evaluate.report(option, tmp_path, evaluated, ColoredSet.of(black, tests), tmp_path / "w")
     assert read(tmp_path / "metrics.json")["loss"] is None

@@ -1,62 +1,11 @@
-"""The bar on a real terminal that is narrowed while it runs, and the line of an epoch."""
-
-import fcntl
-import os
-import re
-import struct
-import subprocess
-import sys
-import termios
+"""The figures of a bar, and the line of an epoch."""
 
 import pytest
 import torch
 
 from methods import METHODS
 from run.progress import SHORT, Progress, in_words
-from tests.processes import ROOT
 from tests.test_trainer import Run, options
-
-RUN = """
-import time, torch
-from types import SimpleNamespace
-from run import progress
-progress.OFTEN = 0.02
-option = SimpleNamespace(max_step=100, log_step=50)
-with progress.Progress(option, None, 469, 4000) as bar:
-    for i in range(150):
-        measured = [torch.tensor(x) for x in (2 / (i + 1), i / 150, -1.5, 1.9, 0.12 + i / 1000)]
-        bar.iteration(57, i + 1, ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy"), measured)
-        time.sleep(0.01)
-"""
-
-
-def resize(terminal, columns):
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-
-
-def test_everything_is_to_be_seen_at_80_columns_and_less_gets_no_new_lines():
-    terminal, inside = os.openpty()
-    resize(terminal, 80)
-    process = subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdout=inside, stderr=inside)
-    os.close(inside)
-    text = b""
-    try:
-        while part := os.read(terminal, 4096):
-            text += part
-            if text.count(b"\r") > 30:
-                resize(terminal, 60)
-    except OSError:
-        pass  # the other end is closed
-    process.wait()
-    os.close(terminal)
-    text = text.decode()
-    lines = [line for line in re.split(r"[\r\n]+", text) if line.startswith("epoch")]
-    assert text.count("\n") == 1, text  # when it is closed
-    pattern = r"epoch 58/100 \|(.+)\| ?loss \d\.\d{3} label \d\.\d{3} h \d\.\d{3} +[\d.]+(it/s|s/it) [\d:?]+ left"
-    wide = [line for line in lines[3:20] if len(line) == 79]
-    assert len(wide) >= 10
-    assert all(len(re.fullmatch(pattern, line)[1]) >= 8 for line in wide)
-    assert len(text.strip().split("\r")[-1]) <= 60
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS.values() if m.updates], ids=lambda m: m.name)

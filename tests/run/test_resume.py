@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import threading
 import time
 import zipfile
 
@@ -11,7 +10,6 @@ import torch
 
 import train
 import trainer as trainers
-from run import evaluate as evaluation_module
 from run.signals import endings
 from tests.processes import assert_same, flags, image_flags, read, refused, run, start, wait_for
 from trainer import Trainer
@@ -65,19 +63,10 @@ def test_nohup_goes_on_being_heard():
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1} <= set(endings())
 
 
-def test_a_training_in_a_thread_hears_no_signal(tmp_path, small_data):
-    statuses = []
-    given = flags(tmp_path, small_data, epochs=1)
-    thread = threading.Thread(target=lambda: statuses.append(train.main(given)))
-    thread.start()
-    thread.join()
-    assert statuses == [0]
-
-
 @pytest.mark.parametrize("place", ["after an epoch", "at the end"])
 def test_a_signal_ends_an_evaluation_at_once(tmp_path, small_images, capsys, monkeypatch, place):
     calls, line = [], image_flags(tmp_path, small_images, "--method", "lntl_plus", epochs=2)
-    module = trainers if place == "after an epoch" else evaluation_module
+    module = trainers if place == "after an epoch" else train
     evaluate = module.evaluate
 
     def interrupted(*arguments):
@@ -127,17 +116,10 @@ def test_killed_inside_a_write(tmp_path, small_data, whole):
     assert not list((tmp_path / "run").glob(".*.tmp"))  # leftovers of the killed ones
 
 
-@pytest.mark.parametrize(
-    ("file", "content"),
-    [
-        ("options.json", b"{"),
-        ("options.json", None),
-        ("log.jsonl", b"?\n"),
-        ("log.jsonl", b""),
-        ("last.pt", [1]),
-        ("last.pt", {"epoch": 3}),
-    ],
-)
+DAMAGED = [("options.json", b"{"), ("options.json", None), ("log.jsonl", b"?\n"), ("log.jsonl", b"")]
+
+
+@pytest.mark.parametrize(("file", "content"), [*DAMAGED, ("last.pt", [1]), ("last.pt", {"epoch": 3})])
 def test_a_damaged_run_folder_is_one_line(capsys, tmp_path, small_data, whole, file, content):
     shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "run/metrics.json").unlink()
@@ -150,15 +132,11 @@ def test_a_damaged_run_folder_is_one_line(capsys, tmp_path, small_data, whole, f
     assert file in refused(capsys, train, *flags(tmp_path, small_data, "--resume"))
 
 
-@pytest.mark.parametrize("name", ["last.pt and the rest", "weights of somebody"])
-def test_what_lies_in_a_folder_is_not_trained_over(capsys, tmp_path, small_data, whole, name):
+@pytest.mark.parametrize("gone", [["last.pt", "previous.pt"], ["*.pt", "*.json*"]])
+def test_what_lies_in_a_folder_is_not_trained_over(capsys, tmp_path, small_data, whole, gone):
     shutil.copytree(whole, tmp_path / "run")
-    for gone in (
-        "last.pt",
-        "previous.pt",
-        *(["options.json", "metrics.json", "log.jsonl"] if "weights" in name else []),
-    ):
-        (tmp_path / "run" / gone).unlink()
+    for path in [path for name in gone for path in (tmp_path / "run").glob(name)]:
+        path.unlink()
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     for more in ([], ["--continue"]):
         assert "no last.pt to go on from" in refused(capsys, train, *flags(tmp_path, small_data, *more))
