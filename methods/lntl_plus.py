@@ -45,6 +45,7 @@ class LNTLPlus(LNTL):
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )  # fmt: skip
     defaults = {"lr": 0.01}  # noqa: RUF012
+    contradicted = True  # whether some training images contradict the bias; else it explains all of the labels
     from_baseline = False  # its loss hardly teaches the bias, so that there is little to unlearn
 
     def __init__(self, option, *arguments, **how):
@@ -71,10 +72,10 @@ class LNTLPlus(LNTL):
         self.classes = last_linear(self.g)[1].out_features
         values = self.h.num_values
         width = self.option.prior_width if self.option.prior == "colour" else None
-        self.scale, self.told = 1.0, True
+        self.scale = 1.0
         if self.option.prior == "drawn":
             self.prior = count_bias(train, self.classes, values, weights=weights)
-            self.told = getattr(self.prior, "contradicted", True)  # else the bias explains all, and nothing is left
+            self.contradicted = getattr(self.prior, "contradicted", True)
             return
         self.prior = count_bias(train, self.classes, values, width)
         told = torch.zeros((), device=self.device)
@@ -88,6 +89,6 @@ class LNTLPlus(LNTL):
         return ((1 - smoothing) * self.prior.p(x, b) + smoothing / self.classes).log()
 
     def label_loss(self, logits, x, y, b):
-        if not self.told:
+        if not self.contradicted:
             return F.cross_entropy(logits, y)
         return self.scale * F.cross_entropy(logits + self.log_prior(x, b), y)
