@@ -88,10 +88,8 @@ class BiasedImageData(OnDevice):
     of_images = ("mask", "bias", "label")
 
     def __init__(self, mask, bias, label, device="cpu", dtype=torch.float32, mask_dtype=None, augment="none"):
-        """mask: bool (N, 28, 28); bias, label: int64 (N,). NumPy arrays, of a BiasedSplit.
-
-        dtype: of the colours. mask_dtype: of the masks in factored form [as the colours]. augment: of the masks,
-        before they are coloured.
+        """The first three are of a BiasedSplit. dtype: of the colours. mask_dtype: of the masks in factored form
+        [as the colours]. augment: of the masks, before they are coloured.
         """
         self.mask, self.bias, self.label = (torch.from_numpy(array).to(device) for array in (mask, bias, label))
         # Made once: a constant copied to a GPU in every batch makes it wait, and cannot be part of a CUDA graph.
@@ -120,7 +118,6 @@ class BiasedData(BiasedImageData):
     """The same images in factored form, which the paper's f computes faster: a mask of the digit's outside."""
 
     def inputs(self, mask, background):
-        """x of one batch, `ColoredMasks`."""
         patches = mask_patches(F.pad(~mask, (2, 2, 2, 2)).to(self.mask_dtype))
         return ColoredMasks(patches, foreground=background, background=self.white)
 

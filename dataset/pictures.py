@@ -116,10 +116,7 @@ class Decoded(NamedTuple):
 
 
 def decode(paths, size, keep, background=BLACK, show=True):
-    """Decodes image files in threads, calls keep(position, image) for each, also in threads, and returns Decoded.
-
-    show: a progress bar.
-    """
+    """Decodes image files in threads, calls keep(position, image) for each, also in threads, and returns Decoded."""
     found = Decoded({}, np.zeros(len(paths), np.uint32), np.zeros(len(paths), np.uint8))
 
     def read(position):
@@ -147,10 +144,7 @@ def usable_cores():
 
 
 def too_dark(brightest):
-    """A note, in a list, where most images are nearly black, as those of 12 bits in files of 16 are.
-
-    brightest: uint8 (N,), the largest value of every image.
-    """
+    """A note, in a list, where most images are nearly black, as those of 12 bits in files of 16 are."""
     dark = brightest < 64
     if not len(dark) or dark.mean() <= 0.5:
         return []

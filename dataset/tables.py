@@ -144,7 +144,7 @@ def encode(source, where, texts, name, most, may_lack):
 def split_by_group(names, groups, seed):
     """Splits by SHARES within every group: int64 (N,), 0, 1 or 2. Every group keeps at least one training image.
 
-    names: of the images, whose order it depends on, not that of the rows; groups: int64 (N, columns).
+    It depends on the names' order, not on that of the rows. groups: int64 (N, columns).
     """
     split = np.zeros(len(names), np.int64)
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from dataset.batches import IGNORE_INDEX, Augmentation, bias_labels
 from dataset.images import load
 from dataset.photographs import MEAN, STD, InMemory, Streaming, colour_bias
 from dataset.tables import read_table
-from tests.dataset.sets import BIRDS, birds, random_pictures, table
+from tests.dataset.sets import birds, random_pictures
 
 N, SIZE = 23, 16
 EVERYTHING = ["flip", "crop", "affine"]
@@ -202,12 +202,3 @@ def test_load_and_broken_images(tmp_path, monkeypatch, memory):
     assert "left out: 3 images that cannot be read (--skip_broken)" in less.notes
     (handle,) = parts[0].stream([torch.arange(17)])
     assert parts[0].batch(handle)[1].tolist() == less.label[less.split == 0].tolist()
-
-
-def test_load_with_colour_and_with_no_bias_in_the_test(tmp_path):
-    rows = birds(tmp_path)
-    parts, _ = load(read_table(tmp_path, bias=("colour",)), SIZE, colour=(4, 4), show=False)
-    assert parts[2].batch(torch.tensor([0]))[2].shape == (1, 3, 4, 4)
-    table(tmp_path / "metadata.csv", BIRDS, [[*r[:4], "" if r[3] == 2 else r[4], ""] for r in rows])
-    parts, _ = load(read_table(tmp_path), SIZE, colour=(4, 4), show=False)
-    assert parts[2].batch(torch.arange(3))[2].tolist() == [[[[IGNORE_INDEX]]]] * 3

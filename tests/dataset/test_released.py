@@ -162,20 +162,6 @@ def test_damaged_files_end_in_one_line(tmp_path):
             read(tmp_path, bytes(damaged))
 
 
-def test_what_is_no_such_file_ends_in_one_line(tmp_path):
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    (tmp_path / "text.npy").write_text("hello")
-    for name, part in (
-        ("none.npy", "No such file"),
-        ("", "Is a directory"),
-        ("text.npy", "no .npy file"),
-        ("array.npy", "no .npy file of a dictionary"),
-    ):
-        with pytest.raises(UserError, match=part) as error:
-            read_released(tmp_path / name)
-        assert "\n" not in str(error.value)
-
-
 # ---- writing
 
 

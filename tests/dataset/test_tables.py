@@ -155,6 +155,14 @@ def test_a_table_for_each_split(tmp_path, within):
     assert (read.bias[read.where(2)] == IGNORE_INDEX).all()
 
 
+def test_numbered_folders_are_no_classes(tmp_path):
+    rows = [[f"{i % 2}/{i}.png", i // 2 % 2, i // 4 % 2, 2 * (i > 7)] for i in range(16)]
+    for name, *_ in rows:
+        picture(tmp_path / name)
+    table(tmp_path / "metadata.csv", ("image", "y", "b", "split"), rows)
+    assert read_table(tmp_path).label.tolist() == [row[1] for row in rows]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60), st.randoms())
 def test_a_split_by_group_depends_on_names_not_on_order(groups, random):
     names = [f"{i:02d}" for i in range(len(groups))]
