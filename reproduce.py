@@ -11,6 +11,7 @@ It can be started several times at once, also on several machines over a shared 
 the others out of a cell, and a worker that is killed leaves a cell that the next one goes on with.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -109,8 +110,9 @@ def main(arguments=None):
     if option.dry_run:
         grid.print_plan(cells)
         return 0
-    if option.slurm:
-        print(f"submitted: {', '.join(job.job_id for job in grid.submit(option))}; output in {option.save_dir}/slurm")
+    if option.slurm and "SUBMITIT_EXECUTOR" not in os.environ:  # which its jobs have
+        jobs = grid.submit(option, sys.argv[1:] if arguments is None else arguments)
+        print(f"submitted: {', '.join(job.job_id for job in jobs)}; output in {jobs[0].paths.folder}")
         return 0
     choose_device(cells[0].option)  # refuses a GPU that is not there, before any cell
     return grid.work(cells, train)

@@ -87,6 +87,7 @@ def by_place(path, runs, rows, places, column, words, published=None):
     for i, row in enumerate(shown):
         color, marker = ("black", "_") if row.name == "fair" else STYLE[row.method]
         how = {"color": color, "marker": marker, "capsize": 3, "label": row.title}
+        how["ls"] = "" if isinstance(places[0], str) else "-"  # no line between biases
         how |= {"ls": "--", "mfc": "white"} if "first recipe" in row.title else {}
         values = [select(runs, row.name, place, column).dropna() for place in places]
         at = np.arange(len(places)) + 0.03 * (i - len(shown) / 2)  # side by side

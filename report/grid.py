@@ -26,7 +26,6 @@ from report.rows import GRIDS, Row
 from run.folder import RunFolder, read_options
 
 WAIT = 30  # seconds between two looks at cells that other workers have
-NOT_HANDED_ON = ("dry_run", "slurm", "workers", "minutes", "add", "report")  # flags that are not for a worker
 SUITE_DIR = "checkpoint/suite"  # of the data, where --data_dir is not given
 
 
@@ -220,12 +219,8 @@ def print_plan(cells):
     print(overview(cells))
 
 
-def submit(option, cluster="slurm"):
-    """Submits workers to SLURM, that run reproduce.py with the same flags. Returns the jobs."""
-    command = [sys.executable, str(ROOT / "reproduce.py")]
-    for name, value in vars(option).items():
-        if name not in NOT_HANDED_ON and value is not None:
-            command += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+def submit(option, flags, cluster="slurm"):
+    """Submits workers to SLURM, each of which runs reproduce.py with these flags, a list. Returns the jobs."""
     try:
         import submitit
 
@@ -233,6 +228,7 @@ def submit(option, cluster="slurm"):
         gpus, cores = int(option.device == "cuda"), option.threads or 1
         machine = {"gpus_per_node": gpus, "cpus_per_task": cores, "slurm_partition": option.slurm}
         executor.update_parameters(timeout_min=option.minutes, **machine)
+        command = [sys.executable, str(ROOT / "reproduce.py"), *flags]
         worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())  # submitit would pickle one of ours
         return [executor.submit(worker) for _ in range(option.workers)]
     except (ImportError, RuntimeError) as error:

@@ -29,20 +29,6 @@ def test_run_k_has_seed_k_and_draw_k_minus_1(tmp_path):
     assert {c.option.data_seed for c in cells(*line, "--seeds", 3, "--data_dir", tmp_path)} == {0}
 
 
-@pytest.mark.parametrize(
-    ("flags", "count"),
-    [
-        ("--methods baseline blindeye gray lntl", 28),
-        ("--dataset biased_mnist --seeds 1", 7 * 4),
-        ("--dataset suite --seeds 1", 9 * 5),
-        ("--studies ablation", 9),
-        ("--studies strong", 9),
-    ],
-)
-def test_how_many_cells(flags, count):
-    assert len({c.name for c in cells(*flags.split())}) == count
-
-
 def test_a_whole_seed_exists_early_and_a_name_says_which_cell_it_is():
     found = [records.named(c.name, "suite") for c in cells("--dataset", "suite", "--seeds", 1, 2)]
     order = [(c["seed"], rows.BIASES.index(c["place"])) for c in found]
@@ -58,8 +44,6 @@ def test_every_seed_starts_from_its_own_baseline(tmp_path):
     """Which is trained where it is asked for or not shipped, or where the shipped one saw other images."""
     line = ("--color_vars", 0.02, "--save_dir", tmp_path, "--methods", "lntl", "blindeye", "--seeds")
     first, fifth = (f"baseline_var0.020_seed{seed}" for seed in (1, 5))
-    assert weights_of(first).exists()
-    assert not weights_of(fifth).exists()
     found = {c.name: c for c in cells(*line, 1, 5)}
     later = [fifth, "lntl_var0.020_seed5", "blindeye_var0.020_seed5"]
     assert [*found] == ["lntl_var0.020_seed1", "blindeye_var0.020_seed1", *later]
@@ -71,8 +55,7 @@ def test_every_seed_starts_from_its_own_baseline(tmp_path):
     (tmp_path / first / "final.pth").touch()
     found["lntl_var0.020_seed1"].run(lambda option: taken.append(Path(option.checkpoint).resolve()))
     assert taken == [weights_of(first), tmp_path / first / "final.pth"]
-    elsewhere = ("--save_dir", tmp_path / "new", "--data_dir", tmp_path)
-    assert first in [c.name for c in cells(*line, 1, *elsewhere)]
+    assert first in [c.name for c in cells(*line, 1, "--save_dir", tmp_path / "new", "--data_dir", tmp_path)]
 
 
 def test_schedules_are_those_of_the_main_job():
@@ -83,12 +66,12 @@ def test_schedules_are_those_of_the_main_job():
     assert schedule() == {method: of["cpu"] for method, of in SCHEDULES.items()}
     assert schedule("--schedule", "cuda") == {method: of["cuda"] for method, of in SCHEDULES.items()}
     assert {*schedule("--epochs", 30).values()} == {(30, 12)}
-    drawn = {c.option.random_seed for c in cells("--methods", "gray", "--device", "cuda", "--color_vars", 0.02)}
-    assert drawn == {1, 2, 3}
 
 
 def test_flags_are_those_of_the_rows():
-    by_name = {c.name: c.option for table in rows.DATASETS for c in cells("--dataset", table, "--seeds", 1)}
+    found = [cells("--dataset", table, "--seeds", 1) for table in rows.DATASETS]
+    assert [len(of) for of in found] == [4 * 7, 7 * 4, 9 * 5]
+    by_name = {c.name: c.option for of in found for c in of}
     fair, lntl, dfr = (by_name[f"blur_{row}_seed1"] for row in ("fair", "lntl", "dfr"))
     assert (fair.data_dir, fair.method, fair.image_size) == ("checkpoint/suite/blur_fair", "baseline", 32)
     assert (lntl.data_dir, lntl.from_scratch, lntl.checkpoint) == ("checkpoint/suite/blur", True, None)
@@ -117,9 +100,7 @@ def test_a_folder_of_another_cell_is_refused(tmp_path):
     [
         ("--methods gray --dataset biased_mnist", "no cell has these --methods"),
         ("--dataset biased_mnist --color_vars 0.02", "--color_vars belongs to --dataset colored_mnist"),
-        ("--dataset suite --epochs 3", "--epochs belongs to --dataset colored_mnist"),
         ("--dataset biased_mnist --data_dir nowhere", "is built here"),
-        ("--rhos 0.99", "--rhos belongs to --dataset biased_mnist"),
         ("--epochs 3 --schedule cpu", "both say how long"),
         ("--workers 2", "for --slurm"),
     ],

@@ -9,21 +9,17 @@ from common.errors import UserError
 from report import grid, records
 from tests.report.conftest import SOME, made_up, refused
 
-NAMES = ("colored_mnist", "biased_mnist", "images")
-
 
 @pytest.fixture(scope="module")
 def committed():
-    """{table: {name: record}}, read as plain JSON."""
-    lines = {t: map(json.loads, records.path_of(t).read_text("utf-8").splitlines()) for t in NAMES}
-    return {table: {record["name"]: record for record in found} for table, found in lines.items()}
+    """{table: {name: record}}."""
+    return {table: records.read(table) for table in ("colored_mnist", "biased_mnist", "images")}
 
 
-def test_committed_records_are_sound_and_sorted(committed):
-    assert [len(found) for found in committed.values()] >= [147, 95, 38]
+def test_committed_records_are_sorted(committed):
     for table, found in committed.items():
-        assert [*records.read(table)] == sorted(found)
-        assert all((record["metrics"] is None) == ("diverged" in record) for record in found.values())
+        lines = records.path_of(table).read_text("utf-8").splitlines()
+        assert [*found] == [json.loads(line)["name"] for line in lines]
 
 
 def told(record, table):
@@ -41,8 +37,6 @@ def test_committed_runs_are_what_the_grid_would_run(committed):
         ("lntl_plus_var0.005_noh_seed3", "colored_mnist", ("lntl_plus_noh", 0.005, 3)),
         ("lntl_var0.0125_official", "colored_mnist", ("lntl_official", 0.0125, None)),
         ("lntl_plus_now_rho0.99_seed2", "biased_mnist", ("lntl_plus_now", 0.99, 2)),
-        ("lntl_plus_mu0.01_seed1", "images", ("lntl_plus_mu0.01", "", 1)),
-        ("texture_lntl_plus_seed1", "suite", ("lntl_plus", "texture", 1)),
         ("texture_dfr_seed1_baseline", "suite", (None, None, None)),
     ],
 )
@@ -83,15 +77,6 @@ def test_a_line_that_is_no_json_wrong_or_comes_twice_is_refused(root):
         path.write_text(text, "utf-8")
         with pytest.raises(UserError, match=rf"images\.jsonl, {why}"):
             records.read("images", root)
-
-
-def test_frames_hold_what_the_records_say(committed):
-    runs = records.frame(records.read("colored_mnist"), "colored_mnist").set_index("name")
-    for name, record in committed["colored_mnist"].items():
-        assert runs["options.lr"][name] == record["options"]["lr"]
-        accuracy = record["log"][-1]["test_accuracy"]
-        assert runs["metrics.accuracy"][name] == runs["last.test_accuracy"][name] == accuracy
-        assert runs.minutes[name] == sum(epoch["seconds"] for epoch in record["log"]) / 60
 
 
 def test_start_of_a_run():
@@ -141,7 +126,7 @@ def test_add_takes_what_has_ended_once(root, committed):
 def test_add_takes_what_differs_in_the_machine_alone(root):
     """Runs of the suite with what --continue found out, and one in bfloat16, begun when there was --average."""
     option = reproduce.parser().parse_args(["--device", "cpu"])
-    found = {"target": "label", "bias": ["bias"], "workers": 3, "threads": 1, "data_sha256": "ab", "device": "cuda"}
+    found = {"target": "label", "bias": ["bias"], "workers": 3, "data_sha256": "ab", "device": "cuda"}
     for table, row, place in (("suite", "resample", "blur"), ("biased_mnist", "lisa_now", 0.99)):
         (row,) = [r for r in grid.GRIDS[table].rows if r.name == row]
         wanted = grid.resolve(grid.flags_of(table, row, place, 2, option)).record()
