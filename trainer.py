@@ -88,7 +88,7 @@ class Trainer:
         return batches
 
     def iterate(self, handle):
-        """One update on a batch of `train.stream`, measured. Nothing in it waits for the device (run/cuda_graph.py)."""
+        """One update on a batch of `train.stream`. Nothing in it waits for the device (run/cuda_graph.py)."""
         x, y, b = self.train.batch(handle, augmented=True)
         measured = [m.detach() for m in self.method.update(x, y, b)]
         self.totals += torch.stack([m.double() for m in measured]) * len(y)

@@ -24,7 +24,7 @@ import option as options
 from common import Parser, count, seed
 from common.commands import command
 from common.errors import Busy, Diverged, UserError, exits
-from common.files import read_json_lines
+from common.files import read_json_lines, replacing
 from methods import METHODS
 from train import train
 
@@ -77,9 +77,8 @@ def main(arguments=None):
     parser.add_argument("--search_seed", type=seed, default=0, help="of the settings that are drawn [0]")
     own, given = parser.parse_known_args(arguments)
     option = options.train_options(given)  # refuses what is wrong before any trial
-    ranges = METHODS[option.method].ranges
     words = {word.partition("=")[0] for word in given}
-    ranges = {flag: ends for flag, ends in ranges.items() if f"--{flag}" not in words}
+    ranges = {flag: ends for flag, ends in METHODS[option.method].ranges.items() if f"--{flag}" not in words}
     trials, commands = [], []
     for trial in range(own.trials):
         settings = draw(ranges, trial, own.search_seed)
@@ -101,7 +100,8 @@ def main(arguments=None):
     if not found[0][1]:
         raise UserError("no trial has a result; give a smaller --lr, or look into the trials' log.txt")
     text, path = table(found), Path(option.save_dir, f"{option.exp_name}_tuned.md")
-    path.write_text(text, "utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
     print(f"{text}written: {path}")
     print(f"to train with the best: {command('train.py')} {shlex.join([*given, *flags_of(found[0][0])])}")
     return 0

@@ -43,8 +43,8 @@ def save_torch_file(path, content, **how):
 def find_net(path, content, expected, optional=()):
     """The weights {name: tensor} in a file's content: ours, the official one, a state dict, or {"f": ..., "g": ...}.
 
-    expected: {name: tensor} that must be there in these shapes, all but `num_batches_tracked`, which PyTorch 0.3 had
-    not. optional: names that may be there in any shape. path: for messages. Raises UserError.
+    expected: {name: tensor} that must be there in these shapes; `num_batches_tracked` need not. optional: names that
+    may be there in any shape. path: for messages. Raises UserError.
     """
     state = content if isinstance(content, dict) else {}
     if all(isinstance(state.get(part), dict) for part in ("f", "g")):
@@ -73,7 +73,6 @@ def split_net(state, f, g):
 
 
 def to_cpu(value):
-    """A nested state dict with its tensors copied to the CPU, contiguous."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().contiguous().clone()
     if isinstance(value, dict):
@@ -82,10 +81,7 @@ def to_cpu(value):
 
 
 def save_weights(path, method, epoch, option, names=None, inputs=None):
-    """Writes f, g and h with the number of finished epochs and the options, in the official layout plus h.
-
-    names: `DataSet.names`. inputs: `DataSet.inputs`.
-    """
+    """Writes f, g and h after `epoch` epochs in the official layout plus h. names, inputs: as of `DataSet`."""
     states = {
         "net_state_dict": join_net(method.f, method.g),
         "optim_state_dict": to_cpu(method.optim_fg.state_dict()),

@@ -15,7 +15,7 @@ SURPLUS = -1e4  # logit of a value that a head does not have: its probability is
 
 
 class Heads(nn.Module):
-    """What every h here has in common. num_values: of each head. valid: bool (heads, K), whether a head has a value."""
+    """num_values: of each head. valid: bool (heads, K), whether a head has a value."""
 
     def __init__(self, values):
         super().__init__()
