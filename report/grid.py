@@ -50,7 +50,7 @@ def flags_of(table, row, place, seed, option):
     data_dir = option.data_dir
     if table == "suite":
         data_dir = str(Path(data_dir or SUITE_DIR, f"{place}_fair" if row.name == "fair" else place))
-        flags += ["--dataset", "images", "--image_size", "32"]
+        flags += ["--dataset", "images", "--image_size", "64" if place == "photographs" else "32"]
     elif data_dir is None:
         flags += ["--data_seed", str(seed - 1)]
     if table == "biased_mnist":

@@ -40,7 +40,7 @@ NO_H = Row("lntl_plus_noh", "--method lntl_plus --lambda_ 0 --mu 0", "LNTL+ (our
 FAIR = Row("fair", "--method baseline", "Baseline, trained without the bias")
 
 # The suite of scripts/biases.py, the methods at their defaults: DATA_DIR/BIAS, and DATA_DIR/BIAS_fair of the last row.
-BIASES = ("texture", "place", "mark", "brightness", "blur")
+BIASES = ("texture", "place", "mark", "brightness", "blur", "photographs")  # the last by scripts/cutouts.py
 SUITE = [Row(method) for method in ("baseline", "resample", "group_dro", "biasbal", "lisa")]
 SUITE += [Row("lntl", "--from_scratch"), Row("lntl_plus"), Row("dfr", f"--pretrain {BY_IMAGE['max_step']}"), FAIR]
 
