@@ -112,6 +112,8 @@ def start(trainer):
     check_names(option.checkpoint, content, trainer.data)
     accuracy = health.measure_start(method, trainer.train)
     trainer.run.say(f"starting from the weights {option.checkpoint}; their training accuracy is {accuracy:.4f}")
+    if option.holdout and (content.get("option") or {}).get("holdout") != option.holdout:
+        trainer.run.say("WARNING: these weights were trained on the held-out images too")
 
 
 def fit_and_report(trainer):
