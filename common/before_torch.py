@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 
-NEEDED = ("torch", "torchvision", "numpy", "tqdm", "PIL", "matplotlib", "pandas", "sklearn")
+NEEDED = ("torch", "torchvision", "numpy", "tqdm", "PIL", "matplotlib", "pandas", "sklearn", "tabulate")
 
 root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 main = os.path.realpath(getattr(sys.modules["__main__"], "__file__", None) or "")
