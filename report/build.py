@@ -53,6 +53,7 @@ def blocks(runs, cells, root=ROOT):
         "weights": tables.weights(runs["colored_mnist"], root),
         "biased mnist": group_tables.biased_mnist(runs["biased_mnist"]),
         "demonstration": group_tables.photographs(runs["images"]),
+        "README.md: suite": group_tables.in_short(runs["suite"], runs["biased_mnist"]),
         "suite": group_tables.suite(runs["suite"]),
         "defaults": defaults(),
     }

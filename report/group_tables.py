@@ -53,6 +53,17 @@ def photographs(runs):
     return markdown(["method", *columns, "n"], rows)
 
 
+def in_short(suite, biased):
+    """Baseline, LNTL+ and the ceiling in the mean over groups, on the suite and on Biased-MNIST."""
+    rows = [row for row in SUITE if row.name in ("baseline", "lntl_plus", "fair")]
+    lines = [[row[0], *row[2:]] for row in by_place(suite, rows, BIASES, {"": MEAN}, 3)]
+    more = [
+        [row[2]] for row in by_place(biased, [r._replace(name=f"{r.name}_now") for r in rows], [0.99], {"": MEAN}, 3)
+    ]
+    lines = [line + other for line, other in zip(lines, more, strict=True)]
+    return markdown(["mean over groups", *BIASES, "Biased-MNIST, ρ = .99"], lines)
+
+
 def suite(runs):
     """A column a bias; of every method the mean over groups, the worst group, and how well a probe finds the bias."""
     rows = by_place(runs, SUITE, BIASES, GROUPS | {PROBE: "metrics.probe_bias_accuracy"}, 3)
