@@ -56,11 +56,9 @@ def photographs(runs):
 def in_short(suite, biased):
     """Baseline, LNTL+ and the ceiling in the mean over groups, on the suite and on Biased-MNIST."""
     rows = [row for row in SUITE if row.name in ("baseline", "lntl_plus", "fair")]
-    lines = [[row[0], *row[2:]] for row in by_place(suite, rows, BIASES, {"": MEAN}, 3)]
-    more = [
-        [row[2]] for row in by_place(biased, [r._replace(name=f"{r.name}_now") for r in rows], [0.99], {"": MEAN}, 3)
-    ]
-    lines = [line + other for line, other in zip(lines, more, strict=True)]
+    now = [row._replace(name=f"{row.name}_now", words=row.title) for row in rows]
+    both = zip(by_place(suite, rows, BIASES, {"": MEAN}, 3), by_place(biased, now, [0.99], {"": MEAN}, 3), strict=True)
+    lines = [[title, *figures, other] for (title, _, *figures), (*_, other) in both]
     return markdown(["mean over groups", *BIASES, "Biased-MNIST, ρ = .99"], lines)
 
 
