@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from common.errors import UserError, one_line
@@ -91,6 +92,9 @@ def of_torchvision(name, classes, imagenet):
     try:
         return models.get_model(name, weights=weights, progress=False)
     except Exception as error:  # of many kinds: no network, a connection cut off, a damaged file
+        cached = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+        if cached.exists():
+            raise UserError(f"the ImageNet weights in {cached} are damaged; delete this file to have it anew") from None
         how = f"fetch {weights.url} on another machine, and give --init FILE"
         raise UserError(f"the ImageNet weights of {name} cannot be had ({reason(error)}); {how}") from None
 

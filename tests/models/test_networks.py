@@ -211,3 +211,12 @@ def test_imagenet_weights(monkeypatch):
     assert g.fc.out_features == 2
     for network in ("paper", "simple_conv", "torchvision.models:resnet18"):
         assert "there are no ImageNet weights" in refused(network, 10, (2,), False, init="imagenet")
+
+
+def test_damaged_weights_in_the_cache_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"half of a download")
+    with pytest.raises(UserError, match=r"resnet18-f37072fd\.pth are damaged; delete this file"):
+        make_networks("resnet18", 2, (2,), False, init="imagenet")
