@@ -57,13 +57,7 @@ def read_picture(path, size, background=BLACK):
     try:
         # By name, Pillow maps uncompressed files into memory, and scrambles those TIFFs that have to be turned.
         with open(path, "rb") as file, Image.open(file) as image:
-            image.draft(None, (2 * size, 2 * size))  # JPEG: decodes at half or a quarter where that is still enough
-            image.load()
-            shown = to_rgb(upright(image), background)
-        side = min(shown.size)
-        left, top = ((length - side) // 2 for length in shown.size)
-        square = shown.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-        return np.asarray(square)
+            return np.asarray(middle_square(image, size, background))
     except MemoryError:
         raise
     except FileNotFoundError:
@@ -71,6 +65,16 @@ def read_picture(path, size, background=BLACK):
     except Exception as error:  # in a damaged file, a decoder raises whatever its parser meets
         reason = getattr(error, "strerror", None) or re.sub(r" *<_io[^>]*>", "", str(error))
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {reason}); replace or remove it") from None
+
+
+def middle_square(image, size, background):
+    """A Pillow image that was opened as an RGB one of `size` pixels: upright, its middle square."""
+    image.draft(None, (2 * size, 2 * size))  # JPEG: decodes at half or a quarter where that is still enough
+    image.load()
+    shown = to_rgb(upright(image), background)
+    side = min(shown.size)
+    left, top = ((length - side) // 2 for length in shown.size)
+    return shown.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
 
 
 def upright(image):

@@ -3,12 +3,11 @@
 from functools import partial
 
 import torch
-from PIL import Image
 from torch import nn
 
 from common.errors import UserError
 from dataset.batches import MEAN, STD
-from dataset.pictures import rgb, to_rgb, upright
+from dataset.pictures import middle_square, rgb
 from models.checkpoint import load_weights, read_torch_file
 from models.networks import make_networks
 
@@ -33,16 +32,6 @@ class Classifier(nn.Sequential):
         self.transform = Compose([square, v2.ToImage(), scaled, v2.Normalize(inputs["mean"], inputs["std"])])
         self.classes = list(classes)
         self.eval()
-
-
-def middle_square(image, size, background):
-    """A PIL image as dataset.pictures.read_picture reads a file: upright, the middle, `size` pixels."""
-    image.draft(None, (2 * size, 2 * size))
-    image.load()
-    shown = to_rgb(upright(image), background)
-    side = min(shown.size)
-    left, top = ((length - side) // 2 for length in shown.size)
-    return shown.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
 
 
 def classifier(path, network=None):

@@ -1,4 +1,4 @@
-"""A copy of the records, made-up records, and programs that refuse."""
+"""A copy of the records, and made-up records."""
 
 import shutil
 
@@ -7,17 +7,6 @@ import pytest
 from report import records
 
 SOME = "lntl_var0.020_seed1"
-
-
-def refused(capsys, program, *arguments):
-    """Runs a program that must refuse its arguments; returns the one line that it prints."""
-    with pytest.raises(SystemExit) as stop:
-        program.main([*map(str, arguments)])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.startswith("error: "), error
-    assert error.count("\n") == 1, error
-    return error
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from models.shipped import weights_of
 from option import SCHEDULES
 from report import grid, records, rows
 from scripts import biases
-from tests.report.conftest import refused
+from tests.processes import refused
 
 
 def cells(*arguments):

@@ -7,7 +7,8 @@ import pytest
 import reproduce
 from common.errors import UserError
 from report import grid, records
-from tests.report.conftest import SOME, made_up, refused
+from tests.processes import refused
+from tests.report.conftest import SOME, made_up
 
 
 @pytest.fixture(scope="module")
