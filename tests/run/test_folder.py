@@ -39,7 +39,7 @@ def test_what_a_run_says(whole):
     epochs = re.findall(r"^epoch \d/3 .*$", out, re.MULTILINE)
     assert len(epochs) == EPOCHS
     assert all(len(line) <= 80 and re.search(r"loss \S+ label \S+ h \S+ test \S+ \d+ s left", line) for line in epochs)
-    assert f"next: python test.py -e run --save_dir {whole.parent}" in out
+    assert re.search(rf"^next: \S+ test\.py -e run --save_dir {re.escape(str(whole.parent))} ", out, re.MULTILINE)
     log = (whole / "log.txt").read_text("utf-8")
     assert all(line in log for line in epochs)
 
