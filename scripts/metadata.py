@@ -1,11 +1,9 @@
 """What the scripts that make a set of images share: its metadata.csv."""
 
 import csv
-import os
 
 from common.errors import UserError
 from common.files import replacing
-from dataset.trees import Finder
 
 TABLE = "metadata.csv"
 
@@ -21,13 +19,13 @@ def write_metadata(out, images, header, rows):
 
     Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
     """
-    find, lines = Finder(images), []
+    lines = []
     for name, *cells in rows:
-        path = os.path.abspath(find(name))
-        if not os.path.exists(path):
+        if not (images / name).exists():
             raise UserError(f"{images} lacks {name}; give the folder with all images")
-        inside = os.path.relpath(path, os.path.abspath(out))
-        lines.append([path if inside.startswith(os.pardir) else inside.replace(os.sep, "/"), *cells])
+        path = (images / name).absolute()
+        inside = path.is_relative_to(out.absolute())
+        lines.append([path.relative_to(out.absolute()).as_posix() if inside else path, *cells])
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines])
