@@ -10,7 +10,6 @@ that are not counted.
 import itertools
 import statistics
 import time
-import warnings
 
 import torch
 from torch.utils.data import DataLoader
@@ -42,65 +41,49 @@ def settings(method, precision="float32", *more):
     return train_options([*flags.split(), *more])
 
 
-class Reference:
-    """The straightforward version of a method."""
+def reference(method, data, device):
+    """A function (iterations) that runs the straightforward version of a method."""
+    update = getattr(Straightforward(settings(method), device), method)
+    loader = DataLoader(Images(data.images(), data.label), BATCH, shuffle=True, num_workers=4)  # as the original
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
-    def __init__(self, method, data, device):
-        self.update, self.device = getattr(Straightforward(settings(method), device), method), device
-        loader = DataLoader(Images(data.images(), data.label), BATCH, shuffle=True, num_workers=4)  # as the original
-        self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    def run(iterations):
+        for batch in itertools.islice(batches, iterations):
+            update(*(part.to(device) for part in batch))  # ends with reading the losses
 
-    def run(self, iterations):
-        for batch in itertools.islice(self.batches, iterations):
-            self.update(*(part.to(self.device) for part in batch))  # ends with reading the losses
+    return run
 
 
-class Ours:
-    """The trainer itself, in one precision."""
+def ours(method, precision, device):
+    """A function (iterations) that runs the trainer itself in one precision."""
+    option = settings(method, precision)
+    trainer = Trainer(option, data_sets()["colored_mnist"](option, device), None, device)
+    trainer.method.start_epoch(0)
 
-    def __init__(self, method, precision, device):
-        option = settings(method, precision)
-        self.tf32 = precision == "tf32"
-        self.trainer = Trainer(option, data_sets()["colored_mnist"](option, device), None, device)
-        self.trainer.method.start_epoch(0)
-
-    def run(self, iterations):
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        order = torch.randperm(len(self.trainer.train)).to(self.trainer.device)
-        with self.trainer.step as step:  # waits for a GPU at its end
-            for handle in self.trainer.train.stream(order[: iterations * BATCH].split(BATCH)):
+    def run(iterations):
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        order = torch.randperm(len(trainer.train)).to(trainer.device)
+        with trainer.step as step:  # waits for a GPU at its end
+            for handle in trainer.train.stream(order[: iterations * BATCH].split(BATCH)):
                 step(handle)
 
-
-def seconds(variant, iterations):
-    """Of one iteration, on the average of `iterations`."""
-    variant.run(UNCOUNTED)
-    start = time.perf_counter()
-    variant.run(iterations)
-    return (time.perf_counter() - start) / iterations
+    return run
 
 
 def measure(device):
     """Runs all variants in turns. Returns {method: {PRECISION_ms: median, None where it was not measured}}."""
     data = build(COLOR_VAR).train
-    variants = {(method, "reference"): Reference(method, data, device) for method in METHODS}
-    variants |= {(m, p): Ours(m, p, device) for m in METHODS for p in PRECISIONS[device.type]}
-    times = {key: [] for key in variants}
+    variants = {(method, "reference"): reference(method, data, device) for method in METHODS}
+    variants |= {(m, p): ours(m, p, device) for m in METHODS for p in PRECISIONS[device.type]}
+    times, iterations = {key: [] for key in variants}, ITERATIONS[device.type]
     for _ in tqdm(range(ROUNDS)):
-        for key, variant in variants.items():
-            times[key].append(seconds(variant, ITERATIONS[device.type]) * 1e3)
+        for key, run in variants.items():
+            run(UNCOUNTED)
+            start = time.perf_counter()
+            run(iterations)
+            times[key].append((time.perf_counter() - start) / iterations * 1e3)
     median = {key: statistics.median(of) for key, of in times.items()}
     return {method: {f"{name}_ms": median.get((method, name)) for name in COLUMNS} for method in METHODS}
-
-
-def table(figures):
-    """The figures as text, a line for each variant."""
-    lines = ["method and precision       ms an iteration  times as fast"]
-    for method, name in itertools.product(METHODS, COLUMNS):
-        if ms := figures[method][f"{name}_ms"]:
-            faster = figures[method]["reference_ms"] / ms
-            lines.append(f"{method + ' ' + name:26} {ms:15.3g} {faster:14.2f}")
-    return "\n".join(lines)
 
 
 @exits
@@ -109,11 +92,13 @@ def main(arguments=None):
     parser.add_argument("--json", type=new_file, metavar="FILE", help="writes the figures")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto]")
     chosen = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore", "This DataLoader will create 4 worker")  # the original has four on any machine
     device = choose_device(settings("lntl", "float32", "--device", chosen.device))
     figures = {"environment": environment(), "device": device.type, "rounds": ROUNDS}
     figures |= {"iterations": ITERATIONS[device.type]} | measure(device)
-    print(table(figures))
+    for method, name in itertools.product(METHODS, COLUMNS):
+        if ms := figures[method][f"{name}_ms"]:
+            faster = figures[method]["reference_ms"] / ms
+            print(f"{method} {name}: {ms:.3g} ms an iteration, {faster:.2f} times as fast")
     if chosen.json:
         write_json(chosen.json, figures)
     return 0

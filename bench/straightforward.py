@@ -4,8 +4,6 @@ float32 in NCHW, PIL transforms in a data loader, three separate bias predictors
 gradients of everything. It computes what methods/ computes, and is used for nothing but timing.
 """
 
-from collections import OrderedDict
-
 import numpy as np
 import torch
 from PIL import Image
@@ -36,40 +34,25 @@ class Images(Dataset):
         return self.transform(image), int(self.label[i]), torch.from_numpy(bias).long()
 
 
-class Network(nn.Module):
-    """f and g in one, as in the original: returns (features, logits)."""
-
-    def __init__(self):
-        super().__init__()
-        self.bn0 = nn.BatchNorm2d(3)
-        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
-        self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
-        self.conv3 = nn.Conv2d(32, 64, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv2d(64, 64, 3, padding=1)
-        self.fc = nn.Linear(64, 10)
-
-    def forward(self, x):
-        x = F.max_pool2d(F.relu_(self.conv1(self.bn0(x))), 3, 2, 1)
-        features = F.relu_(self.conv2(x))
-        x = F.relu_(self.conv4(F.relu_(self.conv3(features))))
-        return features, self.fc(F.avg_pool2d(x, 7).flatten(1))
-
-
-def predictor():
-    """The bias predictor of one colour channel: (B, 32, 14, 14) to logits (B, 8, 14, 14)."""
-    layers = {"pred_conv1": nn.Conv2d(32, 32, 3, padding=1), "pred_bn1": nn.BatchNorm2d(32), "relu": nn.ReLU(True)}
-    return nn.Sequential(OrderedDict(layers, pred_conv2=nn.Conv2d(32, 8, 3, padding=1)))
+def conv(inputs, outputs, size=3, stride=1):
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2)
 
 
 class Straightforward:
-    """The baseline and LNTL in the plainest form."""
+    """The baseline and LNTL in the plainest form; the layers in the order of the original."""
 
     def __init__(self, option, device="cpu"):
         """option: lr, momentum, weight_decay, lambda_, mu, of train.py."""
-        self.option, self.net = option, Network().to(device)
-        self.predictors = [predictor().to(device) for _ in "rgb"]
+        self.option, relu = option, nn.ReLU(inplace=True)
+        first = (nn.BatchNorm2d(3), conv(3, 32, 5), relu, nn.MaxPool2d(3, 2, 1))
+        self.f = nn.Sequential(*first, conv(32, 32), relu).to(device)
+        self.g = nn.Sequential(
+            conv(32, 64, stride=2), relu, conv(64, 64), relu, nn.AvgPool2d(7), nn.Flatten(), nn.Linear(64, 10)
+        ).to(device)
+        self.predictors = [nn.Sequential(conv(32, 32), nn.BatchNorm2d(32), relu, conv(32, 8)).to(device) for _ in "rgb"]
         how = {"lr": option.lr, "momentum": option.momentum, "weight_decay": option.weight_decay}
-        self.optimizers = [torch.optim.SGD(m.parameters(), **how) for m in (self.net, *self.predictors)]
+        parts = (nn.ModuleList([self.f, self.g]), *self.predictors)
+        self.optimizers = [torch.optim.SGD(part.parameters(), **how) for part in parts]
 
     def step(self, loss, optimizers):
         for optimizer in self.optimizers:
@@ -80,19 +63,21 @@ class Straightforward:
 
     def baseline(self, x, y, b):
         """One iteration of the baseline. Returns its loss."""
-        loss = F.cross_entropy(self.net(x)[1], y)
+        loss = F.cross_entropy(self.g(self.f(x)), y)
         self.step(loss, self.optimizers[:1])
         return loss.item()
 
     def lntl(self, x, y, b):
         """Updates A and B. Returns the losses of classification and bias, and the entropy term."""
-        features, logits = self.net(x)
-        cls_loss = F.cross_entropy(logits, y)
+        features = self.f(x)
+        cls_loss = F.cross_entropy(self.g(features), y)
         log_p = [F.log_softmax(one(features), dim=1) for one in self.predictors]
         term = sum((one.exp() * one).sum(1).mean() for one in log_p) / 3
         self.step(cls_loss + self.option.lambda_ * term, self.optimizers[:1])
 
-        features = GradientReversal.apply(self.net(x)[0], self.option.mu)
+        features = self.f(x)
+        self.g(features)  # as the original does, unused
+        features = GradientReversal.apply(features, self.option.mu)
         each = zip(self.predictors, b.unbind(1), strict=True)
         bias_loss = sum(F.cross_entropy(one(features), of, ignore_index=IGNORE_INDEX) for one, of in each)
         self.step(bias_loss, self.optimizers)

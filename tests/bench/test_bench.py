@@ -1,5 +1,6 @@
 """The benchmark compares like with like."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,10 +12,9 @@ from bench import speed
 from bench.straightforward import Images, Straightforward
 from dataset.batches import ImageData, on_device
 from methods import METHODS
-from models.checkpoint import join_net
 
 STEPS, BATCH = 4, 6
-RECORDS = sorted((Path(__file__).parents[2] / "results").glob("bench_*.json"))
+ROOT = Path(__file__).parents[2]
 
 
 def digits(count):
@@ -34,28 +34,35 @@ def test_the_loader_feeds_what_the_trainer_gets():
     assert torch.equal(b, expected_b)
 
 
+def in_order(part, net):
+    """The state of a network, or a state, under the names of another one of the same layers."""
+    state = net if isinstance(net, dict) else net.state_dict()
+    return dict(zip(part.state_dict(), state.values(), strict=True))
+
+
 @pytest.mark.parametrize("name", speed.METHODS)
 def test_the_straightforward_version_computes_the_same(name):
     option = speed.settings(name)
     method, plain = METHODS[name](option, dtype=torch.float64), Straightforward(option)
     method.start_epoch(0)
-    plain.net.double().load_state_dict(join_net(method.f, method.g))
-    for predictor, state in zip(plain.predictors, method.h.split_state_dict().values(), strict=True):
-        predictor.double().load_state_dict(state)
+    nets = (method.f, method.g, *method.h.split_state_dict().values())
+    parts = (plain.f, plain.g, *plain.predictors)
+    for part, net in zip(parts, nets, strict=True):
+        part.double().load_state_dict(in_order(part, net))
     images, labels = digits(STEPS * BATCH)
     data, plain_data = (kind(images, labels, dtype=torch.float64) for kind in (on_device, ImageData))
     for index in torch.arange(STEPS * BATCH).split(BATCH):
         method.update(*data.batch(index))
         getattr(plain, name)(*plain_data.batch(index))
-    torch.testing.assert_close(join_net(method.f, method.g), plain.net.state_dict(), rtol=1e-8, atol=1e-11)
-    for predictor, state in zip(plain.predictors, method.h.split_state_dict().values(), strict=True):
-        torch.testing.assert_close(state, predictor.state_dict(), rtol=1e-8, atol=1e-11)
+    nets = (method.f, method.g, *method.h.split_state_dict().values())
+    for part, net in zip(parts, nets, strict=True):
+        torch.testing.assert_close(part.state_dict(), in_order(part, net), rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
-def test_records_hold_every_method(path):
-    figures = json.loads(path.read_text("utf-8"))
-    assert {"environment", "device", "rounds", "iterations"} <= figures.keys()
-    for method in speed.METHODS:
-        assert {f"{name}_ms" for name in speed.COLUMNS} <= figures[method].keys()
-        assert f"{method} float32 " in speed.table(figures)
+def test_the_page_says_what_the_records_say():
+    text = (ROOT / "docs/SPEED.md").read_text("utf-8")
+    records = [json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "results").glob("bench_*.json"))]
+    for method, name in itertools.product(speed.METHODS, speed.COLUMNS):
+        times = [(of[method][f"{name}_ms"], of[method]["reference_ms"]) for of in records]
+        cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in times]
+        assert f"| {method}, {name.replace('reference', 'straightforward')} | {' | '.join(cells)} |" in text
