@@ -47,11 +47,6 @@ def parser():
         help="run K of a cell has --random_seed K and --data_seed K - 1 [1 2 3; of the paper's table on a CPU 1]",
     )  # fmt: skip
     group.add_argument(
-        "--epochs",
-        type=common.count,
-        help="of Colored-MNIST, the learning rate cut after 0.4 and 0.8 of them [--schedule]",
-    )
-    group.add_argument(
         "--schedule", choices=("cpu", "cuda"),
         help="of Colored-MNIST, the epochs that are usual there (option.SCHEDULES) [those of here]",
     )  # fmt: skip
@@ -76,14 +71,10 @@ def parser():
 def refuse(option):
     """Refuses flags of a grid that cannot go together. Raises UserError."""
     table = grid.GRIDS[option.studies or option.dataset].table
-    owners = {"color_vars": "colored_mnist", "schedule": "colored_mnist", "epochs": "colored_mnist"}
-    for flag, owner in (owners | {"rhos": "biased_mnist"}).items():
+    owners = {"color_vars": "colored_mnist", "schedule": "colored_mnist", "rhos": "biased_mnist"}
+    for flag, owner in owners.items():
         if getattr(option, flag) and table != owner:
             raise UserError(f"--{flag} belongs to --dataset {owner}; leave it out")
-    if option.epochs and option.schedule:
-        raise UserError("--epochs and --schedule both say how long to train; leave one out")
-    if option.data_dir and table == "biased_mnist":
-        raise UserError("--data_dir: Biased-MNIST is built here; leave it out")
     if not option.slurm and (option.workers, option.minutes) != (1, MINUTES):
         raise UserError("--workers and --minutes are for --slurm; here, start the same command several times")
 
@@ -96,13 +87,13 @@ def main(arguments=None):
         from report import records
 
         table = grid.GRIDS[option.studies or option.dataset].table
-        names = records.add(Path(option.save_dir), table, grid.other_than_its_cell(option, table))
+        names = records.add(Path(option.save_dir), table)
         print("kept the records of:", *names or ["no run, as none has finished since"])
     if option.report:
         from report import build
 
         build.rebuild()
-        print("written: results/, checkpoints/README.md, README.md, docs/")
+        print("written: results/, README.md, docs/")
     if option.add or option.report:
         return 0
     if not (cells := grid.make_grid(option)):

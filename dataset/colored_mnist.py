@@ -170,15 +170,6 @@ def read(option):
     return ColoredMnist(Split(*train, data.train_label), Split(*test, data.test_label), data.test_gray)
 
 
-def show_samples(axis, split, heading, per_digit=8):
-    """Draws the first images of each digit on a matplotlib axis, a row a digit. split: a Split."""
-    first = np.concatenate([np.flatnonzero(split.label == digit)[:per_digit] for digit in range(10)])
-    images = type(split)(*(field[first] for field in split)).images()
-    grid = images.reshape(10, per_digit, 28, 28, 3).swapaxes(1, 2).reshape(280, per_digit * 28, 3)
-    axis.imshow(grid, interpolation="nearest")
-    axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
-
-
 @exits
 def main(arguments=None):
     """Writes the data of one variance as the authors released it."""

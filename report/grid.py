@@ -21,11 +21,13 @@ from common.files import read_json_lines
 from methods import METHODS
 from models.shipped import cell_name, weights_of
 from report.published import ROOT
-from report.records import DECIDE, named
 from report.rows import GRIDS, Row
 from run.folder import RunFolder, read_options
 
 WAIT = 30  # seconds between two looks at cells that other workers have
+# The options that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
+DECIDE = {flag.name for flag in options.COMMON} | options.owned_flags().keys()
+DECIDE -= (options.FREE - {"max_step"}) | options.NOT_RECORDED | {"checkpoint", "pretrain", "precision"}
 SUITE_DIR = "checkpoint/suite"  # of the data, where --data_dir is not given
 
 
@@ -56,8 +58,8 @@ def flags_of(table, row, place, seed, option):
     if table == "biased_mnist":
         flags += ["--dataset", table, "--rho", str(place)]
     if table == "colored_mnist":
-        usual = options.SCHEDULES.get(row.method, options.SCHEDULES["baseline"])[option.schedule or on(option)]
-        epochs, period = (option.epochs, max(1, round(0.4 * option.epochs))) if option.epochs else usual
+        schedules = options.SCHEDULES.get(row.method, options.SCHEDULES["baseline"])
+        epochs, period = schedules[option.schedule or on(option)]
         flags += f"--color_var {place} --max_step {epochs} --lr_decay_period {period}".split()
     machine = {name: getattr(option, name) for name in ("save_dir", "device", "threads", "precision")}
     return flags + [f"--{k}={v}" for k, v in (machine | {"data_dir": data_dir}).items() if v is not None]
@@ -96,32 +98,6 @@ def make_grid(option):
     return [*cells.values()]
 
 
-def differing(recorded, wanted):
-    """The first option that decides on a result and is another in two dictionaries, in words, or None.
-
-    What only one of them has, or the wanted one leaves open, does not count: flags come and go with time.
-    """
-    for name in sorted(DECIDE & recorded.keys()):
-        if wanted.get(name) is not None and (recorded[name] or None) != (wanted[name] or None):
-            return f"--{name} {recorded[name]}, and its cell has {wanted[name]}"
-    return None
-
-
-def other_than_its_cell(option, table):
-    """A function for records.add: (record) -> what it has otherwise than its cell of the grid, in words, or None."""
-    rows = {row.name: row for grid in GRIDS.values() if grid.table == table for row in grid.rows}
-    free = {"max_step": None, "lr_decay_period": None} if table == "colored_mnist" else {}  # --epochs, --schedule
-
-    def told(record):
-        parts = named(record["name"], table)
-        if (row := rows.get(parts["row"])) is None:  # a method or a setting of one's own
-            return None
-        flags = flags_of(table, row, parts["place"], parts["seed"], option)
-        return differing(record["options"], vars(resolve(flags)) | free)
-
-    return told
-
-
 class Cell(NamedTuple):
     """One run of the grid."""
 
@@ -149,11 +125,13 @@ class Cell(NamedTuple):
 
     def state(self):
         """ "to do", "begun", "finished", or what is wrong."""
-        epochs = len(self.log())
+        recorded, epochs = read_options(self.path), len(self.log())
         if (self.path / "diverged.json").exists():
             return "diverged"
-        if other := differing(read_options(self.path), vars(self.option)):
-            return f"was begun with {other}"
+        for name in sorted(DECIDE & recorded.keys()):  # flags come and go: what only one of the two has does not count
+            wanted = getattr(self.option, name, None)
+            if wanted is not None and (recorded[name] or None) != (wanted or None):
+                return f"was begun with --{name} {recorded[name]}, and its cell has {wanted}"
         if epochs >= self.option.max_step and (self.path / "metrics.json").exists():
             return "finished"
         return "begun" if epochs else "to do"

@@ -4,7 +4,7 @@ A line is {"name", "options", "environment", "log": [an object an epoch], "metri
 or NaN has "diverged", the epoch, and no metrics. The files of a run folder hold the same. Names:
 
     colored_mnist   METHOD_varV.VVV_seedK, run K of a cell of the paper's table; METHOD_varV.VVV_SETTING[_seedK]
-    biased_mnist    ROW_rhoR_seedK        images   ROW_seedK        suite   BIAS_ROW_seedK
+    biased_mnist    ROW_rhoR_seedK        suite   BIAS_ROW_seedK
 """
 
 import json
@@ -14,21 +14,16 @@ import pandas
 
 from common.errors import UserError
 from common.files import read_json_lines, replacing
-from option import COMMON, FREE, NOT_RECORDED, owned_flags
 from report.published import ROOT
 from report.rows import SUITE
 
 NAMES = {
     "colored_mnist": r"(?P<method>\w+?)_var(?P<place>0\.\d{3,})(?:_(?P<setting>[\w.]+?))??(?:_seed(?P<seed>\d+))?",
     "biased_mnist": r"(?P<row>[\w.]+)_rho(?P<place>[\d.]+)_seed(?P<seed>\d+)",
-    "images": r"(?P<row>[\w.]+)(?P<place>)_seed(?P<seed>\d+)",
     "suite": rf"(?P<place>[a-z]+)_(?P<row>{'|'.join(row.name for row in SUITE)})_seed(?P<seed>\d+)",
 }
 PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
 AUTHORS_NETWORK = "the authors' network"
-OPTIONS = {flag.name for flag in COMMON} | owned_flags().keys()
-# Those that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
-DECIDE = OPTIONS - (FREE - {"max_step"}) - NOT_RECORDED - {"checkpoint", "pretrain", "precision"}
 
 
 def named(name, table):
@@ -53,14 +48,12 @@ def wrong(record, table):
     for key, value in told.items():
         if key and value is not None and option[key] != value:
             return f"it is of --{key} {option[key]}, and its name says {value}"
-    lost = record.get("diverged")
-    if [epoch["epoch"] for epoch in log] != [*range(1, lost or option["max_step"] + 1)]:
+    if [epoch["epoch"] for epoch in log] != [*range(1, (record.get("diverged") or option["max_step"]) + 1)]:
         return "its log does not hold each of its epochs once"
-    if lost:
-        return None
-    correct, n = sum(row[i] for i, row in enumerate(metrics["confusion"])), sum(map(sum, metrics["confusion"]))
-    if (metrics["accuracy"], correct) != (log[-1]["test_accuracy"], round(metrics["accuracy"] * n)):
-        return "its accuracy is not that of its confusion matrix, or of its last epoch"
+    if metrics:
+        correct, n = sum(row[i] for i, row in enumerate(metrics["confusion"])), sum(map(sum, metrics["confusion"]))
+        if (metrics["accuracy"], correct) != (log[-1]["test_accuracy"], round(metrics["accuracy"] * n)):
+            return "its accuracy is not that of its confusion matrix, or of its last epoch"
     return None
 
 
@@ -69,14 +62,11 @@ def path_of(table, root=ROOT):
 
 
 def read(table, root=ROOT):
-    """{name: record} of a table, in the order of the names; {} where it has no file. Raises UserError."""
-    path, found = path_of(table, root), {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else [], 1):
-        record = checked(lambda line=line: json.loads(line), table, f"{path}, line {number}")
-        if record["name"] in found:
-            raise UserError(f"{path}, line {number}: its name comes twice; remove it")
-        found[record["name"]] = record
-    return dict(sorted(found.items()))
+    """{name: record} of a table, in the order of the names. Raises UserError."""
+    path = path_of(table, root)
+    lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+    found = [checked(lambda line=line: json.loads(line), table, f"{path}, line {i}") for i, line in lines]
+    return {record["name"]: record for record in sorted(found, key=lambda record: record["name"])}
 
 
 def checked(load, table, where):
@@ -98,31 +88,24 @@ def read_folder(folder):
     option, environment, end = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names)
     record = {"name": folder.name, "options": option, "environment": environment}
     record |= {"log": read_json_lines(folder / "log.jsonl"), "metrics": None}
-    if lost:
-        return record | {"diverged": end["epoch"]}
-    return record | {"metrics": {k: v for k, v in end.items() if k not in ("option", "environment")}}
+    metrics = {k: v for k, v in end.items() if k not in ("option", "environment")}
+    return record | ({"diverged": end["epoch"]} if lost else {"metrics": metrics})
 
 
-def add(save_dir, table, differing, root=ROOT):
+def add(save_dir, table, root=ROOT):
     """Adds every run in `save_dir` that has ended to a table. Returns the names of those that are new or changed.
 
-    differing: (record) -> what is otherwise than in its cell of the grid, in words, or None. Raises UserError, and adds
-    nothing, where a record is damaged, or another's.
+    Raises UserError, and adds nothing, where a record is damaged, or contradicts its name.
     """
-    records, new = read(table, root), []
+    records = read(table, root)
     ended = sorted({end.parent for name in ("metrics", "diverged") for end in save_dir.glob(f"*/{name}.json")})
-    for folder in (folder for folder in ended if named(folder.name, table)):
-        record = checked(lambda folder=folder: read_folder(folder), table, folder)
-        if reason := differing(record):
-            raise UserError(f"{folder}: it has {reason}; move it out of {save_dir}, or give it a name of its own")
-        if records.get(folder.name) != record:
-            records[folder.name] = record
-            new.append(folder.name)
+    found = [checked(lambda folder=f: read_folder(folder), table, f) for f in ended if named(f.name, table)]
+    new = {record["name"]: record for record in found if records.get(record["name"]) != record}
     if new:
         with replacing(path_of(table, root)) as temporary:
-            lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(records.items()))
+            lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted((records | new).items()))
             temporary.write_text("".join(lines), "utf-8")
-    return new
+    return [*new]
 
 
 def hardware(record):
@@ -143,26 +126,19 @@ def start(option):
     if "pretrained_var" in path:
         return AUTHORS_NETWORK
     folder, _, file = path.rpartition("/")
-    return folder.rpartition("/")[2] if file == "final.pth" else run_of(file)
-
-
-def run_of(weights):
-    """The name of the run that made a file of checkpoints/: METHOD_varV.VVV.pth is of seed 1, others name theirs."""
-    name = weights.removesuffix(".pth")
-    return name if "_seed" in name else f"{name}_seed1"
+    name = file.removesuffix(".pth")  # in checkpoints/, METHOD_varV.VVV.pth is of seed 1, others name theirs
+    return folder.rpartition("/")[2] if name == "final" else name if "_seed" in name else f"{name}_seed1"
 
 
 def frame(records, table):
     """A row a run: name, row, place, seed, hardware, start, minutes of training, and the columns options.*, metrics.*,
     last.* (the last epoch's log), environment.*; NaN or None where a record has none.
     """
-    made = [
+    return pandas.json_normalize(
         record
         | named(record["name"], table)
         | {"seed": record["options"]["random_seed"], "last": (record["log"] or [{}])[-1]}
         | {"hardware": hardware(record), "start": start(record["options"])}
         | {"minutes": sum(epoch["seconds"] for epoch in record["log"]) / 60}
         for record in records.values()
-    ]
-    columns = ["name", "row", "place", "seed", "hardware", "start", "minutes", "diverged"]
-    return pandas.json_normalize(made) if made else pandas.DataFrame(columns=columns)
+    )

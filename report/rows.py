@@ -44,28 +44,9 @@ BIASES = ("texture", "place", "mark", "brightness", "blur", "photographs")  # th
 SUITE = [Row(method) for method in ("baseline", "resample", "group_dro", "biasbal", "lisa")]
 SUITE += [Row("lntl", "--from_scratch"), Row("lntl_plus"), Row("dfr", f"--pretrain {BY_IMAGE['max_step']}"), FAIR]
 
-# Biased-MNIST at the defaults, then what was run by the first recipe at commit 3bf2ffc and is in the records alone.
+# Biased-MNIST at the defaults.
 RIVALS = ("baseline", "resample", "group_dro", "biasbal", "lisa", "lntl", "lntl_plus")
 BIASED = [Row(f"{method}_now", f"--method {method}") for method in RIVALS]
-BIASED_BEFORE = [
-    Row("baseline", words="Baseline; first recipe"),
-    Row("lntl", words="LNTL, λ = 0.01, μ = 0.1; first recipe"),
-    Row("blindeye", words="BlindEye; first recipe"),
-    Row("lntl_plus", words="LNTL+ (ours), λ = 0.01, μ = 0.1; first recipe"),
-    Row("lntl_chosen", "--method lntl", "LNTL, λ = 1, μ = 1; first recipe"),
-    Row("lntl_plus_chosen", "--method lntl_plus", "LNTL+ (ours), λ = 0.01, μ = 0.03; first recipe"),
-]
-
-# Photographs, by the first recipe too.
-IMAGES = [
-    Row("baseline"),
-    FAIR,
-    Row("lntl_default", "--method lntl", "LNTL, λ = 0.01, μ = 0.1"),
-    Row("lntl_lambda1_mu1", "--method lntl", "LNTL, λ = 1, μ = 1"),
-    Row("lntl_conv_lambda1_mu1", "--method lntl", "LNTL, h = conv, λ = 1, μ = 1"),
-    Row("lntl_plus", words="LNTL+ (ours), μ = 0.1"),
-    Row("lntl_plus_mu0.01", "--method lntl_plus", "LNTL+ (ours), μ = 0.01"),
-]
 
 GRIDS = {  # of --dataset and of --studies
     "colored_mnist": Grid("colored_mnist", [Row(method) for method in PUBLISHED], COLOR_VARS, (1,)),

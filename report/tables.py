@@ -1,33 +1,18 @@
-"""Tables of Colored-MNIST in Markdown, results.json, and of speed; from the frames of records.frame."""
+"""The tables in Markdown, and results.json, from the frames of records.frame."""
 
-import itertools
-import json
 from statistics import fmean, stdev
 
 import pandas
 
-from common.errors import UserError
 from methods import METHODS
-from models.shipped import sha256_of
 from report import records
-from report.published import COLOR_VARS, MARKS, PUBLISHED, RERUNS, ROOT, STRONG
-from report.rows import GRIDS, NO_H
+from report.published import BIASED_MNIST, COLOR_VARS, MARKS, PUBLISHED, RERUNS, RHOS, STRONG
+from report.rows import BIASED, BIASES, GRIDS, NO_H, SUITE, Row
 
-BESIDE = {  # rows beside the methods': other readings of their runs, and named settings
-    "gray_luma": "Gray, on luma",
-    "lntl_averaged": "LNTL, mean weights of the last 5 epochs",
-    "lntl_official": "LNTL, from the authors' network",
-    "baseline_draw0": "one draw: Baseline, seeds 1 to 3 on draw 0",
-    "lntl_draw0": "one draw: LNTL, seeds 1 to 3 on draw 0",
-    "lntl_draw0_averaged": "one draw: LNTL, mean weights of the last 5 epochs",
-    "lntl_baseline1": "one draw: LNTL, seed 2 from the baseline of seed 1",
-    "lntl_baseline2": "one draw: LNTL, seed 1 from the baseline of seed 2 (bfloat16)",
-    "lntl_epochs100": "LNTL, the official 100 epochs (bfloat16)",
-    NO_H.name: NO_H.title,
-    "lntl_plus_bins": "LNTL+ of the first list: bins, 20 epochs",
-    "lntl_plus_bins_draw0": "one draw: LNTL+ of the first list, seeds 1 to 3 on draw 0",
-    "lntl_plus_smoothing0": "LNTL+, not smoothed: its first version",
-}
+BESIDE = {"gray_luma": "Gray, on luma", NO_H.name: NO_H.title}  # rows beside the methods'
+MEAN, WORST = "metrics.mean_group_accuracy", "metrics.worst_group_accuracy"
+UNBIASED = {"unbiased": "metrics.accuracy", "mean over the 100 groups": MEAN, "worst group": WORST}
+GROUPS = {"mean over groups": MEAN, "worst group": WORST, "bias, by the probe": "metrics.probe_bias_accuracy"}
 TITLES = {name: METHODS[name].title for name in (*PUBLISHED, *(m for m in METHODS if m not in PUBLISHED))} | BESIDE
 MINE = [name for name in TITLES if name not in BESIDE]  # the methods, in their order
 
@@ -57,19 +42,31 @@ def select(runs, row, place="", column=None):
     return found if column is None else found.get(column, pandas.Series(dtype=float))
 
 
+def by_place(runs, rows, places, columns, digits=4):
+    """Lines of a table: of every Row its columns {title: column}, mean ± std (n) and what diverged, a place a cell."""
+
+    def figure(row, place, column):
+        found = select(runs, row.name, place)
+        lost = int(found.get("diverged", pandas.Series()).notna().sum())
+        parts = [spread(found.get(column, []), digits, n=True)] if lost < len(found) else []
+        return "; ".join(parts + [f"{lost} of {len(found)} diverged"] * bool(lost)) or "-"
+
+    lines = []
+    for row in rows:
+        for i, (what, column) in enumerate(columns.items()):
+            head = [row.title if i == 0 else "", what][: len(columns)]  # one column alone has no title
+            lines.append([*head, *(figure(row, place, column) for place in places)])
+    return lines
+
+
 def make_cells(runs):
     """{(row, σ²): entry of results.json}: the methods first, other readings of their runs, then named settings.
 
     std: of a sample, None for one run.
     """
     runs = runs.assign(accuracy=runs["last.test_accuracy"])
-    one_draw = runs[runs.seed == 1].assign(row=lambda f: f.row + "_draw0")  # run 1 of a cell is of draw 0 too
-    drawn = runs[["row", "place"]].drop_duplicates().merge(one_draw)
     luma = runs[runs.row == "gray"].assign(row="gray_luma", accuracy=lambda f: f["last.test_luma_accuracy"])
-    everything = pandas.concat([runs, drawn, luma])
-    averaged = everything[everything.row.isin(["lntl", "lntl_draw0"])].dropna(subset="last.averaged_test_accuracy")
-    averaged = averaged.assign(row=averaged.row + "_averaged", accuracy=averaged["last.averaged_test_accuracy"])
-    everything = pandas.concat([everything, averaged]).sort_values("seed", kind="stable")
+    everything = pandas.concat([runs, luma]).sort_values("seed", kind="stable")
     epochs = dict(zip(runs.name, runs["options.max_step"], strict=True)) | {records.AUTHORS_NETWORK: 100}
     order, made = {row: i for i, row in enumerate(TITLES)}, {}
     for (row, place), runs in everything.groupby(["row", "place"]):
@@ -95,12 +92,10 @@ def make_cells(runs):
     return dict(sorted(made.items(), key=lambda cell: (order.get(cell[0][0], len(order)), cell[0])))
 
 
-def measured(cell, missing="-", n=False):
-    """**mean ± std** (n) of a cell."""
-    if not cell:
-        return missing
-    std = f" ± {cell['std']:.4f}" if cell["n"] > 1 else ""
-    return f"**{cell['mean']:.4f}{std}**" + f" ({cell['n']})" * (n and cell["n"] > 1)
+def measured(cell):
+    """**mean ± std** of a cell, a dash for none."""
+    std = f" ± {cell['std']:.4f}" if cell and cell["n"] > 1 else ""
+    return f"**{cell['mean']:.4f}{std}**" if cell else "-"
 
 
 def within(cell, published):
@@ -150,70 +145,38 @@ def matrix(cells):
     return f"{markdown(['σ²', *COLOR_VARS], rows)}\n\n{legend} {summary(cells)}"
 
 
-def comparison(cells):
-    """Published figures beside ours, and whether they lie within two std."""
-    rows = []
-    for method, published in PUBLISHED.items():
-        ours = [cells.get((method, v)) for v in COLOR_VARS]
-        rows.append([TITLES[method], "published", *(f"{v:.4f}" for v in published.values())])
-        rows.append(["", "ours: mean ± std (runs)", *(measured(cell, "not yet run", n=True) for cell in ours)])
-        rows.append(["", "published within two std", *map(within, ours, published.values())])
-        if method == "lntl":
-            rows += [["", name, *(f"{v:.4f}" for v in of.values())] for name, of in RERUNS.items()]
-    return markdown(["σ²", "", *COLOR_VARS], rows)
-
-
-def strong_bias(cells):
+def strong_bias(runs):
     """Ours below σ² = .02, and what others have there."""
-    rows = [
-        [f"**{row.title}**", *(measured(cells.get((row.name, v)), "not yet run", n=True) for v in STRONG)]
-        for row in GRIDS["strong"].rows
-    ]
+    rows = by_place(runs, GRIDS["strong"].rows, STRONG, {"": "last.test_accuracy"})
     rows += [[f"{name}, Li et al. 2023, ± .01", *(f"{of[v]:.2f}" for v in STRONG)] for name, of in MARKS.items()]
     return markdown(["σ²", *STRONG], rows)
 
 
 def ablation(runs):
-    """LNTL+ without h beside LNTL+, of the same variances and draws."""
-    rows = []
-    for v in GRIDS["ablation"].places:
-        both = [select(runs, name, v).set_index("seed")["last.test_accuracy"] for name in ("lntl_plus", NO_H.name)]
-        gain = (both[0] - both[1]).dropna()
-        whole, without = (of[gain.index] if len(gain) else of for of in both)
-        rows.append([v, spread(whole), spread(without), spread(gain), len(gain)])
-    return markdown(["σ²", TITLES["lntl_plus"], NO_H.title, "what h adds", "runs of both"], rows)
+    """LNTL+ with and without h."""
+    places = GRIDS["ablation"].places
+    return markdown(["σ²", *places], by_place(runs, [Row("lntl_plus"), NO_H], places, {"": "last.test_accuracy"}))
 
 
-def weights(runs, root=ROOT):
-    """A row a file of checkpoints/: the run that made it, its accuracy, and its SHA-256."""
-    accuracy, rows = dict(zip(runs.name, runs["metrics.accuracy"], strict=True)), []
-    for path in sorted((root / "checkpoints").glob("*.pth")):
-        if (name := records.run_of(path.name)) not in accuracy:
-            raise UserError(f"checkpoints/{path.name} has no record {name} in results/; add it, or remove the file")
-        rows.append([path.name, name, f"{accuracy[name]:.4f}", f"`{sha256_of(path)}`"])
-    return markdown(["file", "run", "accuracy", "SHA-256"], rows)
+def biased_mnist(runs):
+    """Our rows, three figures each, and the published ones of another network."""
+    rows = by_place(runs, BIASED, RHOS, UNBIASED)
+    rows += [[name, "unbiased, SimpleConvNet", *values] for name, values in BIASED_MNIST.items()]
+    return markdown(["", "", *(f"ρ = {rho:g}" for rho in RHOS)], rows)
 
 
-def speed(root=ROOT):
-    """Of all records of `python -m bench`, results/bench_*.json: (in a line, side by side)."""
-    paths = sorted((root / "results").glob("bench_*.json"))
-    found = {path.stem.removeprefix("bench_").replace("_", " "): json.loads(path.read_text("utf-8")) for path in paths}
+def in_short(suite, biased):
+    """Baseline, LNTL+ and the ceiling in the mean over groups, on the suite and on Biased-MNIST."""
+    rows = [row for row in SUITE if row.name in ("baseline", "lntl_plus", "fair")]
+    lines = by_place(suite, rows, BIASES, {"": MEAN}, 3)
+    for line, row in zip(lines, rows, strict=True):
+        line.append(spread(select(biased, f"{row.name}_now", 0.99, MEAN), 3, n=True))
+    return markdown(["mean over groups", *BIASES, "Biased-MNIST, ρ = .99"], lines)
 
-    def faster(method, device):
-        own = [f[method] for f in found.values() if f["device"] == device]
-        times = [f["reference_ms"] / f["float32_ms"] for f in own]
-        return " to ".join(dict.fromkeys(f"{t:.1f}" for t in (min(times), max(times)))) + " times"
 
-    processors = sum(f["device"] == "cpu" for f in found.values())
-    line = (
-        f"In float32 an LNTL iteration is {faster('lntl', 'cpu')} as fast as in a straightforward rewrite of the "
-        f"original, a baseline iteration {faster('baseline', 'cpu')}, on {processors} processors; on a GPU "
-        f"{faster('lntl', 'cuda')} and {faster('baseline', 'cuda')}: [docs/SPEED.md](docs/SPEED.md)."
-    )
-    rows = []
-    for method, name in itertools.product(("lntl", "baseline"), ("reference", "float32", "tf32", "bfloat16")):
-        took = [(f[method][f"{name}_ms"], f[method]["reference_ms"]) for f in found.values()]
-        cells = [f"{ms:.3g}" + f", **{other / ms:.2f}**" * (ms != other) if ms else "-" for ms, other in took]
-        if {*cells} != {"-"}:
-            rows.append([f"{method}, {name.replace('reference', 'straightforward')}", *cells])
-    return line, markdown(["ms an iteration, times as fast", *found], rows)
+def suite(runs):
+    """A column a bias; of every method the mean over groups, the worst group, and how well a probe finds the bias."""
+    chance = runs.groupby("place")["metrics.probe_chance"].first()
+    rows = by_place(runs, SUITE, BIASES, GROUPS, 3)
+    rows.append(["chance", [*GROUPS][-1], *(f"{chance[bias]:.3f}" if bias in chance else "-" for bias in BIASES)])
+    return markdown(["method", "", *BIASES], rows)

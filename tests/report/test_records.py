@@ -6,7 +6,7 @@ import pytest
 
 import reproduce
 from common.errors import UserError
-from report import grid, records
+from report import records
 from tests.processes import refused
 from tests.report.conftest import SOME, made_up
 
@@ -14,22 +14,13 @@ from tests.report.conftest import SOME, made_up
 @pytest.fixture(scope="module")
 def committed():
     """{table: {name: record}}."""
-    return {table: records.read(table) for table in ("colored_mnist", "biased_mnist", "images")}
+    return {table: records.read(table) for table in records.NAMES}
 
 
 def test_committed_records_are_sorted(committed):
     for table, found in committed.items():
         lines = records.path_of(table).read_text("utf-8").splitlines()
         assert [*found] == [json.loads(line)["name"] for line in lines]
-
-
-def told(record, table):
-    option = reproduce.parser().parse_args(["--device", "cpu", "--schedule", "cpu"])
-    return grid.other_than_its_cell(option, table)(record)
-
-
-def test_committed_runs_are_what_the_grid_would_run(committed):
-    assert {told(record, "colored_mnist") for record in committed["colored_mnist"].values()} == {None}
 
 
 def test_names_are_read():
@@ -61,17 +52,16 @@ def test_records_that_contradict_themselves_are_refused(committed, what):
         records.checked(lambda: record, "colored_mnist", "line 1")
 
 
-def test_a_line_that_is_no_json_wrong_or_comes_twice_is_refused(root):
-    path = records.path_of("images", root)
+def test_a_line_that_is_no_json_or_wrong_is_refused(root):
+    path = records.path_of("suite", root)
     whole = path.read_text("utf-8")
     for text, why in (
-        (whole + whole.splitlines(keepends=True)[0], "line 39: its name comes twice"),
-        (whole[:-100], "line 38: the record is damaged"),
+        (whole[:-100], f"line {len(whole.splitlines())}: the record is damaged"),
         (whole.replace('"random_seed": 1', '"random_seed": 5', 1), "line 1: it is of --random_seed 5"),
     ):
         path.write_text(text, "utf-8")
-        with pytest.raises(UserError, match=rf"images\.jsonl, {why}"):
-            records.read("images", root)
+        with pytest.raises(UserError, match=rf"suite\.jsonl, {why}"):
+            records.read("suite", root)
 
 
 def test_start_of_a_run():
@@ -100,47 +90,32 @@ def write_run(save_dir, record):
     (folder / "log.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in record["log"]))
 
 
-def add(root, table="colored_mnist"):
-    return records.add(root / "runs", table, lambda record: told(record, table), root)
-
-
 def test_add_takes_what_has_ended_once(root, committed):
-    path, name = records.path_of("biased_mnist", root), "lntl_plus_rho0.999_seed1"  # one that diverged
+    path, name = records.path_of("suite", root), "blur_fair_seed1"
     before = path.read_bytes()
     lines = before.decode().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith(f'{{"name": "{name}"')))
-    write_run(root / "runs", committed["biased_mnist"][name])
-    write_run(root / "runs", made_up("unfinished_rho0.999_seed1", {}))
-    (root / "runs/unfinished_rho0.999_seed1/metrics.json").unlink()
+    write_run(root / "runs", committed["suite"][name])
+    write_run(root / "runs", made_up("blur_lisa_seed1", {}))
+    (root / "runs/blur_lisa_seed1/metrics.json").unlink()
     (root / "runs/my_run").mkdir()
-    assert add(root, "biased_mnist") == [name]
-    assert add(root, "biased_mnist") == []
+    assert records.add(root / "runs", "suite", root) == [name]
+    assert records.add(root / "runs", "suite", root) == []
     assert path.read_bytes() == before
 
 
-def test_add_takes_what_differs_in_the_machine_alone(root):
-    """Runs of the suite with what --continue found out, and one in bfloat16, begun when there was --average."""
-    option = reproduce.parser().parse_args(["--device", "cpu"])
-    found = {"target": "label", "bias": ["bias"], "workers": 3, "data_sha256": "ab", "device": "cuda"}
-    for table, row, place in (("suite", "resample", "blur"), ("biased_mnist", "lisa_now", 0.99)):
-        (row,) = [r for r in grid.GRIDS[table].rows if r.name == row]
-        wanted = grid.resolve(grid.flags_of(table, row, place, 2, option)).record()
-        record = made_up(grid.name_of(table, row, place, 2), {}, wanted["max_step"], 2, **(wanted | found))
-        write_run(root / "runs", record)
-        assert add(root, table) == [record["name"]]
-    old = {"average": 5, "precision": "bfloat16", "random_seed": 9, "data_seed": 8}
-    record = json.loads(json.dumps(records.read("colored_mnist")["lntl_var0.040_seed2"]))
-    record["name"], record["options"] = "lntl_var0.040_seed9", record["options"] | old
-    write_run(root / "runs", record)
-    assert add(root) == ["lntl_var0.040_seed9"]
+def test_add_takes_what_diverged(root):
+    name = "lisa_now_rho0.999_seed1"
+    write_run(root / "runs", made_up(name, {}, method="lisa", rho=0.999) | {"metrics": None, "diverged": 2})
+    assert records.add(root / "runs", "biased_mnist", root) == [name]
+    assert records.read("biased_mnist", root)[name]["diverged"] == 2
 
 
-@pytest.mark.parametrize("changes", [{"lr": 0.02}, {"holdout": 5000}, {"data_seed": 5}])
-def test_add_refuses_a_run_that_is_not_of_its_cell(root, committed, changes):
+def test_add_refuses_a_run_that_its_name_does_not_fit(root, committed):
     before, record = records.path_of("colored_mnist", root).read_bytes(), committed["colored_mnist"][SOME]
-    write_run(root / "runs", record | {"options": record["options"] | changes})
-    with pytest.raises(UserError, match=f"--{next(iter(changes))} {next(iter(changes.values()))}, and its"):
-        add(root)
+    write_run(root / "runs", record | {"options": record["options"] | {"data_seed": 5}})
+    with pytest.raises(UserError, match="--data_seed 5, and its name says 0"):
+        records.add(root / "runs", "colored_mnist", root)
     assert records.path_of("colored_mnist", root).read_bytes() == before
 
 

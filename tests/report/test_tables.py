@@ -8,7 +8,8 @@ import pandas
 import pytest
 
 from common.errors import UserError
-from report import build, figures, group_tables, published, records, rows, tables
+from models.shipped import sha256_of
+from report import build, figures, published, records, rows, tables
 from tests.report.conftest import made_up
 
 
@@ -34,14 +35,11 @@ def test_cells_hold_what_the_records_say():
         assert cell["std"] == (round(stdev(cell["accuracy"]), 6) if cell["n"] > 1 else None)
 
 
-def test_other_readings_are_of_the_same_runs():
+def test_luma_is_another_reading_of_the_same_runs():
     found = records.read("colored_mnist")
     lumas = [found[f"gray_var0.030_seed{k}"]["log"][-1]["test_luma_accuracy"] for k in (1, 2, 3)]
     cells = tables.make_cells(build.load()["colored_mnist"])
     assert cells["gray_luma", 0.03]["accuracy"] == lumas
-    last = [found[f"lntl_var0.020_{name}"]["log"][-1] for name in ("seed1", "draw0_seed2", "draw0_seed3")]
-    assert cells["lntl_draw0", 0.02]["accuracy"] == [epoch["test_accuracy"] for epoch in last]
-    assert cells["lntl_draw0_averaged", 0.02]["accuracy"] == [epoch["averaged_test_accuracy"] for epoch in last]
 
 
 def made_of(means, n=3, std=0.01):
@@ -55,26 +53,18 @@ def test_the_summary_counts():
     assert "above both at 0.02, " in text
 
 
-def test_what_lies_within_two_std():
-    ours = made_of({("lntl", 0.02): 0.8185 + 0.019, ("lntl", 0.03): 0.9137 - 0.021})
-    lines = tables.comparison(ours | made_of({("lntl", 0.05): 0.9618}, n=1)).splitlines()
-    (line,) = [line for line, before in zip(lines[1:], lines, strict=False) if "**0.8375" in before]
-    assert line == "|  | published within two std | yes | - | no | - | - | - | - |"
+@pytest.mark.parametrize(("mean", "n", "said"), [(0.8185 + 0.019, 3, "yes"), (0.8185 - 0.021, 3, "no"), (0.8, 1, "-")])
+def test_what_lies_within_two_std(mean, n, said):
+    assert tables.within({"mean": mean, "std": 0.01, "n": n}, published.PUBLISHED["lntl"][0.02]) == said
 
 
-def test_the_ablation_compares_the_same_draws():
-    runs = [("lntl_plus", k, 0.95 + k / 100) for k in (1, 2, 3)] + [("lntl_plus_noh", k, 0.94) for k in (1, 2)]
-    frame = pandas.DataFrame(runs, columns=["row", "seed", "last.test_accuracy"]).assign(place=0.02)
-    line = tables.ablation(frame).splitlines()[2]
-    assert line == "| 0.02 | 0.9650 ± 0.0071 | 0.9400 ± 0.0000 | 0.0250 ± 0.0071 | 2 |"
-
-
-def test_biased_mnist_says_what_diverged():
-    runs = [r["metrics"] for n, r in records.read("biased_mnist").items() if n.startswith("lntl_plus_rho0.997_")]
-    values = [metrics["accuracy"] for metrics in runs if metrics]
-    cell = f"{fmean(values):.4f} ± {stdev(values):.4f} (2); 1 of 3 diverged"
-    text = group_tables.biased_mnist(build.load()["biased_mnist"])
-    assert f"| LNTL+ (ours), λ = 0.01, μ = 0.1; first recipe | unbiased | 3 of 3 diverged | {cell} |" in text
+def test_what_diverged_is_said():
+    made = {
+        f"lntl_now_rho0.99_seed{k}": made_up(f"lntl_now_rho0.99_seed{k}", {"accuracy": k / 4}, k) for k in (1, 2, 3)
+    }
+    made["lntl_now_rho0.99_seed3"] |= {"metrics": None, "diverged": 3}
+    text = tables.biased_mnist(records.frame(made, "biased_mnist"))
+    assert "| LNTL | unbiased | - | - | - | 0.3750 ± 0.1768 (2); 1 of 3 diverged |" in text
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +79,7 @@ def suite():
 
 
 def test_the_suite(suite):
-    lines = [line.strip("| ").split(" | ") for line in group_tables.suite(suite).splitlines()]
+    lines = [line.strip("| ").split(" | ") for line in tables.suite(suite).splitlines()]
     assert lines[0][2:] == [*rows.BIASES]
     assert lines[2][:4] == ["Baseline", "mean over groups", "0.600 ± 0.100 (3)", "-"]
     ceiling = next(line for line in lines if line[0] == rows.FAIR.title)
@@ -113,32 +103,32 @@ def test_only_blocks_that_stand_are_filled():
             build.fill("A.md", wrong, made)
 
 
-def test_weights_without_a_record_are_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints/mine_var0.020.pth").touch()
-    with pytest.raises(UserError, match=r"mine_var0\.020\.pth has no record mine_var0\.020_seed1"):
-        tables.weights(build.load()["colored_mnist"], tmp_path)
+def test_the_hashes_of_the_shipped_weights():
+    text = (records.ROOT / "checkpoints/README.md").read_text("utf-8")
+    files = [*records.ROOT.glob("checkpoints/*.pth")]
+    assert len(files) == text.count(".pth | ")
+    assert all(f"| {path.name} |" in text and sha256_of(path) in text for path in files)
 
 
 def test_figures_are_drawn(tmp_path, suite):
-    build.draw(tmp_path)
-    figures.by_place(tmp_path / "suite.png", suite, rows.SUITE, rows.BIASES, group_tables.MEAN, {})
-    assert {path.stem for path in tmp_path.iterdir()} == {"accuracy", "biased_mnist", "confusion", "glance", "suite"}
-    assert len({*figures.STYLE.values()}) == len(tables.MINE)
+    """Also with runs below the paper's variances, and of a suite."""
+    runs = build.load()
+    strong = runs["colored_mnist"].query("row == 'lntl_plus' and place == 0.02").assign(place=0.005)
+    figures.draw(tmp_path, runs)
+    plain = (tmp_path / "accuracy.png").read_bytes()
+    figures.draw(tmp_path, runs | {"colored_mnist": pandas.concat([runs["colored_mnist"], strong]), "suite": suite})
+    assert {path.stem for path in tmp_path.iterdir()} == {"accuracy", "biased_mnist", "suite"}
     assert all(path.stat().st_size > 10_000 for path in tmp_path.iterdir())
+    assert (tmp_path / "accuracy.png").read_bytes() != plain
+    assert len({tuple(style.values()) for style in figures.STYLE.values()}) == len(tables.MINE)
 
 
-def test_what_a_finished_run_is_compared_with(tmp_path):
-    (tmp_path / "results").mkdir()
-    cell = {"method": "lntl", "color_var": 0.02, "mean": 0.8, "std": 0.03, "n": 3, "epochs": 20}
-    (tmp_path / "results/results.json").write_text(json.dumps({"cells": [cell]}))
-
+def test_what_a_finished_run_is_compared_with():
     def lines(**changes):
-        own = {"dataset": "colored_mnist", "data_dir": None, "method": "lntl"}
-        return published.compare_lines(SimpleNamespace(**own | {"color_var": 0.02} | changes), tmp_path)
+        own = {"dataset": "colored_mnist", "data_dir": None, "method": "lntl", "color_var": 0.02}
+        return published.compare_lines(SimpleNamespace(**own | changes))
 
-    assert lines() == ["compare with: published 0.8185, this repository 0.8000 ± 0.0300 (3 runs, 20 epochs)"]
-    assert lines(color_var=0.03) == ["compare with: published 0.9137"]
-    assert lines(method="mine") == ["compare with: the tables in README.md, and results/table.md"]
+    assert lines() == ["compare with: published 0.8185, ours in results/table.md"]
+    assert lines(method="mine") == ["compare with: results/table.md"]
     assert lines(dataset="images") == lines(data_dir="mine") == []
     assert lines(dataset="biased_mnist") == ["compare with: docs/BIASED_MNIST.md"]

@@ -12,7 +12,7 @@ from common.errors import UserError
 from report import grid
 from run.folder import RunFolder
 
-FLAGS = "--color_vars 0.1 --epochs 3 --threads 1 --device cpu --save_dir"  # no baseline of 0.1 is shipped
+FLAGS = "--color_vars 0.1 --schedule cpu --threads 1 --device cpu --save_dir"  # no baseline of 0.1 is shipped
 
 
 def make(save_dir, *more):
@@ -100,7 +100,7 @@ def test_the_plan_shows_every_state_and_trains_nothing(tmp_path, monkeypatch, ca
     *lines, total = capsys.readouterr().out.splitlines()
     states = {line.partition("_")[0]: line.rpartition(": ")[2] for line in lines}
     assert states == {"baseline": "finished", "lntl": "begun", "gray": "to do, at work", "blindeye": "to do"}
-    assert total == "1 of 4 cells finished; time left for one worker: 00:14"  # 1 + 3 + 3 epochs of 2 s
+    assert total == "1 of 4 cells finished; time left for one worker: 02:36"  # 18 + 40 + 20 epochs of 2 s
     assert not by_method["blindeye"].path.exists()
 
 
