@@ -66,4 +66,4 @@ def draw(folder, runs):
         **words,
     )
     words = {"ylim": (0, 1), "ylabel": "mean over groups, last epoch"}
-    by_place(folder / "suite.png", runs["suite"], SUITE, BIASES, MEAN, **words)
+    by_place(folder / "suite.png", runs["suite"], SUITE, [*BIASES], MEAN, **words)

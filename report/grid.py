@@ -21,7 +21,7 @@ from common.files import read_json_lines
 from methods import METHODS
 from models.shipped import cell_name, weights_of
 from report.published import ROOT
-from report.rows import GRIDS, Row
+from report.rows import BIASES, EPOCHS, GRIDS, Row
 from run.folder import RunFolder, read_options
 
 WAIT = 30  # seconds between two looks at cells that other workers have
@@ -48,11 +48,12 @@ def name_of(table, row, place, seed):
 
 def flags_of(table, row, place, seed, option):
     """The flags of train.py of a cell, a list. option: of reproduce.py."""
-    flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed} {row.flags}".split()
+    own = row.flags.format(epochs=EPOCHS.get(place))
+    flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed} {own}".split()
     data_dir = option.data_dir
     if table == "suite":
         data_dir = str(Path(data_dir or SUITE_DIR, f"{place}_fair" if row.name == "fair" else place))
-        flags += ["--dataset", "images", "--image_size", "64" if place == "photographs" else "32"]
+        flags += ["--dataset", "images", "--max_step", str(EPOCHS[place]), *BIASES[place].split()]
     elif data_dir is None:
         flags += ["--data_seed", str(seed - 1)]
     if table == "biased_mnist":

@@ -39,10 +39,14 @@ class Grid(NamedTuple):
 NO_H = Row("lntl_plus_noh", "--method lntl_plus --lambda_ 0 --mu 0", "LNTL+ (ours) without h (λ = μ = 0)")
 FAIR = Row("fair", "--method baseline", "Baseline, trained without the bias")
 
-# The suite of scripts/biases.py, the methods at their defaults: DATA_DIR/BIAS, and DATA_DIR/BIAS_fair of the last row.
-BIASES = ("texture", "place", "mark", "brightness", "blur", "photographs")  # the last by scripts/cutouts.py
+# The suite, the methods at their defaults: DATA_DIR/BIAS, and DATA_DIR/BIAS_fair of the last row. By scripts/biases.py
+# and, the last two, scripts/cutouts.py.
+BIASES = dict.fromkeys(("texture", "place", "mark", "brightness", "blur"), "--image_size 32")  # flags of the place
+BIASES |= {"photographs": "--image_size 64"}
+BIASES |= {"pretrained": "--image_size 128 --network efficientnet_lite0 --init imagenet"}
+EPOCHS = dict.fromkeys(BIASES, BY_IMAGE["max_step"]) | {"pretrained": 6}
 SUITE = [Row(method) for method in ("baseline", "resample", "group_dro", "biasbal", "lisa")]
-SUITE += [Row("lntl", "--from_scratch"), Row("lntl_plus"), Row("dfr", f"--pretrain {BY_IMAGE['max_step']}"), FAIR]
+SUITE += [Row("lntl", "--from_scratch"), Row("lntl_plus"), Row("dfr", "--pretrain {epochs}"), FAIR]
 
 # Biased-MNIST at the defaults.
 RIVALS = ("baseline", "resample", "group_dro", "biasbal", "lisa", "lntl", "lntl_plus")
@@ -51,7 +55,7 @@ BIASED = [Row(f"{method}_now", f"--method {method}") for method in RIVALS]
 GRIDS = {  # of --dataset and of --studies
     "colored_mnist": Grid("colored_mnist", [Row(method) for method in PUBLISHED], COLOR_VARS, (1,)),
     "biased_mnist": Grid("biased_mnist", BIASED, RHOS, (1, 2, 3)),
-    "suite": Grid("suite", SUITE, BIASES, (1, 2, 3)),
+    "suite": Grid("suite", SUITE, tuple(BIASES), (1, 2, 3)),
     "ablation": Grid("colored_mnist", [NO_H], (0.02, 0.035, 0.05), (1, 2, 3)),
     "strong": Grid("colored_mnist", [Row(m) for m in ("baseline", "lntl", "lntl_plus")], STRONG, (1,)),
 }

@@ -35,7 +35,6 @@ KINDS = {  # photographs: NAME.jpg of MATE, or the folder NAME of KDE, which has
     "water": "Aqua BytheWater ColdRipple DarkestHour EveningGlow Kite Storm Volna summer_1am",
 }
 COUNTS = (800, 100, 200)  # images of each class in training, validation, test
-SIZE = 64  # side of the images in pixels
 SHARES = (0.2, 0.2)  # of the things, and of the photographs, in validation and test
 CUT = (0.3, 0.8)  # side of the part of a photograph, as a share of its shorter side
 LONGER = (0.6, 0.95)  # longer side of a pasted stamp, as a share of the image
@@ -85,20 +84,20 @@ def read_stamp(path):
     return image.crop(image.getchannel("A").point(lambda a: 255 * (a > 32)).getbbox())
 
 
-def cutting(photograph, rng):
-    """A random square of a photograph, mirrored or not, as an RGB image of SIZE pixels."""
+def cutting(photograph, size, rng):
+    """A random square of a photograph, mirrored or not, as an RGB image of `size` pixels."""
     side = round(rng.uniform(*CUT) * min(photograph.size))
     left, top = (int(rng.integers(0, length - side + 1)) for length in photograph.size)
-    return mirrored(photograph.resize((SIZE, SIZE), BILINEAR, (left, top, left + side, top + side)), rng)
+    return mirrored(photograph.resize((size, size), BILINEAR, (left, top, left + side, top + side)), rng)
 
 
 def pasted(stamp, ground, rng):
     """A stamp of random size, mirrored or not, somewhere on `ground`, all of it visible. Returns a new RGB image."""
-    scale = SIZE * rng.uniform(*LONGER) / max(stamp.size)
+    scale = ground.width * rng.uniform(*LONGER) / max(stamp.size)
     small = [max(1, round(scale * side)) for side in stamp.size]
     stamp = mirrored(stamp.resize(small, BILINEAR), rng)
     image = ground.copy()
-    image.paste(stamp, tuple(int(rng.integers(0, SIZE - side + 1)) for side in small), stamp)
+    image.paste(stamp, tuple(int(rng.integers(0, ground.width - side + 1)) for side in small), stamp)
     return image
 
 
@@ -125,8 +124,8 @@ def plan(stamps, photographs, counts, bias, rng):
     return rows
 
 
-def make(out, stamps, photographs, counts, bias, seed):
-    """Writes `out`/images/*.png and `out`/metadata.csv."""
+def make(out, stamps, photographs, counts, bias, seed, size=64):
+    """Writes `out`/images/*.png, of `size` pixels, and `out`/metadata.csv."""
     rng = np.random.default_rng(seed)
     rows = plan(stamps, photographs, counts, bias, rng)
     cut = {(c, n): [read_stamp(p) for p in paths] for c, things in stamps.items() for n, paths in things.items()}
@@ -135,7 +134,7 @@ def make(out, stamps, photographs, counts, bias, seed):
     lines = []
     for position, (name, kind, split, thing, ground) in enumerate(rows):
         several = cut[name, thing]
-        image = pasted(several[rng.integers(len(several))], cutting(grounds[kind, ground], rng), rng)
+        image = pasted(several[rng.integers(len(several))], cutting(grounds[kind, ground], size, rng), rng)
         lines.append((f"images/{position:05d}.png", name, split, kind, thing, ground))
         image.save(out / lines[-1][0])
     write_metadata(out, out, ("img_filename", "y", "split", "place", "thing", "photograph"), lines)
@@ -148,13 +147,14 @@ def main(arguments=None):
     parser.add_argument("--out", type=location, required=True, help="folder for images/ and metadata.csv")
     parser.add_argument("--share", type=number(float, 0, 1), default=0.95, help="of a class on its own kind [0.95]")
     parser.add_argument("--seed", type=seed, default=0, help="of the splits and of every image [0]")
+    parser.add_argument("--size", type=number(int, 8, 1024), default=64, help="side of the images in pixels [64]")
     option = parser.parse_args(arguments)
     check_out(option.out)
     stamps, photographs = debian_stamps(), debian_photographs()
     if any(len(things) < 3 for found in (stamps, photographs) for things in found.values()):  # one for each split
         packages = "tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers"
         raise UserError(f"the photographs are not installed; apt-get install {packages}")
-    make(option.out, stamps, photographs, COUNTS, option.share, option.seed)
+    make(option.out, stamps, photographs, COUNTS, option.share, option.seed, option.size)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def test_run_k_has_seed_k_and_draw_k_minus_1(tmp_path):
 
 def test_a_whole_seed_exists_early_and_a_name_says_which_cell_it_is():
     found = [records.named(c.name, "suite") for c in cells("--dataset", "suite", "--seeds", 1, 2)]
-    order = [(c["seed"], rows.BIASES.index(c["place"])) for c in found]
+    order = [(c["seed"], [*rows.BIASES].index(c["place"])) for c in found]
     assert order == sorted(order)
     assert [c["row"] for c in found[:9]] == [row.name for row in rows.SUITE]
     assert grid.name_of("colored_mnist", rows.NO_H, 0.0125, 2) == "lntl_plus_var0.0125_noh_seed2"
