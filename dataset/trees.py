@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
 from common.errors import UserError
 from dataset.pictures import extensions
@@ -15,6 +16,17 @@ SPLIT_WORDS = {
     "test": 2, "testing": 2, "2": 2, "2.0": 2,
 }  # fmt: skip
 SHAPE = "images belong into DIR/train/CLASS/ or DIR/train/CLASS/BIAS/, or give a metadata.csv"
+
+
+class Row(NamedTuple):
+    """An image, as a row of a table or a folder names it."""
+
+    name: str  # as given
+    path: str
+    place: str  # "DIR/metadata.csv, row 17", or the path in a folder tree
+    split: int | None  # 0 training, 1 validation, 2 test; None where nothing says it
+    label: str
+    biases: list  # of str
 
 
 def nfc(text):
@@ -53,7 +65,7 @@ def pictures_below(root):
 
 
 def read_tree(root):
-    """Reads a folder tree: (list of (name, path, split, class, bias), notes). bias "": none; split None: no splits.
+    """Reads a folder tree: (list of Row, each with one bias, "" for none; notes).
 
     Raises UserError: each message names the folder and says how the images should lie.
     """
@@ -73,7 +85,7 @@ def read_tree(root):
         if not 1 <= len(folders) <= 2:
             raise UserError(f"{path} lies in {'too many folders' if folders else 'no class folder'}; {SHAPE}")
         bias = nfc(folders[1]) if len(folders) == 2 else ""
-        rows.append(("/".join(parts), path, splits.get(parts[0]), nfc(folders[0]), bias))
+        rows.append(Row("/".join(parts), path, path, splits.get(parts[0]), nfc(folders[0]), [bias]))
     if not rows:
         raise UserError(f"{root} holds no images and no metadata.csv; {SHAPE}")
     beside = len(pictures) - len(rows)

@@ -20,7 +20,6 @@ def test_folder_trees(tmp_path, biases):
     assert [read.classes[y] for y in read.label] == [name.split("/")[1] for name in read.names]
     if len(biases) == 2:
         assert [read.values[0][b] for b in read.bias[:, 0]] == [name.split("/")[2] for name in read.names]
-        assert read_table(tmp_path, bias=("colour",)).biases == ()
 
 
 @pytest.mark.parametrize(("change", "note"), [
