@@ -17,7 +17,7 @@ METHODS_BY_IMAGE = {
 }
 
 DATA_DIR = "folder of the data: the released files (unset, it is built), or your images"  # help of --data_dir
-AUGMENT_HELP = "of training images, any of: mirrored, a random part, turned to 20 degrees, moved and zoomed by a tenth"
+AUGMENT_HELP = "of training images, any of: mirrored; turned to 20 degrees, moved and zoomed by a tenth"
 AUGMENT_FLAG = Flag("augment", choices=AUGMENT, default="none", nargs="+", help=AUGMENT_HELP)
 
 

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 MEAN = (0.4914, 0.4822, 0.4465)  # of the normalisation, per channel (official)
 STD = (0.2023, 0.1994, 0.2010)
 IGNORE_INDEX = 255  # bias label of a position or an image that has none
-AUGMENT = ("none", "flip", "crop", "affine")
-AREA, RATIO = (0.7, 1.0), 4 / 3  # of a crop: the share of the area, and most of width by height or height by width
+AUGMENT = ("none", "flip", "affine")
 TURN, SHIFT, ZOOM = math.radians(20), 0.1, 0.1  # most of an affine change: angle, share of the side, scale
 
 
@@ -81,26 +80,20 @@ class Augmentation:
         return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
 
     def matrices(self, draws):
-        """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then a part of it, mirrored.
+        """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then mirrored.
 
-        draws: (B, 9) in [0, 1). Returns float (B, 2, 3).
+        draws: (B, 9) in [0, 1), of which 0 is of the mirror, 5 of the angle, 6 of the scale, 7 and 8 of the shift; the
+        others are not used. Returns float (B, 2, 3).
         """
-        flip, area, ratio = draws.T[:3]
-        both = 2 * draws.T - 1  # in [-1, 1); of the part's place 3 and 4, angle 5, scale 6, shift 7 and 8
-        scale = draws.new_ones(2, len(draws))  # of x and y
-        offset = torch.zeros_like(scale)
-        if "crop" in self.kinds:
-            area, ratio = AREA[0] + (AREA[1] - AREA[0]) * area, torch.exp(math.log(RATIO) * (2 * ratio - 1))
-            scale = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).clamp(max=1)
-            offset = (1 - scale) * both[3:5]
-        if "flip" in self.kinds:
-            scale = scale * torch.stack([torch.where(flip < 0.5, -1.0, 1.0), torch.ones_like(flip)])
-        angle, size, shift = torch.zeros_like(flip), torch.ones_like(flip), torch.zeros_like(scale)
+        angle, size, shift = draws.new_zeros(len(draws)), draws.new_ones(len(draws)), draws.new_zeros(2, len(draws))
         if "affine" in self.kinds:
+            both = 2 * draws.T - 1  # in [-1, 1)
             angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
         turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
-        linear = scale[:, None] * turned / size
-        return torch.cat([linear, (scale * shift + offset)[:, None]], dim=1).permute(2, 0, 1)
+        matrices = torch.cat([turned / size, shift[:, None]], dim=1).permute(2, 0, 1)
+        if "flip" in self.kinds:
+            matrices[:, 0] *= torch.where(draws[:, :1] < 0.5, -1.0, 1.0)
+        return matrices
 
 
 class OnDevice:

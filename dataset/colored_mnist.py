@@ -8,7 +8,6 @@ in the test around one of the ten mean colours picked uniformly. Per channel, No
 until it lies in (0, 1), then multiplied by 255 and truncated.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,16 +75,6 @@ def build(color_var, data_seed=DATA_SEED, mnist=None):
         test=Split(mnist.test_images > THRESHOLD, test_color, mnist.test_labels),
         test_gray=mnist.test_images,
     )
-
-
-def sha256(data):
-    """SHA-256 (hex) over all images and labels of a ColoredMnist, in the order of the released keys."""
-    digest = hashlib.sha256()
-    for split in (data.train, data.test):
-        digest.update(split.images().tobytes())
-        digest.update(split.label.astype("int8").tobytes())
-    digest.update(data.test_gray.tobytes())
-    return digest.hexdigest()
 
 
 class ColoredSet(DataSet):
@@ -199,7 +188,6 @@ def main(arguments=None):
     images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)
     write_released(file, ReleasedFile(*images))
     print(f"written: {file}")
-    print(f"SHA-256 of the images and labels, as in the data card (a run records another, data_sha256): {sha256(data)}")
 
 
 if __name__ == "__main__":

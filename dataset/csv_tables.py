@@ -2,10 +2,9 @@
 
 import csv
 import os
-from pathlib import Path
 
 from common.errors import UserError
-from dataset.trees import SPLIT_WORDS, Finder, Row, is_system, nfc, split_of_folder
+from dataset.trees import SPLIT_WORDS, Row, is_system, nfc, split_of_folder
 
 RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "image": ("img_filename", "filename", "file_name", "image", "path", "image_path", "img_path", "filepath", "file",
@@ -89,20 +88,17 @@ def from_tables(folder, tables, wanted):
     roles = columns_of(source, list(dict.fromkeys(name for part in read for name in next(iter(part.values())))), wanted)
     (image,), (label,), rows = roles["image"], roles["label"], []
     for (path, root, split), part in zip(tables, read, strict=True):
-        find = Finder(root)
         for number, cells in part.items():
             place, name = f"{path}, row {number}", cells.get(image)
             if not name:
                 raise UserError(f"{place} has no {image}; name the image, or remove this row")
             which = split_of(place, roles["split"][0], cells) if roles["split"] and split is None else split
             y, *biases = (nfc(cells.get(column, "")) for column in (label, *roles["bias"]))
-            rows.append(Row(name, find(name), place, which, y, biases))
-    below = [Path(os.path.relpath(row.path, folder)).parts[:-1] for row in rows]
+            rows.append(Row(name, os.path.join(root, name.replace("\\", "/")), place, which, y, biases))
     if rows[0].split is None:
-        found = [split_of_folder(parts[0]) if parts else None for parts in below]
+        found = [split_of_folder(os.path.relpath(row.path, folder).split(os.sep)[0]) for row in rows]
         if None not in found and len(set(found)) > 1:
             rows = [row._replace(split=split) for row, split in zip(rows, found, strict=True)]
-    check_folders(rows, below, label)
     notes = ["columns: " + ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)]
     return str(source), label, roles["bias"], rows, notes
 
@@ -164,20 +160,3 @@ def folded(name):
 def listed(names, most):
     """Names for a message, cut where there are too many."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def check_folders(rows, below, label):
-    """Raises UserError where an image lies in the folder of another class than the table says.
-
-    below: the folders of every image. They count as classes where most, or half where they are no numbers, are called
-    as the label.
-    """
-    folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
-    if None in folders:
-        return
-    differ = [i for i, row in enumerate(rows) if nfc(folders[i]).casefold() != row.label.casefold()]
-    least = len(rows) / 2 + all(map(str.isdigit, folders))
-    if differ and len(rows) - len(differ) >= least:
-        row, folder = rows[differ[0]], folders[differ[0]]
-        said = f"{row.place}: {label} is {row.label}, but the image lies in the folder {folder}"
-        raise UserError(f"{said} ({len(differ)} such); make both the same")

@@ -47,24 +47,17 @@ def read_released(path):
     """
     try:
         with open(path, "rb") as file:
-            return checked(dictionary(file))
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
+        return checked({str(key): getattr(value, "value", value) for key, value in content.items()})
     except OSError as error:
         raise UserError(f"data file {path} cannot be read ({error.strerror}); {ELSE}") from None
     except Refused as refused:
-        raise UserError(one_line(f"data file {path} is refused: {refused}; {ELSE}")) from None
-
-
-def dictionary(file):
-    """The dictionary in an open .npy file. Raises Refused."""
-    try:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
-        return {str(key): getattr(value, "value", value) for key, value in content.items()}
-    except Refused:
-        raise
+        reason = str(refused)
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
-        raise Refused(f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})") from None
+        reason = f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})"
+    raise UserError(one_line(f"data file {path} is refused: {reason}; {ELSE}"))
 
 
 class DataType:

@@ -1,4 +1,4 @@
-"""What lies in a folder: images in DIR/train/CLASS/*, DIR/train/CLASS/BIAS/* or DIR/CLASS/..., and files by name."""
+"""What lies in a folder: images in DIR/train/CLASS/*, DIR/train/CLASS/BIAS/* or or DIR/CLASS/...."""
 
 import os
 import re
@@ -44,24 +44,19 @@ def split_of_folder(name):
     return SPLIT_WORDS.get(name.casefold()) if name[:1].isalpha() else None
 
 
-def files_below(root):
-    """The files below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed."""
+def pictures_below(root):
+    """The images below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed."""
 
     def refuse(error):
         raise error
 
-    found = []
+    found, kinds = [], extensions()
     for path, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         folders[:] = [name for name in folders if not is_system(name)]
         above = Path(path).relative_to(root).parts
-        found += [(*above, name) for name in files if not is_system(name)]
+        pictures = [name for name in files if Path(name).suffix.lower() in kinds and not is_system(name)]
+        found += [(*above, name) for name in pictures]
     return sorted(found)
-
-
-def pictures_below(root):
-    """The images below a folder, as `files_below` gives them."""
-    kinds = extensions()
-    return [parts for parts in files_below(root) if Path(parts[-1]).suffix.lower() in kinds]
 
 
 def read_tree(root):
@@ -90,20 +85,3 @@ def read_tree(root):
         raise UserError(f"{root} holds no images and no metadata.csv; {SHAPE}")
     beside = len(pictures) - len(rows)
     return rows, [f"left out: {beside} images beside the folders of the splits or classes"] if beside else []
-
-
-class Finder:
-    """Finds the files that a table names, also where case, slashes or accents differ from what is there."""
-
-    def __init__(self, root):
-        self.root, self.index = root, None
-
-    def __call__(self, name):
-        """The path of an image, or the path at which it should be."""
-        path = os.path.join(self.root, name)
-        if os.path.exists(path):
-            return path
-        if self.index is None:
-            self.index = {nfc("/".join(parts)).casefold(): parts for parts in files_below(self.root)}
-        found = self.index.get(nfc(os.path.normpath(name.replace("\\", "/"))).casefold())
-        return os.path.join(self.root, *found) if found else path

@@ -12,7 +12,7 @@ from common.files import replacing
 from dataset.csv_tables import column, read_rows
 from dataset.photographs import Photographs
 from dataset.pictures import BLACK, decode
-from dataset.trees import Finder, pictures_below
+from dataset.trees import pictures_below
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
@@ -31,8 +31,7 @@ def find_images(source, image=None):
     elif source.suffix.lower() in TABLES and source.is_file():
         rows = list(read_rows(source).values())
         named = column(source, list(rows[0]), "image", image, needed=True)
-        names = [row[named] for row in rows]
-        found = list(zip(names, map(Finder(source.parent), names), strict=True))
+        found = [(row[named], str(source.parent / row[named])) for row in rows]
     elif source.is_file():
         found = [(source.name, str(source))]
     else:

@@ -5,7 +5,6 @@ import os
 
 from common.errors import UserError
 from common.files import replacing
-from dataset.trees import Finder
 
 TABLE = "metadata.csv"
 
@@ -21,9 +20,9 @@ def write_metadata(out, images, header, rows):
 
     Paths are written from `out` on where the images lie in it, else in full. Raises UserError where one is missing.
     """
-    find, lines = Finder(images), []
+    lines = []
     for name, *cells in rows:
-        path = os.path.abspath(find(name))
+        path = os.path.abspath(os.path.join(images, name))
         if not os.path.exists(path):
             raise UserError(f"{images} lacks {name}; give the folder with all images")
         inside = os.path.relpath(path, os.path.abspath(out))
