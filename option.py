@@ -84,7 +84,7 @@ NOTHING_LEFT = (  # official flags that have nothing left to do
     Flag("data_split", help="train.py trains on the training images; for test.py it says what is evaluated"),
     *(Flag(what, help="the data and the network have one") for what in ("n_class", "input_size", "depth")),
     Flag("seed", help="use --random_seed and --data_seed"),
-    Flag("num_workers", help="images are decoded once, by as many threads as there are cores"),
+    Flag("num_workers", help="images are decoded once, in threads"),
     Flag("debug", help="the log is always written", action="store_true", short=("-d",)),
     Flag("is_train", help="train.py trains and test.py tests", action="store_true"),
     Flag("use_pretrain", help="weights given with --checkpoint are always used", action="store_true"),

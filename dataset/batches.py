@@ -53,54 +53,40 @@ def bias_labels(values):
     return torch.where(values > 0, values // 32, IGNORE_INDEX).long()
 
 
-class Augmentation:
-    """Random changes of images, never of their colours, drawn at each call from PyTorch's global generator.
+def augment(images, kinds):
+    """Images changed at random, never in their colours, drawn at each call from PyTorch's global generator.
 
-    torchvision's v2 transforms do not fit: they draw one set of numbers for all images of a batch.
+    images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned. kinds: of AUGMENT. torchvision's v2 transforms do not
+    fit: they draw one set of numbers for all images of a batch.
     """
+    matrices = affine_matrices(torch.rand(len(images), 9, device=images.device), kinds)
+    pixels = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(matrices, pixels.shape, align_corners=False)
+    moved = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
 
-    def __init__(self, kinds):
-        self.kinds = frozenset(kinds)
 
-    @classmethod
-    def of(cls, augment):
-        """That of the flag --augment, None for "none"."""
-        kinds = ({augment} if isinstance(augment, str) else set(augment or ())) - {"none"}
-        return cls(kinds) if kinds else None
+def affine_matrices(draws, kinds):
+    """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then mirrored. float (B, 2, 3).
 
-    def __call__(self, images):
-        """The images, changed. images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned."""
-        draws = torch.rand(len(images), 9, device=images.device)
-        if self.kinds == {"flip"}:
-            mirrored = (draws[:, 0] < 0.5).view(-1, *[1] * (images.dim() - 1))
-            return torch.where(mirrored, images.flip(2), images)
-        pixels = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).float()
-        grid = F.affine_grid(self.matrices(draws), pixels.shape, align_corners=False)
-        moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
-
-    def matrices(self, draws):
-        """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then mirrored.
-
-        draws: (B, 9) in [0, 1), of which 0 is of the mirror, 5 of the angle, 6 of the scale, 7 and 8 of the shift; the
-        others are not used. Returns float (B, 2, 3).
-        """
-        angle, size, shift = draws.new_zeros(len(draws)), draws.new_ones(len(draws)), draws.new_zeros(2, len(draws))
-        if "affine" in self.kinds:
-            both = 2 * draws.T - 1  # in [-1, 1)
-            angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
-        turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
-        matrices = torch.cat([turned / size, shift[:, None]], dim=1).permute(2, 0, 1)
-        if "flip" in self.kinds:
-            matrices[:, 0] *= torch.where(draws[:, :1] < 0.5, -1.0, 1.0)
-        return matrices
+    draws: (B, 9) in [0, 1): 0 is of the mirror, 5 of the angle, 6 of the scale, 7 and 8 of the shift; no others count.
+    """
+    angle, size, shift = draws.new_zeros(len(draws)), draws.new_ones(len(draws)), draws.new_zeros(2, len(draws))
+    if "affine" in kinds:
+        both = 2 * draws.T - 1  # in [-1, 1)
+        angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
+    turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
+    matrices = torch.cat([turned / size, shift[:, None]], dim=1).permute(2, 0, 1)
+    if "flip" in kinds:
+        matrices[:, 0] *= torch.where(draws[:, :1] < 0.5, -1.0, 1.0)
+    return matrices
 
 
 class OnDevice:
     """A part of a data set that lives on the device as bytes: an index is all that a batch takes."""
 
     image_bias = None  # int64 (N, heads) where bias labels belong to images
-    augmentation = None
+    augment = "none"  # as of --augment
     of_images = ("label",)  # attributes with a row for every image
 
     def __len__(self):
@@ -163,13 +149,6 @@ def factorise(images):
     """(mask bool (N, 28, 28), color uint8 (N, 3)) of uint8 (N, 28, 28, 3), of one colour on black; else None."""
     mask, color = images.any(axis=3), images.max(axis=(1, 2))
     return (mask, color) if np.array_equal(mask[..., None] * color[:, None, None, :], images) else None
-
-
-def on_device(images, label, device="cpu", dtype=torch.float32):
-    """The data class that fits: factored where every image is one colour on black (the fast path), else plain."""
-    if factors := factorise(images):
-        return FactoredData(*factors, label, device, dtype)
-    return ImageData(images, label, device, dtype)
 
 
 def luma(rgb):

@@ -1,7 +1,5 @@
 """Builds Colored-MNIST: digits whose colour gives their label away in training, and says nothing in the test.
 
-    python -m dataset.colored_mnist --color_var 0.02 --out DIR      # a file in the released format
-
 The recipe (README.md in this folder has the evidence): MNIST in its own order, binarised at > 128; one RGB triple
 per image on a black background. In training the triple is drawn around the mean colour of the image's own digit,
 in the test around one of the ten mean colours picked uniformly. Per channel, Normal(mean / 255, sigma^2) is drawn
@@ -14,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from common import Flag, Parser, location, number, path, seed
-from common.errors import UserError, exits
+from common import Flag, number, path, seed
+from common.errors import UserError
 from dataset.base import DATA_DIR, DataSet
 from dataset.batches import FactoredData, ImageData, factorise, luma
 from dataset.mnist import load_mnist
+from dataset.released import read_released, released_name
 
 MOST = 0.1  # the largest sigma^2 that --color_var takes
 DRY_RUN = 128  # images of each part
@@ -99,12 +98,8 @@ class ColoredSet(DataSet):
 
     @classmethod
     def check(cls, option):
-        if option.data_dir is None:
-            return
-        if option.data_seed != DATA_SEED:
+        if option.data_dir is not None and option.data_seed != DATA_SEED:
             raise UserError("--data_seed is for data that is built, --data_dir for data that is read; give one of them")
-        if not Path(option.data_dir).is_dir():
-            raise UserError(f"--data_dir {option.data_dir} is not a folder; unset it to build the data from MNIST")
 
     @classmethod
     def method_defaults(cls, option):
@@ -149,14 +144,12 @@ class ColoredSet(DataSet):
 
 def read(option):
     """The ColoredMnist in the released file that resolved options name. Raises UserError."""
-    from dataset.released import read_released, released_name
-
     path = Path(option.data_dir, released_name(option.color_var))
     data = read_released(path)
-    train, test = factorise(data.train_image), factorise(data.test_image)
+    train, test = factorise(data["train_image"]), factorise(data["test_image"])
     if train is None or test is None:
         raise UserError(f"data file {path} has images that are not of one colour on black; give one of the authors'")
-    return ColoredMnist(Split(*train, data.train_label), Split(*test, data.test_label), data.test_gray)
+    return ColoredMnist(Split(*train, data["train_label"]), Split(*test, data["test_label"]), data["test_gray"])
 
 
 def show_samples(axis, split, heading, per_digit=8):
@@ -166,29 +159,3 @@ def show_samples(axis, split, heading, per_digit=8):
     grid = images.reshape(10, per_digit, 28, 28, 3).swapaxes(1, 2).reshape(280, per_digit * 28, 3)
     axis.imshow(grid, interpolation="nearest")
     axis.set(title=heading, xticks=[], yticks=range(14, 280, 28), yticklabels=range(10))
-
-
-@exits
-def main(arguments=None):
-    """Writes the data of one variance as the authors released it."""
-    from dataset.released import ReleasedFile, released_name, write_released
-
-    parser = Parser(prog="-m dataset.colored_mnist", description=main.__doc__)
-    for flag in ColoredSet.flags:
-        if flag.name != "data_dir":
-            flag.add_to(parser)
-            parser.set_defaults(**{flag.name: flag.default})
-    parser.add_argument("--out", type=location, required=True, help="folder for the file; made if it is missing")
-    option = parser.parse_args(arguments)
-    file = option.out / released_name(option.color_var)
-    if file.exists():
-        raise UserError(f"{file} is there already, and may be the authors' own; give another --out, or remove it")
-    option.out.mkdir(parents=True, exist_ok=True)
-    data = build(option.color_var, option.data_seed)
-    images = (data.train.images(), data.train.label, data.test.images(), data.test.label, data.test_gray)
-    write_released(file, ReleasedFile(*images))
-    print(f"written: {file}")
-
-
-if __name__ == "__main__":
-    main()

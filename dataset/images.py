@@ -10,7 +10,6 @@ import torch
 
 from common import Flag, Parser, given, location, number, path, seed
 from common.errors import UserError, exits
-from common.flags import LAYERS, RESNETS
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, DATA_DIR, METHODS_BY_IMAGE, DataSet
 from dataset.inspect import draw_sheet, overview, troubles
 from dataset.photographs import MEAN, STD, Photographs, room_for
@@ -70,7 +69,7 @@ class ImageSet(DataSet):
         Flag("image", given, help="column of the image's file; else filename, image, path, ...", metavar="COLUMN"),
         Flag("image_size", number(int, 8, 1024), 224, "side in pixels to which images are scaled and cut"),
         Flag("init", path, "random", help="weights of a network of torchvision: imagenet, a file, or random"),
-        Flag("background", color, "black", "what transparent places show: a colour's name, #RRGGBB or R,G,B"),
+        Flag("background", color, "black", "what transparent places show: a colour's name or #RRGGBB"),
         AUGMENT_FLAG,
         Flag("skip_broken", action="store_true", help="leave out images that are missing or cannot be read"),
         Flag("data_seed", seed, 0, "seed of the split where the data has none"),
@@ -88,8 +87,6 @@ class ImageSet(DataSet):
             raise UserError("--dataset images needs --data_dir DIR, a folder with a metadata.csv or with folders")
         if option.init != "random" and option.network in ("paper", "simple_conv"):
             raise UserError(f"--init is for networks of torchvision; --network {option.network} begins at random")
-        if option.split_at in LAYERS and option.network not in RESNETS:
-            raise UserError(f"--split_at {option.split_at} is for ResNets; --network {option.network} has last alone")
 
     @classmethod
     def defaults(cls, option):
@@ -153,13 +150,9 @@ def main(arguments=None):
     table = read_table(option.dir, option.target, option.bias, option.image, option.data_seed)
     background = rgb(option.background)
     decoded = decode(table.paths, option.image_size, lambda position, image: None, background)
-    if len(decoded.bad) == len(table):
-        raise UserError(f"none of the {len(table)} images can be read; the first: {next(iter(decoded.bad.values()))}")
     table = with_content(table, decoded)
     print(overview(table), "", sep="\n")
     print("\n".join(troubles(table, decoded.bad)) or "all images can be read, none is there twice")
-    if decoded.bad:
-        print("to train, mend these images or give --skip_broken")
     if option.out:
         draw_sheet(option.out, table, decoded.bad, option.image_size, background)
 

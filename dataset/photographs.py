@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from dataset.batches import Augmentation, OnDevice
+from dataset.batches import OnDevice, augment
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, which the networks of torchvision expect
 STD = (0.229, 0.224, 0.225)
@@ -42,7 +42,7 @@ class Photographs(OnDevice):
         """
         position = np.arange(len(label)) if position is None else position
         self.label, self.bias, self.position = (torch.from_numpy(array).to(device) for array in (label, bias, position))
-        self.images, self.augmentation = torch.as_tensor(images), Augmentation.of(augment)
+        self.images, self.augment = torch.as_tensor(images), augment
         mean, std = (torch.tensor(v, device=device) for v in (MEAN, STD))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
@@ -56,7 +56,7 @@ class Photographs(OnDevice):
         x: float (B, 3, S, S) in channels_last order, normalised; y: int64 (B,); b: int64 (B, heads, 1, 1).
         """
         images = self.images[self.position[index].to(self.images.device)].to(self.label.device)
-        if augmented and self.augmentation:
-            images = self.augmentation(images)
+        if augmented and "none" not in self.augment:
+            images = augment(images, self.augment)
         x = (images * self.scale + self.shift).permute(0, 3, 1, 2)
         return x, self.label[index], self.bias[index][:, :, None, None]

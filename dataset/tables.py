@@ -29,7 +29,7 @@ class Table:
     source: str  # the file or folder it was read from
     names: list  # of the images, as given
     paths: list  # of str
-    places: list  # of str: "DIR/metadata.csv, row 17", or the path in a folder tree
+    places: list  # of str: "DIR/metadata.csv, row 17: x.png", or the path in a folder tree
     split: np.ndarray  # int64 (N,): 0 training, 1 validation, 2 test
     label: np.ndarray  # int64 (N,), 0 .. number of classes - 1
     bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORE_INDEX where there is none (val and test)
@@ -46,11 +46,6 @@ class Table:
     def where(self, split):
         """The positions of the images of a split (0, 1 or 2), int64."""
         return np.flatnonzero(self.split == split)
-
-    def place(self, position):
-        """Where an image stands, for a message: "DIR/metadata.csv, row 17: x.png" or its path."""
-        place, path = self.places[position], self.paths[position]
-        return path if place == path else f"{place}: {self.names[position]}"
 
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
@@ -107,6 +102,7 @@ def make_table(source, target, biases, rows, notes, seed=0):
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
         notes = [*notes, f"nothing says which images are for the test: split {shares} within groups, with seed {seed}"]
     values = tuple(values for _, values in coded)
+    places = [path if place == path else f"{place}: {name}" for name, path, place, *_ in rows]
     given = (source, names, paths, places, np.array(splits, np.int64), label, bias, classes)
     table = Table(*given, tuple(biases), values, tuple(notes), target)
     check(table)
@@ -165,7 +161,7 @@ def check(table):
         raise UserError(f"{table.source} has one class only, {table.classes[0]}; at least two are needed")
     for label, name in enumerate(table.classes):
         if (mine := table.label == label).any() and not (mine & train).any():
-            first = table.place(int(np.flatnonzero(mine)[0]))
+            first = table.places[np.flatnonzero(mine)[0]]
             raise UserError(f"the class {name} has no training image ({first}); add some, or leave this class out")
     for i, name in enumerate(table.biases):
         seen = set(table.bias[train, i].tolist())

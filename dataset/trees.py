@@ -1,13 +1,13 @@
 """What lies in a folder: images in DIR/train/CLASS/*, DIR/train/CLASS/BIAS/* or or DIR/CLASS/...."""
 
 import os
-import re
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from common.errors import UserError
-from dataset.pictures import extensions
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -50,7 +50,7 @@ def pictures_below(root):
     def refuse(error):
         raise error
 
-    found, kinds = [], extensions()
+    found, kinds = [], {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     for path, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         folders[:] = [name for name in folders if not is_system(name)]
         above = Path(path).relative_to(root).parts
@@ -67,11 +67,6 @@ def read_tree(root):
     pictures = pictures_below(root)
     tops = sorted({parts[0] for parts in pictures if len(parts) > 1})
     splits = {name: split_of_folder(name) for name in tops if split_of_folder(name) is not None}
-    if len(set(splits.values())) < len(splits):
-        raise UserError(f"{root} has two folders for a split ({', '.join(splits)}); put the images into one")
-    words = [{SPLIT_WORDS.get(word) for word in re.findall("[a-z]+", name.casefold())} - {None} for name in tops]
-    if not splits and all(words) and {0, 2} <= set().union(*words):  # train_set, seg_test, val2017
-        raise UserError(f"{root}: the folders {', '.join(tops)} look like splits; call them train, val and test")
     rows = []
     for parts in pictures:
         if parts[0] not in (splits or tops):

@@ -9,9 +9,10 @@ import torch
 
 from bench import speed
 from bench.straightforward import Images, Straightforward
-from dataset.batches import ImageData, on_device
+from dataset.batches import ImageData
 from methods import METHODS
 from models.checkpoint import join_net
+from tests.dataset.sets import on_device
 
 STEPS, BATCH = 4, 6
 RECORDS = sorted((Path(__file__).parents[2] / "results").glob("bench_*.json"))

@@ -1,5 +1,6 @@
 """Colored-MNIST: its bytes, its recipe, the data set that train.py takes, and the command."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,19 +10,13 @@ import torch
 
 import dataset
 from common.errors import UserError
-from dataset import colored_mnist, data_sets
+from dataset import data_sets
 from dataset.base import hold_out
 from dataset.batches import FactoredData, ImageData, luma
 from dataset.colored_mnist import COLOR_VARS, MEAN_COLORS, ColoredSet, Split, build, jitter
-from dataset.mnist import load_mnist
-from tests.dataset.sets import refused
+from dataset.released import SHAPES
 
 CARD = Path(dataset.__file__).with_name("README.md").read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def mnist():
-    return load_mnist()
 
 
 def option(**changes):
@@ -107,22 +102,21 @@ def test_wrong_flags(tmp_path):
     ColoredSet.check(option(data_seed=1))
     with pytest.raises(UserError, match="--data_seed is for data that is built"):
         ColoredSet.check(option(data_dir=str(tmp_path), data_seed=1))
-    with pytest.raises(UserError, match="--data_dir nowhere is not a folder"):
-        ColoredSet.check(option(data_dir="nowhere"))
     with pytest.raises(UserError, match=r"No such file.*leave --data_dir out"):
         ColoredSet(option(data_dir=str(tmp_path)), "cpu")
 
 
-def test_the_command(tmp_path, capsys, mnist, monkeypatch):
-    monkeypatch.setattr(colored_mnist, "load_mnist", lambda: mnist)
-    colored_mnist.main(["--color_var", "0.03", "--out", str(tmp_path)])
-    said = capsys.readouterr().out
-    assert "written: " in said
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy"]
-    data = ColoredSet(option(color_var=0.03, data_dir=str(tmp_path)), "cpu")
-    assert data.fingerprint() == ColoredSet(option(color_var=0.03), "cpu").fingerprint()
-    flags = ["--color_var", 0.03, "--out", tmp_path]
-    assert "is there already, and may be the authors' own" in refused(capsys, colored_mnist.main, flags)
+def test_the_file_of_the_data_card(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", CARD, re.DOTALL)
+    exec(example)
+    data = ColoredSet(option(data_dir=str(tmp_path)), "cpu")
+    assert data.fingerprint() == ColoredSet(option(), "cpu").fingerprint()
+    (file,) = tmp_path.iterdir()
+    read = np.load(file, encoding="latin1", allow_pickle=True).item()  # as the original code does
+    assert list(read) == list(SHAPES)
+    assert read["train_label"].dtype == read["test_label"].dtype == np.int8
+    assert np.array_equal(read["test_image"][0], build(0.02).test.images()[0])
 
 
 def test_data_sets_are_found_by_their_files():

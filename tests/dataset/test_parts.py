@@ -8,7 +8,7 @@ import torch
 
 from common.errors import UserError
 from dataset import photographs
-from dataset.batches import IGNORE_INDEX, Augmentation
+from dataset.batches import IGNORE_INDEX, affine_matrices, augment
 from dataset.images import load
 from dataset.photographs import MEAN, STD, Photographs
 from dataset.pictures import read_picture
@@ -24,9 +24,9 @@ def images():
     return np.random.default_rng(0).integers(256, size=(N, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def part_of(images, augment="none"):
+def part_of(images, kinds="none"):
     """The images as a part, all with label 0."""
-    return Photographs(images, np.zeros(N, np.int64), np.zeros((N, 1), np.int64), augment=augment)
+    return Photographs(images, np.zeros(N, np.int64), np.zeros((N, 1), np.int64), augment=kinds)
 
 
 def test_a_batch_is_the_specification(images):
@@ -73,7 +73,7 @@ def test_flips_are_mirrored_images(images):
 
 def test_an_affine_change_keeps_its_bounds():
     draws = torch.rand(2000, 9, generator=torch.Generator().manual_seed(3))
-    plain, mirrored = (Augmentation(kinds).matrices(draws) for kinds in (["affine"], EVERYTHING))
+    plain, mirrored = (affine_matrices(draws, kinds) for kinds in (["affine"], EVERYTHING))
     centre, axes = plain[:, :, 2], plain[:, :, :2]
     assert 0.19 < centre.abs().max() <= 0.2  # of a side that is 2 long
     size = torch.linalg.det(axes).sqrt()
@@ -89,34 +89,31 @@ def test_an_affine_change_keeps_its_bounds():
 
 
 def test_pixels_are_moved_as_the_matrices_say():
-    augmentation = Augmentation(EVERYTHING)
     ramp = torch.arange(32) * 4 + 40
     images = torch.stack([ramp.expand(32, 32), ramp.expand(32, 32).T, torch.full((32, 32), 77)], 2)
     images = images.expand(40, 32, 32, 3).to(torch.uint8).contiguous()
     torch.manual_seed(1)
-    seen = augmentation(images)
+    seen = augment(images, EVERYTHING)
     torch.manual_seed(1)
-    matrices = augmentation.matrices(torch.rand(40, 9))
+    matrices = affine_matrices(torch.rand(40, 9), EVERYTHING)
     at = (2 * torch.arange(32) + 1) / 32 - 1  # of the pixels' centres
     where = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)  # (32, 32, 2), x and y
     source = (where @ matrices[:, None, :, :2].mT + matrices[:, None, None, :, 2]).clamp(-31 / 32, 31 / 32)
     expected = 40 + 4 * (source * 32 + 31) / 2
     assert (seen[..., :2].float() - expected).abs().max() <= 0.51
     assert (seen[..., 2] == 77).all()  # no colour is changed
-    assert augmentation(images[..., 0] > 100).dtype == torch.bool
+    assert augment(images[..., 0] > 100, EVERYTHING).dtype == torch.bool
 
 
 # ---- from a table
 
 
 @pytest.fixture(params=[1 << 30, 0], ids=["in memory", "in a file"])
-def kept(request, monkeypatch):
-    """Whether images are kept in memory."""
+def room(request, monkeypatch):
     monkeypatch.setattr(photographs, "IN_MEMORY", request.param)
-    return request.param > 0
 
 
-def test_load_from_a_table(tmp_path, kept):
+def test_load_from_a_table(tmp_path, room):
     birds(tmp_path)
     read = read_table(tmp_path)
     parts, same_table = load(read, SIZE, augment="flip", show=False)
@@ -127,10 +124,10 @@ def test_load_from_a_table(tmp_path, kept):
         expected = np.stack([read_picture(read.paths[i], SIZE) for i in mine])
         assert torch.equal(data.images[data.position], torch.from_numpy(expected))
         assert data.label.tolist() == read.label[mine].tolist()
-        assert (data.augmentation is None) == (split > 0)
+        assert data.augment == ("none" if split else "flip")
 
 
-def test_load_and_broken_images(tmp_path, kept):
+def test_load_and_broken_images(tmp_path, room):
     rows = birds(tmp_path)
     (tmp_path / rows[3][1]).write_text("x")
     (tmp_path / rows[9][1]).write_text("x")

@@ -27,7 +27,7 @@ def test_waterbirds(tmp_path):
     assert all(os.path.samefile(p, tmp_path / r[1]) for p, r in zip(read.paths, rows, strict=True))
     assert all(map(os.path.exists, read.paths))
     assert read.notes == ("columns: image img_filename, label y, bias place, split split",)
-    assert read.place(0) == f"{tmp_path}/metadata.csv, row 2: {rows[0][1]}"
+    assert read.places[0] == f"{tmp_path}/metadata.csv, row 2: {rows[0][1]}"
 
 
 @pytest.mark.parametrize("change", [

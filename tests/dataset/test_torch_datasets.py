@@ -7,13 +7,11 @@ from torchvision.transforms.functional import to_tensor
 
 from dataset import biased_mnist, colored_mnist
 from dataset.batches import FactoredData
-from dataset.mnist import load_mnist
 from dataset.torch_datasets import BiasedMNIST, ColoredMNIST
 
 
 @pytest.fixture(scope="module", autouse=True)
-def read_once():
-    mnist = load_mnist()
+def read_once(mnist):
     with pytest.MonkeyPatch.context() as patch:
         for module in (biased_mnist, colored_mnist):
             patch.setattr(module, "load_mnist", lambda: mnist)

@@ -8,13 +8,14 @@ import torch
 from torch.nn import functional as F
 
 from common.errors import UserError
-from dataset.batches import IGNORE_INDEX, ImageData, on_device
+from dataset.batches import IGNORE_INDEX, ImageData
 from dataset.photographs import Photographs
 from methods.bias_prior import Colour, Joint, count_bias
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
+from tests.dataset.sets import on_device
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
