@@ -84,7 +84,7 @@ NOTHING_LEFT = (  # official flags that have nothing left to do
     Flag("data_split", help="train.py trains on the training images; for test.py it says what is evaluated"),
     *(Flag(what, help="the data and the network have one") for what in ("n_class", "input_size", "depth")),
     Flag("seed", help="use --random_seed and --data_seed"),
-    Flag("num_workers", help="digits are in memory; --workers is for images"),
+    Flag("num_workers", help="images are decoded once, in threads"),
     Flag("debug", help="the log is always written", action="store_true", short=("-d",)),
     Flag("is_train", help="train.py trains and test.py tests", action="store_true"),
     Flag("use_pretrain", help="weights given with --checkpoint are always used", action="store_true"),
@@ -100,7 +100,7 @@ COMMON = (*EXPERIMENT, *DATA, *OPTIMISATION, *START_AND_STOP, *RECORDS, *MACHINE
 NOT_RECORDED = {"resume", "continue", "from", "dry_run", "train_baseline"}
 FREE = {  # options that may differ between the parts of one run
     "exp_name", "save_dir", "device", "cuda", "threads", "cudnn_benchmark", "log_step", "save_step", "max_step",
-    "workers", "data_dir", "checkpoint_sha256", "data_sha256",
+    "data_dir", "checkpoint_sha256", "data_sha256",
 }  # fmt: skip
 OF_THE_START = ("checkpoint", "checkpoint_sha256", "from_scratch")
 

@@ -56,7 +56,7 @@ def said_of(weights, content):
 def contradictions(said, given):
     """What flags that are given say otherwise than the weights: a list of texts."""
     names = {"dataset", "method", "network", "split_at", *options.flags_of_data()}
-    asked = {name: given[name] for name in sorted(names - {"data_dir", "skip_broken", "workers"}) if name in given}
+    asked = {name: given[name] for name in sorted(names - {"data_dir", "skip_broken"}) if name in given}
     return [f"--{name} {said[name]}, not {value}" for name, value in asked.items() if said.get(name, value) != value]
 
 

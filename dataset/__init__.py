@@ -6,6 +6,9 @@ from dataset import ColoredMNIST, BiasedMNIST      # torch Datasets: dataset/tor
 import functools
 
 import common.before_torch  # noqa: F401
+from dataset.torch_datasets import BiasedMNIST, ColoredMNIST
+
+__all__ = ["BiasedMNIST", "ColoredMNIST", "data_sets"]
 
 
 @functools.cache
@@ -16,12 +19,3 @@ def data_sets():
 
     found = [c for c in classes_in(__name__) if issubclass(c, DataSet) and c.name]
     return {c.name: c for c in sorted(found, key=lambda c: c.name != "colored_mnist")}
-
-
-def __getattr__(name):
-    """ColoredMNIST and BiasedMNIST; late, for the same reason."""
-    if name not in ("ColoredMNIST", "BiasedMNIST"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dataset import torch_datasets
-
-    return getattr(torch_datasets, name)

@@ -69,13 +69,6 @@ class DataSet:
         """The data set and its setting in words, for the log and the title of a figure."""
         return cls.name
 
-    @classmethod
-    def of(cls, train, test=None):
-        """A data set of parts that are there already. test: {name: part}."""
-        made = object.__new__(cls)
-        made.train, made.test = train, test or {}
-        return made
-
     def class_names(self):
         """Names of the classes for a figure; None where they are 0 to K - 1."""
         return None if self.classes == tuple(map(str, range(len(self.classes)))) else self.classes

@@ -54,60 +54,47 @@ def bias_labels(values):
     return torch.where(values > 0, values // 32, IGNORE_INDEX).long()
 
 
-class Augmentation:
-    """Random changes of images, never of their colours, drawn at each call from PyTorch's global generator.
+def augment(images, kinds):
+    """Images changed at random, never in their colours, drawn at each call from PyTorch's global generator.
 
-    torchvision's v2 transforms do not fit: they draw one set of numbers for all images of a batch.
+    images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned. kinds: of AUGMENT. torchvision's v2 transforms do not
+    fit: they draw one set of numbers for all images of a batch.
     """
+    matrices = affine_matrices(torch.rand(len(images), 9, device=images.device), kinds)
+    pixels = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(matrices, pixels.shape, align_corners=False)
+    moved = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
 
-    def __init__(self, kinds):
-        self.kinds = frozenset(kinds)
 
-    @classmethod
-    def of(cls, augment):
-        """That of the flag --augment, None for "none"."""
-        kinds = ({augment} if isinstance(augment, str) else set(augment or ())) - {"none"}
-        return cls(kinds) if kinds else None
+def affine_matrices(draws, kinds):
+    """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then a part of it, mirrored.
 
-    def __call__(self, images):
-        """The images, changed. images: uint8 (B, S, S, 3) or bool (B, S, S), and so returned."""
-        draws = torch.rand(len(images), 9, device=images.device)
-        if self.kinds == {"flip"}:
-            mirrored = (draws[:, 0] < 0.5).view(-1, *[1] * (images.dim() - 1))
-            return torch.where(mirrored, images.flip(2), images)
-        pixels = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).float()
-        grid = F.affine_grid(self.matrices(draws), pixels.shape, align_corners=False)
-        moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        return moved.permute(0, 2, 3, 1).reshape(images.shape).round().to(images.dtype)
-
-    def matrices(self, draws):
-        """From the output's square [-1, 1]² to the input's: turned, scaled and moved, then a part of it, mirrored.
-
-        draws: (B, 9) in [0, 1). Returns float (B, 2, 3).
-        """
-        flip, area, ratio = draws.T[:3]
-        both = 2 * draws.T - 1  # in [-1, 1); of the part's place 3 and 4, angle 5, scale 6, shift 7 and 8
-        scale = draws.new_ones(2, len(draws))  # of x and y
-        offset = torch.zeros_like(scale)
-        if "crop" in self.kinds:
-            area, ratio = AREA[0] + (AREA[1] - AREA[0]) * area, torch.exp(math.log(RATIO) * (2 * ratio - 1))
-            scale = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).clamp(max=1)
-            offset = (1 - scale) * both[3:5]
-        if "flip" in self.kinds:
-            scale = scale * torch.stack([torch.where(flip < 0.5, -1.0, 1.0), torch.ones_like(flip)])
-        angle, size, shift = torch.zeros_like(flip), torch.ones_like(flip), torch.zeros_like(scale)
-        if "affine" in self.kinds:
-            angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
-        turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
-        linear = scale[:, None] * turned / size
-        return torch.cat([linear, (scale * shift + offset)[:, None]], dim=1).permute(2, 0, 1)
+    draws: (B, 9) in [0, 1): of the mirror, area and shape of the part, its place (2), angle, scale, shift (2); those of
+    other kinds do not count. Returns float (B, 2, 3).
+    """
+    flip, area, ratio = draws.T[:3]
+    both = 2 * draws.T - 1  # in [-1, 1)
+    scale, offset = draws.new_ones(2, len(draws)), draws.new_zeros(2, len(draws))  # of x and y
+    angle, size, shift = torch.zeros_like(flip), torch.ones_like(flip), torch.zeros_like(scale)
+    if "crop" in kinds:
+        area, ratio = AREA[0] + (AREA[1] - AREA[0]) * area, torch.exp(math.log(RATIO) * both[2])
+        scale = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).clamp(max=1)
+        offset = (1 - scale) * both[3:5]
+    if "flip" in kinds:
+        scale = scale * torch.stack([torch.where(flip < 0.5, -1.0, 1.0), torch.ones_like(flip)])
+    if "affine" in kinds:
+        angle, size, shift = TURN * both[5], 1 + ZOOM * both[6], 2 * SHIFT * both[7:9]
+    turned = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2, -1)
+    linear = scale[:, None] * turned / size
+    return torch.cat([linear, (scale * shift + offset)[:, None]], dim=1).permute(2, 0, 1)
 
 
 class OnDevice:
     """A part of a data set that lives on the device as bytes: an index is all that a batch takes."""
 
     image_bias = None  # int64 (N, heads) where bias labels belong to images
-    augmentation = None
+    augment = "none"  # as of --augment
     of_images = ("label",)  # attributes with a row for every image
 
     def __len__(self):
@@ -170,13 +157,6 @@ def factorise(images):
     """(mask bool (N, 28, 28), color uint8 (N, 3)) of uint8 (N, 28, 28, 3), of one colour on black; else None."""
     mask, color = images.any(axis=3), images.max(axis=(1, 2))
     return (mask, color) if np.array_equal(mask[..., None] * color[:, None, None, :], images) else None
-
-
-def on_device(images, label, device="cpu", dtype=torch.float32):
-    """The data class that fits: factored where every image is one colour on black (the fast path), else plain."""
-    if factors := factorise(images):
-        return FactoredData(*factors, label, device, dtype)
-    return ImageData(images, label, device, dtype)
 
 
 def luma(rgb):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from common import Flag, number, seed
 from dataset.base import AUGMENT_FLAG, BY_IMAGE, METHODS_BY_IMAGE, DataSet
-from dataset.batches import Augmentation, ColoredMasks, OnDevice, mask_patches
+from dataset.batches import ColoredMasks, OnDevice, augment, mask_patches
 from dataset.mnist import load_mnist
 
 RHOS = (0.999, 0.997, 0.995, 0.99)  # of the published tables
@@ -96,7 +96,7 @@ class BiasedImageData(OnDevice):
         colors = (torch.from_numpy(np.vstack([BACKGROUNDS, [WHITE] * 3])).to(dtype) / 255 - MEAN) / STD
         self.palette, self.white = colors[:-1].to(device), colors[-1].to(device)  # (10, 3), (3,)
         self.mask_dtype = mask_dtype or dtype
-        self.augmentation = Augmentation.of(augment)
+        self.augment = augment
 
     @property
     def image_bias(self):
@@ -105,8 +105,8 @@ class BiasedImageData(OnDevice):
     def batch(self, index, augmented=False):
         """index: int64 (B,) on the device. Returns x (of `inputs`), y int64 (B,), b int64 (B, 1, 1, 1), 0..9."""
         mask, bias = self.mask[index], self.bias[index]
-        if augmented and self.augmentation:
-            mask = self.augmentation(mask)
+        if augmented and "none" not in self.augment:
+            mask = augment(mask, self.augment)
         return self.inputs(mask, self.palette[bias]), self.label[index], bias.view(-1, 1, 1, 1)
 
     def inputs(self, mask, background):

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from common.errors import UserError
-from dataset.trees import SPLIT_WORDS, Finder, is_system, nfc, split_of_folder
+from dataset.trees import SPLIT_WORDS, Row, is_system, nfc, split_of_folder
 
 RECOGNISED = {  # the names of columns that need no flag, the first ones first
     "image": ("img_filename", "filename", "file_name", "image", "path", "image_path", "img_path", "filepath", "file",
@@ -17,11 +17,6 @@ RECOGNISED = {  # the names of columns that need no flag, the first ones first
 FLAGS = {"image": "--image", "label": "--target", "bias": "--bias"}
 CELEBA = ("list_attr_celeba.csv", "list_eval_partition.csv")
 csv.field_size_limit(2**31 - 1)  # a mask as run lengths, in a column that is not used, is longer than the default
-
-
-def is_colour(bias):
-    """Whether --bias asks for labels from the pixels, as the paper makes them."""
-    return len(bias or ()) == 1 and bias[0].casefold() in ("colour", "color")
 
 
 def sources(folder):
@@ -51,13 +46,11 @@ def sources(folder):
     return [(path, folder, None) for path in tables]
 
 
-def read_frame(path):
-    """A table as a pandas frame of texts, with the numbers of the rows as its index. Raises UserError.
+def read_rows(path):
+    """The rows of a table as {number of the row: {column: text}}. Raises UserError.
 
     UTF-8; commas, semicolons or tabs. Not by pandas.read_csv, which fills rows that lack a cell without a word.
     """
-    import pandas  # slow to import, and needed for tables alone
-
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = file.readlines()
@@ -65,80 +58,77 @@ def read_frame(path):
         raise UserError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
     if lines and lines[0].startswith("sep="):  # of Excel
         lines[0] = "\n"
-    header = next(filter(str.strip, lines), "")
-    reader = csv.reader(lines, delimiter=max(",;\t", key=header.count), strict=True)
+    first = next(filter(str.strip, lines), "")
+    reader = csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True)
+    rows, header = {}, None
     try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        for row in ([cell.strip() for cell in row] for row in reader):
+            if any(row) and header is None:
+                header = list(map(nfc, row))
+            elif any(row):
+                rows[reader.line_num] = dict(zip(header, row, strict=False))
+                if len(row) != len(header):
+                    raise csv.Error(f"it has {len(row)} cells, and there are {len(header)} column names")
     except csv.Error as error:
         raise UserError(f"{path}, row {reader.line_num}: {error}; mend this row") from None
-    rows = [(number, row) for number, row in rows if any(row)]
-    if len(rows) < 2:
+    if not rows:
         raise UserError(f"{path} is empty; it needs a line of column names and a row for each image")
-    (_, header), *rows = rows
-    for number, row in rows:
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}, row {number} has {len(row)} cells, and there are {len(header)} column names; mend this row"
-            )
-    header = list(map(nfc, header))
     if doubled := [name for name in header if name and header.count(name) > 1]:
         raise UserError(f"{path} has two columns {doubled[0]}; rename one")
-    cells, numbers = [row for _, row in rows], [number for number, _ in rows]
-    return pandas.DataFrame(cells, index=numbers, columns=header)
+    return rows
 
 
-def from_tables(folder, tables, wanted, colour):
-    """What `tables.make_table` takes. tables: of `sources`. wanted: {role: columns}. colour: seek no bias."""
-    import pandas
+def from_tables(folder, tables, wanted):
+    """(source, column of the label, columns of the biases, rows, notes). Raises UserError.
 
-    frames = [read_frame(path) for path, *_ in tables]
-    source = tables[0][0] if len(tables) == 1 else folder
+    tables: of `sources`. wanted: {role: columns}. rows: list of Row.
+    """
+    source, read = tables[0][0] if len(tables) == 1 else folder, [read_rows(path) for path, *_ in tables]
     if source.name == CELEBA[0]:
-        add_partition(folder, frames[0])
-    frame = pandas.concat(frames).fillna("")
-    roles = columns_of(source, list(frame), wanted, colour)
-    (image,), (label,) = roles["image"], roles["label"]
-    names, paths, places, splits = list(frame[image]), [], [], []
-    for (path, root, split), part in zip(tables, frames, strict=True):
-        places += [f"{path}, row {number}" for number in part.index]
-        paths += map(Finder(root), names[len(paths) : len(paths) + len(part)])
-        splits += [split] * len(part)
-    if "" in names:
-        raise UserError(f"{places[names.index('')]} has no {image}; name the image, or remove this row")
-    below = [Path(os.path.relpath(path, folder)).parts[:-1] for path in paths]
-    if splits[0] is None and roles["split"]:
-        texts = list(frame[roles["split"][0]])
-        splits = [SPLIT_WORDS.get(text.casefold()) for text in texts]
-        if None in splits:
-            row = splits.index(None)
-            raise UserError(
-                f"{places[row]}, column {roles['split'][0]}: {texts[row] or 'an empty cell'} is no split; "
-                "write train, val or test (or 0, 1, 2)"
-            )
-    elif splits[0] is None:
-        found = [split_of_folder(parts[0]) if parts else None for parts in below]
-        splits = found if None not in found and len(set(found)) > 1 else splits
-    labels = list(map(nfc, frame[label]))
-    check_folders(places, below, labels, label)
-    heads = {name: list(map(nfc, frame[name])) for name in roles["bias"]}
+        add_partition(folder, read[0])
+    roles = columns_of(source, list(dict.fromkeys(name for part in read for name in next(iter(part.values())))), wanted)
+    (image,), (label,), rows = roles["image"], roles["label"], []
+    for (path, root, split), part in zip(tables, read, strict=True):
+        for number, cells in part.items():
+            place, name = f"{path}, row {number}", cells.get(image)
+            if not name:
+                raise UserError(f"{place} has no {image}; name the image, or remove this row")
+            which = split_of(place, roles["split"][0], cells) if roles["split"] and split is None else split
+            y, *biases = (nfc(cells.get(column, "")) for column in (label, *roles["bias"]))
+            rows.append(Row(name, os.path.join(root, name.replace("\\", "/")), place, which, y, biases))
+    if rows[0].split is None:
+        found = [split_of_folder(os.path.relpath(row.path, folder).split(os.sep)[0]) for row in rows]
+        if None not in found and len(set(found)) > 1:
+            rows = [row._replace(split=split) for row, split in zip(rows, found, strict=True)]
+    check_folders(folder, rows, label)
     notes = ["columns: " + ", ".join(f"{role} {name}" for role, names in roles.items() for name in names)]
-    return str(source), label, names, paths, places, splits, labels, heads, notes
+    return str(source), label, roles["bias"], rows, notes
 
 
-def add_partition(folder, frame):
+def split_of(place, column, cells):
+    """The split that a row names: 0, 1 or 2. Raises UserError."""
+    split = SPLIT_WORDS.get(cells[column].casefold())
+    if split is None:
+        what = cells[column] or "an empty cell"
+        raise UserError(f"{place}, column {column}: {what} is no split; write train, val or test (or 0, 1, 2)")
+    return split
+
+
+def add_partition(folder, rows):
     """Adds the splits, which are a list of their own, to CelebA's attributes. Raises UserError."""
     if not (folder / CELEBA[1]).is_file():
         raise UserError(f"{folder} has {CELEBA[0]} without {CELEBA[1]}; copy that list there too")
-    splits = read_frame(folder / CELEBA[1])
-    frame["partition"] = frame.iloc[:, 0].map(dict(zip(splits.iloc[:, 0], splits.iloc[:, 1], strict=True))).fillna("")
+    splits = dict(list(cells.values())[:2] for cells in read_rows(folder / CELEBA[1]).values())
+    for cells in rows.values():
+        cells["partition"] = splits.get(next(iter(cells.values())), "")
 
 
-def columns_of(source, names, wanted, colour):
+def columns_of(source, names, wanted):
     """{"image": [column], "label": [column], "bias": [columns], "split": [column] or []}. Raises UserError."""
-    biases = [column(source, names, "bias", name) for name in wanted["bias"]]
-    roles, free = {"image": [], "label": [], "bias": biases}, [name for name in names if name not in biases]
+    roles = {"image": [], "label": [], "bias": [column(source, names, "bias", name) for name in wanted["bias"]]}
+    free = [name for name in names if name not in roles["bias"]]
     for role in ("label", "image", "bias", "split"):
-        if role == "bias" and (biases or colour):
+        if role == "bias" and wanted["bias"]:
             continue
         flag = next(iter(wanted.get(role, ())), None)
         name = column(source, names if flag else free, role, flag, needed=role in ("label", "image"))
@@ -174,21 +164,20 @@ def listed(names, most):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def check_folders(places, below, labels, label):
+def check_folders(folder, rows, label):
     """Raises UserError where an image lies in the folder of another class than the table says.
 
-    below: the folders of every image. They count as classes where most are called as the label, or all as some label;
-    numbers may number anything.
+    Folders count as classes where most are called as the label, or all as some label; numbers may number anything.
     """
-    folders = [next((name for name in parts if split_of_folder(name) is None), None) for parts in below]
-    if None in folders:
-        return
-    pairs = [(nfc(a).casefold(), b.casefold()) for a, b in zip(folders, labels, strict=True)]
-    differ = [i for i, (a, b) in enumerate(pairs) if a != b]
-    said, known = map(set, zip(*pairs, strict=True))
-    words, agree = not all(name.isdigit() for name in said), len(pairs) - len(differ)
-    if differ and (agree > len(differ) or (words and (agree == len(differ) or said <= known))):
+    below = [Path(os.path.relpath(row.path, folder)).parts[:-1] for row in rows]
+    folders = [nfc(next((name for name in parts if split_of_folder(name) is None), "")).casefold() for parts in below]
+    labels = [row.label.casefold() for row in rows]
+    differ = [i for i, (said, known) in enumerate(zip(folders, labels, strict=True)) if said != known]
+    words, agree = not all(name.isdigit() for name in folders), len(rows) - len(differ)
+    classes = agree > len(differ) or (words and (agree == len(differ) or set(folders) <= set(labels)))
+    if "" not in folders and differ and classes:
+        row, lies = rows[differ[0]], next(name for name in below[differ[0]] if split_of_folder(name) is None)
         raise UserError(
-            f"{places[differ[0]]}: {label} is {labels[differ[0]]}, but the image lies in the folder "
-            f"{folders[differ[0]]} ({len(differ)} such); make both the same"
+            f"{row.place}: {label} is {row.label}, but the image lies in the folder {lies} ({len(differ)} such); make "
+            "both the same"
         )

@@ -74,7 +74,7 @@ def troubles(table, bad=None):
     """Lines of what is wrong with the files of a table that was read. bad: {position: reason} of `decode`."""
     bad = bad or {}
     found = {
-        "images that cannot be read": [f"{table.place(i)}: {bad[i]}" for i in bad],
+        "images that cannot be read": [f"{table.places[i]}: {bad[i]}" for i in bad],
         "images with the bytes of another": twice(table, bad),
     }
     lines = []
@@ -92,7 +92,7 @@ def twice(table, bad):
         pairs = [[SPLITS[table.split[k]] for k in (i, j)], [table.classes[table.label[k]] for k in (i, j)]]
         differ = "; ".join(" and ".join(pair) for pair in pairs if len(set(pair)) > 1)
         if i != j:
-            found.append(f"{table.place(i)} = {table.place(j)}" + (f" ({differ})" if differ else ""))
+            found.append(f"{table.places[i]} = {table.places[j]}" + (f" ({differ})" if differ else ""))
     return found
 
 

@@ -5,7 +5,6 @@ lie under transparent places.
 """
 
 import argparse
-import os
 import re
 import warnings
 import zlib
@@ -25,27 +24,18 @@ TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANS
           7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip  # by EXIF's orientation
 
 
-def extensions():
-    """The endings of the formats that Pillow reads, in lower case with the dot."""
-    Image.init()
-    return {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}
-
-
 def color(text):
-    """An argparse type: a colour as a name, #RRGGBB or R,G,B."""
+    """An argparse type: a colour as a name or #RRGGBB."""
     try:
         rgb(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no colour; give a name, #RRGGBB, or R,G,B of 0 to 255") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no colour; give a name or #RRGGBB") from None
     return text
 
 
 def rgb(text):
     """(R, G, B), 0..255 each, of a text that `color` takes. Raises ValueError for another one."""
-    found = ImageColor.getrgb(f"rgb({text})" if text[:1].isdigit() else text)[:3]
-    if max(found) > 255:
-        raise ValueError(text)
-    return found
+    return ImageColor.getrgb(text)[:3]
 
 
 def read_picture(path, size, background=BLACK):
@@ -133,7 +123,7 @@ def decode(paths, size, keep, background=BLACK, show=True):
         found.content[position] = zlib.crc32(Path(paths[position]).read_bytes())
         found.brightest[position] = image.max()
 
-    with ThreadPoolExecutor(min(16, usable_cores())) as pool:
+    with ThreadPoolExecutor() as pool:
         try:
             for _ in tqdm(pool.map(read, range(len(paths))), "reading", len(paths), disable=not show or None):
                 pass
@@ -141,10 +131,6 @@ def decode(paths, size, keep, background=BLACK, show=True):
             pool.shutdown(cancel_futures=True)
             raise
     return found._replace(bad=dict(sorted(found.bad.items())))
-
-
-def usable_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def too_dark(brightest):

@@ -6,7 +6,6 @@
 
 import pickle
 import re
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,16 +13,9 @@ from common.errors import UserError, one_line
 from common.files import replacing
 
 ELSE = "give a file like those of the authors (dataset/README.md), or leave --data_dir out to build the data"
-
-
-class ReleasedFile(NamedTuple):
-    """The content of a released file; N is 60,000 and M 10,000 in the authors' own."""
-
-    train_image: np.ndarray  # uint8 (N, 28, 28, 3), RGB
-    train_label: np.ndarray  # int64 (N,), 0..9; int8 in the file
-    test_image: np.ndarray  # uint8 (M, 28, 28, 3)
-    test_label: np.ndarray  # int64 (M,)
-    test_gray: np.ndarray  # uint8 (M, 28, 28), the raw MNIST test images
+SHAPES = {  # of the arrays, N and M images long: uint8, the labels int8; 60,000 and 10,000 in the authors' own
+    "train_image": (28, 28, 3), "train_label": (), "test_image": (28, 28, 3), "test_label": (), "test_gray": (28, 28),
+}  # fmt: skip
 
 
 class Refused(Exception):
@@ -41,30 +33,24 @@ def released_name(color_var):
 
 
 def read_released(path):
-    """Reads a released file, or one like it saved by NumPy on Python 2 or 3, as a ReleasedFile.
+    """Reads a released file, or one like it saved by NumPy on Python 2 or 3, as {name: array}, of SHAPES.
 
-    Labels may be any integers; further keys are ignored. Raises UserError, of one line, for all else.
+    Images become uint8, and labels, which may be any integers, int64; further keys are ignored. Raises UserError, of
+    one line, for all else.
     """
     try:
         with open(path, "rb") as file:
-            return checked(dictionary(file))
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
+        return checked({str(key): getattr(value, "value", value) for key, value in content.items()})
     except OSError as error:
         raise UserError(f"data file {path} cannot be read ({error.strerror}); {ELSE}") from None
     except Refused as refused:
-        raise UserError(one_line(f"data file {path} is refused: {refused}; {ELSE}")) from None
-
-
-def dictionary(file):
-    """The dictionary in an open .npy file. Raises Refused."""
-    try:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        [content] = Unpickler(file, encoding="latin1").load().value  # latin1: Python 2's texts are bytes
-        return {str(key): getattr(value, "value", value) for key, value in content.items()}
-    except Refused:
-        raise
+        reason = str(refused)
     except Exception as error:  # of many kinds, as the bytes of a damaged file may mean anything
-        raise Refused(f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})") from None
+        reason = f"it is no .npy file of a dictionary, or damaged ({type(error).__name__}: {error})"
+    raise UserError(one_line(f"data file {path} is refused: {reason}; {ELSE}"))
 
 
 class DataType:
@@ -111,32 +97,28 @@ class Unpickler(pickle.Unpickler):
 
 
 def checked(content):
-    """The ReleasedFile in a dictionary, its labels as int64, once all is as it should be. Raises Refused."""
+    """The arrays of SHAPES in a dictionary, once all are as they should be. Raises Refused."""
     found = {}
-    for key in ReleasedFile._fields:
-        array = content.get(key)
-        is_label, shape = "label" in key, (28, 28) if key == "test_gray" else (28, 28, 3)
-        count = content.get(f"{key.split('_')[0]}_label")
+    for key, shape in SHAPES.items():
+        array, count, kind = content.get(key), content.get(f"{key.split('_')[0]}_label"), "uint8" if shape else "int8"
         if not isinstance(array, np.ndarray) or not isinstance(count, np.ndarray):
             raise Refused(f"its dictionary lacks the array {key} or its labels")
-        expected = (len(count),) if is_label else (len(count), *shape)
-        if array.shape != expected or not array.size or array.dtype.kind not in ("iu" if is_label else "u"):
-            kind = "int8" if is_label else "uint8"
+        expected = (len(count), *shape)
+        if array.shape != expected or not array.size or array.dtype.kind not in ("u" if shape else "iu"):
             raise Refused(f"{key} is {array.dtype} {array.shape}, expected {kind} {expected}")
-        if array.max() > (9 if is_label else 255) or array.min() < 0:
+        if array.max() > (255 if shape else 9) or array.min() < 0:
             raise Refused(f"{key} holds values that are too large or below 0")
-        found[key] = np.array(array, np.int64 if is_label else np.uint8, order="C")
-    return ReleasedFile(**found)
+        found[key] = np.array(array, np.uint8 if shape else np.int64, order="C")
+    return found
 
 
-def write_released(path, data):
-    """Writes a ReleasedFile, the labels as int8, in the protocol and under the names that every NumPy reads.
+def write_released(path, *arrays):
+    """Writes arrays, in the order of SHAPES, in the protocol and under the names that every NumPy reads.
 
     The original code reads it with `np.load(path, encoding="latin1", allow_pickle=True).item()`.
     """
-    content = data._asdict() | {key: getattr(data, key).astype(np.int8) for key in ("train_label", "test_label")}
     box = np.empty((), object)
-    box[()] = content
+    box[()] = {name: a.astype(np.uint8 if SHAPES[name] else np.int8) for name, a in zip(SHAPES, arrays, strict=True)}
     pickled = pickle.dumps(box, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
-from dataset.csv_tables import FLAGS, from_tables, is_colour, listed, sources
+from dataset.csv_tables import FLAGS, from_tables, listed, sources
 from dataset.trees import SPLITS, read_tree
 
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "#n/a", "#n/a n/a"}  # cells that hold no value, in lower case
@@ -29,7 +29,7 @@ class Table:
     source: str  # the file or folder it was read from
     names: list  # of the images, as given
     paths: list  # of str
-    places: list  # of str: "DIR/metadata.csv, row 17", or "" in a folder tree
+    places: list  # of str: "DIR/metadata.csv, row 17: x.png", or the path in a folder tree
     split: np.ndarray  # int64 (N,): 0 training, 1 validation, 2 test
     label: np.ndarray  # int64 (N,), 0 .. number of classes - 1
     bias: np.ndarray  # int64 (N, biases), 0 .. number of values - 1, or IGNORE_INDEX where there is none (val and test)
@@ -38,7 +38,6 @@ class Table:
     values: tuple  # for each bias, a tuple of str
     notes: tuple  # of str: what was decided or left out in reading
     target: str | None  # the column of the label; None in a folder tree
-    colour: bool = False  # the bias labels come from the pixels
     content: np.ndarray | None = None  # uint32 (N,): CRC-32 of every file, once the images were read
 
     def __len__(self):
@@ -47,11 +46,6 @@ class Table:
     def where(self, split):
         """The positions of the images of a split (0, 1 or 2), int64."""
         return np.flatnonzero(self.split == split)
-
-    def place(self, position):
-        """Where an image stands, for a message: "DIR/metadata.csv, row 17: x.png" or its path."""
-        row = self.places[position]
-        return f"{row}: {self.names[position]}" if row else self.paths[position]
 
     def take(self, positions, *notes):
         """The table of some images alone, with all classes and values. Raises UserError as read_table does."""
@@ -67,7 +61,8 @@ class Table:
 
     def fingerprint(self):
         """SHA-256 of the names, splits, labels and biases, and of what the files hold, once they were read."""
-        digest = hashlib.sha256(repr((self.classes, self.biases, self.values, self.colour, self.names)).encode())
+        names = (self.classes, self.biases, self.values, False, self.names)  # False: once an option, in all records
+        digest = hashlib.sha256(repr(names).encode())
         for array in (self.split, self.label, self.bias, [] if self.content is None else self.content):
             digest.update(np.ascontiguousarray(array, "<i8").tobytes())
         return digest.hexdigest()
@@ -77,42 +72,39 @@ def read_table(folder, target=None, bias=(), image=None, seed=0):
     """Reads a folder of images, or a .csv file, as a Table.
 
     target, bias, image: columns of the label, of the biases and of the image, else those of RECOGNISED; no bias column:
-    no bias; bias ("colour",): labels from the pixels. seed: of the split by group where the data has no split.
-    Raises UserError.
+    no bias. seed: of the split by group where the data has no split. Raises UserError.
     """
     folder, bias = Path(folder).expanduser(), (bias,) if isinstance(bias, str) else tuple(bias or ())
     if not folder.exists():
         raise UserError(f"{folder} does not exist; give the folder of your images, or a metadata.csv")
-    colour = is_colour(bias)
-    wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": () if colour else bias}
+    wanted = {"image": (image,) if image else (), "label": (target,) if target else (), "bias": bias}
     if tables := sources(folder):
-        return make_table(*from_tables(folder, tables, wanted, colour), seed, colour)
-    if target or image or wanted["bias"] not in ((), ("bias",)):
+        return make_table(*from_tables(folder, tables, wanted), seed)
+    if target or image or bias not in ((), ("bias",)):
         flag = next(f"{FLAGS[role]} {' '.join(names)}" for role, names in wanted.items() if names)
         raise UserError(f"{folder} has no metadata.csv, so {flag} names nothing: its folders are labels and biases")
     rows, notes = read_tree(folder)
-    names, paths, splits, labels, biases = map(list, zip(*rows, strict=True))
-    heads = {} if colour or not any(biases) else {"bias": biases}
-    return make_table(str(folder), None, names, paths, [""] * len(rows), splits, labels, heads, notes, seed, colour)
+    return make_table(str(folder), None, ["bias"] if any(row.biases[0] for row in rows) else [], rows, notes, seed)
 
 
-def make_table(source, target, names, paths, places, splits, labels, heads, notes, seed=0, colour=False):
-    """A Table of lists with an element for each image, whose labels and biases become numbers. Raises UserError.
+def make_table(source, target, biases, rows, notes, seed=0):
+    """The Table of a list of Row, whose labels and biases become numbers. Raises UserError.
 
-    target: the label's column, None for folders. splits: of 0, 1, 2, or all None. heads: {bias: list of str}.
+    target: the label's column, None for folders. biases: the names of those of each row that count.
     """
-    where = [place or path for place, path in zip(places, paths, strict=True)]
-    label, classes = encode(source, where, labels, target or "class", MOST_CLASSES, [False] * len(names))
-    coded = [encode(source, where, texts, name, MOST_BIASES, splits) for name, texts in heads.items()]
-    bias = np.stack([codes for codes, _ in coded], 1) if coded else np.zeros((len(names), 0), np.int64)
+    names, paths, places, splits, labels, texts = map(list, zip(*rows, strict=True))
+    label, classes = encode(source, places, labels, target or "class", MOST_CLASSES, [False] * len(rows))
+    heads = zip(biases, zip(*texts, strict=True), strict=False)
+    coded = [encode(source, places, head, name, MOST_BIASES, splits) for name, head in heads]
+    bias = np.stack([codes for codes, _ in coded], 1) if coded else np.zeros((len(rows), 0), np.int64)
     if splits[0] is None:
         splits = split_by_group(names, np.column_stack([label, bias]), seed)
         shares = " / ".join(f"{100 * share:.0f} %" for share in SHARES)
         notes = [*notes, f"nothing says which images are for the test: split {shares} within groups, with seed {seed}"]
-    table = Table(
-        source, names, paths, places, np.array(splits, np.int64), label, bias, classes, tuple(heads),
-        tuple(values for _, values in coded), tuple(notes), target, colour,
-    )  # fmt: skip
+    values = tuple(values for _, values in coded)
+    places = [path if place == path else f"{place}: {name}" for name, path, place, *_ in rows]
+    given = (source, names, paths, places, np.array(splits, np.int64), label, bias, classes)
+    table = Table(*given, tuple(biases), values, tuple(notes), target)
     check(table)
     return table
 
@@ -169,12 +161,12 @@ def check(table):
         raise UserError(f"{table.source} has one class only, {table.classes[0]}; at least two are needed")
     for label, name in enumerate(table.classes):
         if (mine := table.label == label).any() and not (mine & train).any():
-            first = table.place(int(np.flatnonzero(mine)[0]))
+            first = table.places[np.flatnonzero(mine)[0]]
             raise UserError(f"the class {name} has no training image ({first}); add some, or leave this class out")
     for i, name in enumerate(table.biases):
         seen = set(table.bias[train, i].tolist())
         if len(seen) == 1:
             raise UserError(
                 f"{table.source}: all training images have the bias {name} = {table.values[i][min(seen)]}, so there is "
-                "none to unlearn; name another column with --bias, or give --bias colour"
+                "none to unlearn; name another column with --bias"
             )

@@ -10,14 +10,13 @@ from PIL import Image
 
 from dataset import biased_mnist, colored_mnist
 from dataset.batches import bias_labels
-from dataset.mnist import load_mnist
 
 
 class DigitsInColor(torch.utils.data.Dataset):
     """What the two have in common: coloured digits, all in memory.
 
-    data: uint8 tensor (N, 28, 28, 3), RGB. targets: int64 tensor (N,), the digit. grey: uint8 tensor (N, 28, 28), the
-    MNIST images of which they are made. transform, target_transform: of the PIL image and of the label, or None.
+    data: uint8 tensor (N, 28, 28, 3), RGB. targets: int64 tensor (N,), the digit. transform, target_transform: of the
+    PIL image and of the label, or None.
     """
 
     classes = (
@@ -25,9 +24,8 @@ class DigitsInColor(torch.utils.data.Dataset):
         "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine",
     )  # fmt: skip
 
-    def __init__(self, split, grey, transform, target_transform):
+    def __init__(self, split, transform, target_transform):
         self.data, self.targets = torch.from_numpy(split.images()), torch.from_numpy(split.label)
-        self.grey = torch.from_numpy(grey)
         self.transform, self.target_transform = transform, target_transform
 
     def __len__(self):
@@ -44,15 +42,12 @@ class ColoredMNIST(DigitsInColor):
     """Colored-MNIST: the colour follows the digit in training, and not in the test.
 
     color_var: sigma^2, 0.02 to 0.05 in the paper. train: the 60,000 training images, or the 10,000 test images.
-    data_seed: of the colours, 0..2**32-1. colors: uint8 tensor (N, 3), RGB.
+    data_seed: of the colours, 0..2**32-1.
     """
 
     def __init__(self, color_var=0.02, train=True, data_seed=0, transform=None, target_transform=None):
-        mnist = load_mnist()
-        built = colored_mnist.build(color_var, data_seed, mnist)
-        split = built.train if train else built.test
-        super().__init__(split, mnist.train_images if train else mnist.test_images, transform, target_transform)
-        self.colors = torch.from_numpy(split.color)
+        built = colored_mnist.build(color_var, data_seed)
+        super().__init__(built.train if train else built.test, transform, target_transform)
 
     @property
     def bias(self):
@@ -73,8 +68,7 @@ class BiasedMNIST(DigitsInColor):
     def __init__(self, rho=0.99, train=True, data_seed=0, biased=False, transform=None, target_transform=None):
         if train and biased:
             raise ValueError("biased=True names a test set; training images have rho=1 for that")
-        mnist = load_mnist()
-        built = biased_mnist.build(rho, data_seed, mnist)
+        built = biased_mnist.build(rho, data_seed)
         split = built.train if train else built.test_biased if biased else built.test
-        super().__init__(split, mnist.train_images if train else mnist.test_images, transform, target_transform)
+        super().__init__(split, transform, target_transform)
         self.bias = torch.from_numpy(split.bias)

@@ -1,12 +1,13 @@
-"""What lies in a folder: images in DIR/train/CLASS/*, DIR/train/CLASS/BIAS/* or DIR/CLASS/..., and files by name."""
+"""What lies in a folder: images in DIR/train/CLASS/*, DIR/train/CLASS/BIAS/* or or DIR/CLASS/...."""
 
 import os
-import re
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
 
 from common.errors import UserError
-from dataset.pictures import extensions
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -15,6 +16,17 @@ SPLIT_WORDS = {
     "test": 2, "testing": 2, "2": 2, "2.0": 2,
 }  # fmt: skip
 SHAPE = "images belong into DIR/train/CLASS/ or DIR/train/CLASS/BIAS/, or give a metadata.csv"
+
+
+class Row(NamedTuple):
+    """An image, as a row of a table or a folder names it."""
+
+    name: str  # as given
+    path: str
+    place: str  # "DIR/metadata.csv, row 17", or the path in a folder tree
+    split: int | None  # 0 training, 1 validation, 2 test; None where nothing says it
+    label: str
+    biases: list  # of str
 
 
 def nfc(text):
@@ -32,39 +44,29 @@ def split_of_folder(name):
     return SPLIT_WORDS.get(name.casefold()) if name[:1].isalpha() else None
 
 
-def files_below(root):
-    """The files below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed."""
+def pictures_below(root):
+    """The images below a folder, sorted: list of tuples, of the folders and the name of each. Links are followed."""
 
     def refuse(error):
         raise error
 
-    found = []
+    found, kinds = [], {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     for path, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         folders[:] = [name for name in folders if not is_system(name)]
         above = Path(path).relative_to(root).parts
-        found += [(*above, name) for name in files if not is_system(name)]
+        pictures = [name for name in files if Path(name).suffix.lower() in kinds and not is_system(name)]
+        found += [(*above, name) for name in pictures]
     return sorted(found)
 
 
-def pictures_below(root):
-    """The images below a folder, as `files_below` gives them."""
-    kinds = extensions()
-    return [parts for parts in files_below(root) if Path(parts[-1]).suffix.lower() in kinds]
-
-
 def read_tree(root):
-    """Reads a folder tree: (list of (name, path, split, class, bias), notes). bias "": none; split None: no splits.
+    """Reads a folder tree: (list of Row, each with one bias, "" for none; notes).
 
     Raises UserError: each message names the folder and says how the images should lie.
     """
     pictures = pictures_below(root)
     tops = sorted({parts[0] for parts in pictures if len(parts) > 1})
     splits = {name: split_of_folder(name) for name in tops if split_of_folder(name) is not None}
-    if len(set(splits.values())) < len(splits):
-        raise UserError(f"{root} has two folders for a split ({', '.join(splits)}); put the images into one")
-    words = [{SPLIT_WORDS.get(word) for word in re.findall("[a-z]+", name.casefold())} - {None} for name in tops]
-    if not splits and all(words) and {0, 2} <= set().union(*words):  # train_set, seg_test, val2017
-        raise UserError(f"{root}: the folders {', '.join(tops)} look like splits; call them train, val and test")
     rows = []
     for parts in pictures:
         if parts[0] not in (splits or tops):
@@ -73,25 +75,8 @@ def read_tree(root):
         if not 1 <= len(folders) <= 2:
             raise UserError(f"{path} lies in {'too many folders' if folders else 'no class folder'}; {SHAPE}")
         bias = nfc(folders[1]) if len(folders) == 2 else ""
-        rows.append(("/".join(parts), path, splits.get(parts[0]), nfc(folders[0]), bias))
+        rows.append(Row("/".join(parts), path, path, splits.get(parts[0]), nfc(folders[0]), [bias]))
     if not rows:
         raise UserError(f"{root} holds no images and no metadata.csv; {SHAPE}")
     beside = len(pictures) - len(rows)
     return rows, [f"left out: {beside} images beside the folders of the splits or classes"] if beside else []
-
-
-class Finder:
-    """Finds the files that a table names, also where case, slashes or accents differ from what is there."""
-
-    def __init__(self, root):
-        self.root, self.index = root, None
-
-    def __call__(self, name):
-        """The path of an image, or the path at which it should be."""
-        path = os.path.join(self.root, name)
-        if os.path.exists(path):
-            return path
-        if self.index is None:
-            self.index = {nfc("/".join(parts)).casefold(): parts for parts in files_below(self.root)}
-        found = self.index.get(nfc(os.path.normpath(name.replace("\\", "/"))).casefold())
-        return os.path.join(self.root, *found) if found else path

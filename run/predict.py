@@ -9,10 +9,10 @@ import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
-from dataset.csv_tables import column, read_frame
-from dataset.photographs import InMemory
+from dataset.csv_tables import column, read_rows
+from dataset.photographs import Photographs
 from dataset.pictures import BLACK, decode
-from dataset.trees import Finder, pictures_below
+from dataset.trees import pictures_below
 from run.evaluate import running_statistics
 
 TABLES = (".csv", ".tsv")
@@ -29,9 +29,9 @@ def find_images(source, image=None):
     if source.is_dir():
         found = [("/".join(parts), str(source.joinpath(*parts))) for parts in pictures_below(source)]
     elif source.suffix.lower() in TABLES and source.is_file():
-        frame = read_frame(source)
-        names = frame[column(source, list(frame), "image", image, needed=True)]
-        found = list(zip(names, map(Finder(source.parent), names), strict=True))
+        rows = list(read_rows(source).values())
+        named = column(source, list(rows[0]), "image", image, needed=True)
+        found = [(row[named], str(source.parent / row[named])) for row in rows]
     elif source.is_file():
         found = [(source.name, str(source))]
     else:
@@ -101,7 +101,7 @@ def predict(
         left_out += [some[position][0] for position in bad]
         good = [position for position in range(len(some)) if position not in bad]
         none = np.zeros(len(good), np.int64)
-        part = InMemory(images[good], none, none[:, None], device=device)
+        part = Photographs(images[good], none, none[:, None], device=device)
         rows += predictions(f, g, part, [some[position][0] for position in good], classes)
     write_predictions(out, rows)
     if left_out:

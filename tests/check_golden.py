@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import torch
 
 from common.errors import exits
-from dataset.batches import on_device
+from dataset.batches import FactoredData, factorise
 from methods import METHODS
 from models.bias_predictor import CHANNELS
 from models.checkpoint import join_net, read_torch_file, split_net
@@ -38,7 +38,8 @@ def replay(recording, part, device="cpu"):
     method.h.load_split_state_dict({c: record["before"][f"pred_{c}"] for c in CHANNELS})
     method.start_epoch(0)
 
-    data = on_device(recording["images_uint8_nhwc"].numpy(), recording["labels"].numpy(), device, dtype)
+    factors = factorise(recording["images_uint8_nhwc"].numpy())
+    data = FactoredData(*factors, recording["labels"].numpy(), device, dtype)
     size = recording["batch_size"]
     losses = []
     for step in range(recording["steps"]):

@@ -105,7 +105,6 @@ def resolved(*line):
         ("--method baseline --optimizer adam --lr 0.5", {"lr": 0.5}),
         ("--method lntl_plus", {"lr": 0.01, "prior": "colour", "prior_width": 6, "smoothing": 0.03, "mu": 0.1}),  # data
         ("--method lntl_plus --prior bins", {"prior": "bins"}),
-        ("--dataset images --data_dir . --bias colour --from_scratch --network paper", {"lambda_": 0.01, "mu": 0.1}),
         ("--dataset images --data_dir . --method baseline", {"network": "resnet18", "image_size": 224}),
     ],
 )

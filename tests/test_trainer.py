@@ -11,12 +11,13 @@ import option as resolver
 import train
 from common.errors import Diverged
 from dataset.base import DataSet, hold_out
-from dataset.batches import ImageData, on_device
+from dataset.batches import ImageData
 from methods import METHODS
 from methods.blindeye import confusion_loss
 from methods.lntl import negative_entropy
 from models.checkpoint import join_net, read_torch_file
 from tests import processes
+from tests.dataset.sets import data_of, on_device
 from tests.reference import Reference
 from trainer import Trainer, sampling_weights, usual_batch
 
@@ -133,7 +134,7 @@ class Run:
 def fitted(n=BATCH, **changes):
     """A trainer that has run on n random digits, without writing weights."""
     data = on_device(*digits(n))
-    trainer = Trainer(options(**changes), DataSet.of(data, {"test_accuracy": data}), Run(), torch.device("cpu"))
+    trainer = Trainer(options(**changes), data_of(DataSet, data, {"test_accuracy": data}), Run(), torch.device("cpu"))
     trainer.save = lambda: None
     trainer.fit()
     return trainer

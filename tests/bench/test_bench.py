@@ -10,8 +10,9 @@ import torch
 
 from bench import speed
 from bench.straightforward import Images, Straightforward
-from dataset.batches import ImageData, on_device
+from dataset.batches import ImageData
 from methods import METHODS
+from tests.dataset.sets import on_device
 
 STEPS, BATCH = 4, 6
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.batches import FactoredData, ImageData, factorise
+
 ROOT = Path(__file__).parents[2]
 BIRDS = ("img_id", "img_filename", "y", "split", "place", "place_filename")
 
@@ -61,6 +63,20 @@ def random_pictures(folder, n, size=16, seed=0):
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     return paths, images
+
+
+def on_device(images, label, *where, **how):
+    """The part that fits images: factored where every image is one colour on black, else plain."""
+    if factors := factorise(images):
+        return FactoredData(*factors, label, *where, **how)
+    return ImageData(images, label, *where, **how)
+
+
+def data_of(kind, train, test):
+    """A data set of parts that are there already. test: {name: part}."""
+    made = object.__new__(kind)
+    made.train, made.test = train, test
+    return made
 
 
 def refused(capsys, main, flags):

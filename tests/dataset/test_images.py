@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from dataset import images as image_sets
-from dataset.images import ImageSet, map_size
-from dataset.photographs import Streaming
+from dataset.images import ImageSet
 from tests.dataset import sets
 
 
@@ -34,30 +32,15 @@ def test_a_set(birds):
     assert data.inputs() == {"size": 16, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     assert data.found == {"target": "y", "bias": ["place"]}
     assert data.map_bias is False
-    assert data.test_files()[0] == "000.bird/2_0_0.jpg"
-    assert len(data.test_files()) == 8
+    assert (data.test_files()[0], len(data.test_files())) == ("000.bird/2_0_0.jpg", 8)
     assert "a bias, " in data.overview()
     assert "images with the bytes of another: " in data.overview()
     assert data.names() == {"classes": ["0", "1"], "biases": {"place": ["0", "1"]}}
 
 
-def test_labels_from_the_pixels(birds):
-    for how in ({"network": "paper"}, {}, {"split_at": "layer1"}):
-        given = option(birds, bias=["Colour"], **how)
-        ImageSet.check(given)
-        data = ImageSet(given, "cpu")
-        assert data.train.batch(torch.arange(2))[2].shape == (2, 3, *map_size(given))
-        assert (data.map_bias, data.found["bias"], len(data.biases)) == (True, ["Colour"], 3)
-        assert ImageSet.method_defaults(given) == {}
-    assert ImageSet.method_defaults(option(birds)) != {}
-
-
 @pytest.mark.parametrize(("how", "said"), [
     ({"data_dir": None}, "needs --data_dir DIR"),
     ({"network": "paper", "init": "imagenet"}, "--init is for networks of torchvision"),
-    ({"network": "vit_b_16", "split_at": "layer2"}, "--split_at layer2 is for ResNets"),
-    ({"network": "vit_b_16", "bias": ["colour"]}, "--bias colour needs features on a map"),
-    ({"split_at": "last", "bias": ["colour"]}, "--bias colour needs features on a map"),
 ])  # fmt: skip
 def test_what_cannot_go_together(birds, how, said):
     with pytest.raises(UserError, match=said):
@@ -66,22 +49,18 @@ def test_what_cannot_go_together(birds, how, said):
 
 def test_no_bias_label(tmp_path):
     sets.tree(tmp_path)
-    with pytest.raises(UserError, match="has no bias label; name its column with --bias, or take --bias colour"):
+    with pytest.raises(UserError, match="has no bias label; name its column with --bias"):
         ImageSet(option(tmp_path), "cpu")
 
 
-@pytest.mark.parametrize("memory", [None, 0], ids=["in memory", "streaming"])
-def test_images_that_were_changed_are_other_data(tmp_path, monkeypatch, memory):
-    if memory is not None:
-        monkeypatch.setattr(image_sets, "free_memory", lambda device="cpu": memory)
+def test_images_that_were_changed_are_other_data(tmp_path):
     sets.birds(tmp_path)
     one, *_, other = sorted(tmp_path.glob("*/*.jpg"))
     size = 2000  # of the file before and after
     one.write_bytes(one.read_bytes().ljust(size, b"\0"))
-    before = ImageSet(option(tmp_path, workers=0), "cpu")
-    assert isinstance(before.train, Streaming) == (memory == 0)
+    before = ImageSet(option(tmp_path), "cpu")
     one.write_bytes(other.read_bytes().ljust(size, b"\0"))
-    assert before.fingerprint() == before.fingerprint() != ImageSet(option(tmp_path, workers=0), "cpu").fingerprint()
+    assert before.fingerprint() == before.fingerprint() != ImageSet(option(tmp_path), "cpu").fingerprint()
 
 
 def test_a_dry_run_has_every_class(tmp_path):

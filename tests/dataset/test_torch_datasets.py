@@ -7,52 +7,40 @@ from torchvision.transforms.functional import to_tensor
 
 from dataset import biased_mnist, colored_mnist
 from dataset.batches import FactoredData
-from dataset.mnist import load_mnist
 from dataset.torch_datasets import BiasedMNIST, ColoredMNIST
-
-
-@pytest.fixture(scope="module")
-def mnist():
-    return load_mnist()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def read_once(mnist):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dataset.torch_datasets.load_mnist", lambda: mnist)
+        for module in (biased_mnist, colored_mnist):
+            patch.setattr(module, "load_mnist", lambda: mnist)
         yield
 
 
-def check_conventions(data, size):
+def check_conventions(data, split):
     assert isinstance(data, torch.utils.data.Dataset)
-    assert len(data) == size
-    assert (data.data.dtype, data.data.shape) == (torch.uint8, (size, 28, 28, 3))
-    assert (data.targets.dtype, data.targets.shape) == (torch.int64, (size,))
-    assert (data.grey.dtype, data.grey.shape) == (torch.uint8, (size, 28, 28))
-    assert data.classes[7] == "7 - seven"
+    assert len(data) == len(split.label)
+    assert torch.equal(data.data, torch.from_numpy(split.images()))
+    assert torch.equal(data.targets, torch.from_numpy(split.label))
+    assert (data.data.dtype, data.targets.dtype, data.classes[7]) == (torch.uint8, torch.int64, "7 - seven")
     image, label = data[5]
     assert isinstance(image, Image.Image)
-    assert (image.mode, image.size) == ("RGB", (28, 28))
-    assert type(label) is int
+    assert (image.mode, image.size, type(label)) == ("RGB", (28, 28), int)
     assert torch.equal((to_tensor(image) * 255).byte().permute(1, 2, 0), data.data[5])
     assert label == data.targets[5]
     with pytest.raises(IndexError):
-        data[size]
+        data[len(data)]
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_colored_mnist(mnist, train):
-    data = ColoredMNIST(0.03, train=train, data_seed=4)
-    built = colored_mnist.build(0.03, 4, mnist)
-    split, grey = (built.train, mnist.train_images) if train else (built.test, built.test_gray)
-    check_conventions(data, len(split.label))
-    assert torch.equal(data.data, torch.from_numpy(split.images()))
-    assert torch.equal(data.targets, torch.from_numpy(split.label))
-    assert torch.equal(data.colors, torch.from_numpy(split.color))
-    assert torch.equal(data.grey, torch.from_numpy(grey))
-    if not train:
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_colored_mnist(part):
+    data = ColoredMNIST(0.03, train=part == "train", data_seed=4)
+    split = getattr(colored_mnist.build(0.03, 4), part)
+    check_conventions(data, split)
+    if part == "test":
         index = torch.arange(0, 10000, 7)
-        _, y, b = FactoredData(split.mask, split.color, split.label).batch(index)  # as trained with
+        _, y, b = FactoredData(*split).batch(index)  # as trained with
         bias = data.bias
         assert (bias.dtype, bias.shape) == (torch.int64, (10000, 3, 14, 14))
         assert torch.equal(bias[index], b)
@@ -60,12 +48,10 @@ def test_colored_mnist(mnist, train):
 
 
 @pytest.mark.parametrize("part", ["train", "test", "test_biased"])
-def test_biased_mnist(mnist, part):
+def test_biased_mnist(part):
     data = BiasedMNIST(0.997, train=part == "train", data_seed=2, biased=part == "test_biased")
-    split = getattr(biased_mnist.build(0.997, 2, mnist), part)
-    check_conventions(data, len(split.label))
-    assert torch.equal(data.data, torch.from_numpy(split.images()))
-    assert torch.equal(data.targets, torch.from_numpy(split.label))
+    split = getattr(biased_mnist.build(0.997, 2), part)
+    check_conventions(data, split)
     assert torch.equal(data.bias, torch.from_numpy(split.bias))
     assert data.bias_classes[data.bias[0]] == biased_mnist.COLORS[split.bias[0]]
 

@@ -20,7 +20,6 @@ def test_folder_trees(tmp_path, biases):
     assert [read.classes[y] for y in read.label] == [name.split("/")[1] for name in read.names]
     if len(biases) == 2:
         assert [read.values[0][b] for b in read.bias[:, 0]] == [name.split("/")[2] for name in read.names]
-        assert read_table(tmp_path, bias=("colour",)).biases == ()
 
 
 @pytest.mark.parametrize(("change", "note"), [
@@ -54,9 +53,7 @@ TREES = [
     (lambda f: picture(f / "train/x.png"), {}, r"/train/x\.png lies in no class folder"),
     (lambda f: picture(f / "train/a/b/c/x.png"), {}, r"/train/a/b/c/x\.png lies in too many folders"),
     (lambda f: picture(f / "train/a/b/x.png"), {}, r"train/a/0\.png, bias has no value"),
-    (lambda f: shutil.copytree(f / "train", f / "training"), {}, "has two folders for a split"),
     (lambda f: None, {"target": "y"}, "so --target y names nothing"),
-    (lambda f: [(f / s).rename(f / f"{s}_set") for s in ("train", "test")], {}, "look like splits; call them train"),
 ]
 
 

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from dataset.batches import ImageData, on_device
+from dataset.batches import ImageData
 from models.checkpoint import read_torch_file
 from tests import check_golden
 from tests.conftest import shared
+from tests.dataset.sets import on_device
 
 FILES = ["fresh", "pretrained", "strong_float64"]
 

@@ -8,13 +8,14 @@ import torch
 from torch.nn import functional as F
 
 from common.errors import UserError
-from dataset.batches import IGNORE_INDEX, ImageData, on_device
-from dataset.images import InMemory
+from dataset.batches import IGNORE_INDEX, ImageData
+from dataset.photographs import Photographs
 from methods.bias_prior import Colour, Joint, count_bias
 from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
 from models.checkpoint import join_net
 from models.networks import make_networks
+from tests.dataset.sets import on_device
 from tests.reference import f, g, inputs
 from tests.test_trainer import BATCH, digits, distance
 from tests.test_trainer import options as numbers
@@ -117,7 +118,7 @@ def test_what_is_drawn_is_counted_with_its_weights():
     """Of images drawn with weights, the joint table of the draws; without λ and μ, h is left out."""
     rng = np.random.default_rng(0)
     label, bias = rng.integers(0, 10, 50), rng.integers(0, 10, 50)
-    data = InMemory(rng.integers(0, 256, (50, 28, 28, 3), np.uint8), label, bias[:, None])
+    data = Photographs(rng.integers(0, 256, (50, 28, 28, 3), np.uint8), label, bias[:, None])
     networks = make_networks("simple_conv", heads=(10,), map_bias=False)
     method = LNTLPlus(numbers(prior="drawn", smoothing=0.0, lambda_=0, mu=0), networks=networks)
     weights = torch.from_numpy(rng.random(50))

@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
-from dataset.batches import FactoredData, ImageData, factorise, on_device
+from dataset.batches import FactoredData, ImageData, factorise
 from models import BiasPredictor, FeatureExtractor, LabelClassifier
 from models.checkpoint import join_net
+from tests.dataset.sets import on_device
 from tests.test_trainer import digits
 
 

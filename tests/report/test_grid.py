@@ -69,7 +69,7 @@ def test_schedules_are_those_of_the_main_job():
 
 def test_flags_are_those_of_the_rows():
     found = [cells("--dataset", table, "--seeds", 1) for table in rows.DATASETS]
-    assert [len(of) for of in found] == [4 * 7, 7 * 4, 9 * 6]
+    assert [len(of) for of in found] == [4 * 7, 7 * 4, 9 * 7]
     by_name = {c.name: c.option for of in found for c in of}
     fair, lntl, dfr = (by_name[f"blur_{row}_seed1"] for row in ("fair", "lntl", "dfr"))
     assert (fair.data_dir, fair.method, fair.image_size) == ("checkpoint/suite/blur_fair", "baseline", 32)
@@ -77,7 +77,9 @@ def test_flags_are_those_of_the_rows():
     assert (dfr.pretrain, dfr.max_step) == (fair.max_step, 1)
     now = by_name["lntl_plus_now_rho0.99_seed1"]
     assert (now.method, now.rho, now.data_seed) == ("lntl_plus", 0.99, 0)
-    assert {*rows.BIASES} == {*biases.BIASES, "photographs"}
+    assert {*rows.BIASES} == {*biases.BIASES, "photographs", "pretrained"}
+    dfr = by_name["pretrained_dfr_seed1"]
+    assert (dfr.network, dfr.init, dfr.image_size, dfr.pretrain) == ("efficientnet_lite0", "imagenet", 128, 6)
 
 
 def test_a_folder_of_another_cell_is_refused(tmp_path):

@@ -84,7 +84,7 @@ def test_the_suite(suite):
     assert lines[2][:4] == ["Baseline", "mean over groups", "0.600 ± 0.100 (3)", "-"]
     ceiling = next(line for line in lines if line[0] == rows.FAIR.title)
     assert (ceiling[2], ceiling[-1]) == ("0.800 ± 0.100 (3)", "-")
-    assert lines[-1] == ["chance", "bias, by the probe", "0.250", "-", "-", "-", "0.250", "-"]
+    assert lines[-1] == ["chance", "bias, by the probe", "0.250", "-", "-", "-", "0.250", "-", "-"]
 
 
 def test_the_defaults():

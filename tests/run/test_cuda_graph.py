@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dataset.batches import on_device
 from methods import METHODS
 from run.cuda_graph import EAGER, GraphedIteration
+from tests.dataset.sets import on_device
 from tests.test_trainer import digits, options
 from trainer import Trainer
 

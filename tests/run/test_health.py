@@ -8,10 +8,10 @@ import torch
 
 import train
 from common.files import read_json_lines
-from dataset.batches import on_device
 from dataset.colored_mnist import ColoredSet
 from methods import METHODS
 from run import evaluate, health
+from tests.dataset.sets import data_of, on_device
 from tests.processes import flags, read
 from tests.test_trainer import digits, options
 from trainer import Trainer
@@ -88,5 +88,5 @@ def test_figures_that_are_no_numbers_are_null(tmp_path):
     tests = {"test_accuracy": black}
     option = options(color_var=0.02)
     evaluated = {"test_accuracy": (black, evaluate.evaluate(f, g, black))}
-    evaluate.report(option, tmp_path, evaluated, ColoredSet.of(black, tests), tmp_path / "w")
+    evaluate.report(option, tmp_path, evaluated, data_of(ColoredSet, black, tests), tmp_path / "w")
     assert read(tmp_path / "metrics.json")["loss"] is None

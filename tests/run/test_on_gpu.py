@@ -5,7 +5,7 @@ import torch
 
 import test as evaluation
 import train
-from dataset import images
+from dataset import photographs
 from tests import processes
 
 EPOCHS = 4
@@ -40,9 +40,9 @@ def test_images_with_every_method_and_network(small_images, tmp_path, method, ne
     assert metrics["probe_chance"] == 0.5
 
 
-def test_images_that_are_read_ahead(small_images, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "free_memory", lambda device="cpu": 0)
-    run(tmp_path, processes.image_flags(tmp_path, small_images, "--method", "lntl_plus", "--workers", "1"))
+def test_images_that_are_kept_in_a_file(small_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(photographs, "IN_MEMORY", 0)
+    run(tmp_path, processes.image_flags(tmp_path, small_images, "--method", "lntl_plus"))
 
 
 @pytest.mark.parametrize("network", ["paper", "simple_conv"])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from dataset.photographs import InMemory
+from dataset.photographs import Photographs
 from run.predict import predict, predictions, write_predictions
 from tests.dataset import sets
 
@@ -64,7 +64,7 @@ def test_a_table_and_a_single_image(tmp_path):
 
 def test_images_of_a_part(tmp_path):
     images = np.repeat(np.array([5, 250, 5], np.uint8), SIZE * SIZE * 3).reshape(3, SIZE, SIZE, 3)
-    part = InMemory(images, np.zeros(3, np.int64), np.zeros((3, 1), np.int64))
+    part = Photographs(images, np.zeros(3, np.int64), np.zeros((3, 1), np.int64))
     found = predictions(nn.Identity(), Brightness(), part, ["a", "b", "c"], CLASSES, batch=2)
     assert [row[:2] for row in found] == [("a", "dark"), ("b", "bright"), ("c", "dark")]
     mean = part.batch(torch.arange(3))[0].mean((1, 2, 3))
