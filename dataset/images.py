@@ -176,7 +176,7 @@ def map_size(option):
     size = option.image_size
     side = {"paper": (size + 1) // 2, "simple_conv": size}.get(option.network)
     if option.network in RESNETS and option.split_at != "last":
-        side = -(-size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.default_cut
+        side = -(-size // (4 << LAYERS.index(option.split_at or "layer2")))  # models.networks.ON_MAPS
     return None if side is None or option.split_at == "last" else (side, side)
 
 
