@@ -3,14 +3,12 @@
 import csv
 import os
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from common.errors import UserError
-from dataset.photographs import InMemory
-from run.predict import predict, predictions, write_predictions
+from run.predict import predict, write_predictions
 from tests.dataset import sets
 
 SIZE, CLASSES = 8, ("dark", "bright")
@@ -60,16 +58,6 @@ def test_a_table_and_a_single_image(tmp_path):
     sets.table(tmp_path / "list.csv", ("photo",), [("a/x.png",)])
     run(tmp_path / "list.csv", tmp_path / "out.csv", image="photo")
     assert rows(tmp_path / "out.csv")[1][:2] == ["a/x.png", "bright"]
-
-
-def test_images_of_a_part(tmp_path):
-    images = np.repeat(np.array([5, 250, 5], np.uint8), SIZE * SIZE * 3).reshape(3, SIZE, SIZE, 3)
-    part = InMemory(images, np.zeros(3, np.int64), np.zeros((3, 1), np.int64))
-    found = predictions(nn.Identity(), Brightness(), part, ["a", "b", "c"], CLASSES, batch=2)
-    assert [row[:2] for row in found] == [("a", "dark"), ("b", "bright"), ("c", "dark")]
-    mean = part.batch(torch.arange(3))[0].mean((1, 2, 3))
-    expected = torch.stack([-mean, mean], 1).softmax(1).max(1).values
-    assert [row[2] for row in found] == [f"{share:.4f}" for share in expected.tolist()]
 
 
 def test_a_link_is_written_through(tmp_path):
