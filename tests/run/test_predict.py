@@ -89,23 +89,15 @@ def test_a_broken_image_is_named_or_left_out(tmp_path, capsys):
         ("new", "no/such/out.csv", "a folder that exists"),
         ("new", "new", "a folder that exists"),
         ("new", "empty.csv", "holds no predictions"),
+        ("new", "noted.csv", "holds no predictions"),  # somebody made more of them
+        ("new", "pipe", "holds no predictions"),  # reading from it would never end
     ],
 )
 def test_wrong_input(tmp_path, source, out, why):
     sets.picture(tmp_path / "new" / "x.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "noted.csv").write_text("file,class,probability,mynote\n")
+    os.mkfifo(tmp_path / "pipe")
     sets.table(tmp_path / "empty.csv", ("a", "b"), [(1, 2)])
     with pytest.raises(UserError, match=why):
         run(tmp_path / source, tmp_path / out)
-
-
-def test_what_somebody_made_of_predictions_is_not_replaced(tmp_path):
-    image = sets.picture(tmp_path / "x.png")
-    for header in ("file,class,probability,mynote", "mine"):
-        (tmp_path / "out.csv").write_text(f"{header}\n")
-        with pytest.raises(UserError, match="holds no predictions"):
-            run(image, tmp_path / "out.csv")
-    (tmp_path / "out.csv").unlink()
-    os.mkfifo(tmp_path / "out.csv")  # reading from it would never end
-    with pytest.raises(UserError, match="holds no predictions"):
-        run(image, tmp_path / "out.csv")
