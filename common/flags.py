@@ -56,7 +56,10 @@ def given(text):
 
 def path(text):
     """An argparse type: a file or folder, `~` taken for the home folder where the shell has not done so."""
-    return os.path.expanduser(given(text))
+    found = os.path.expanduser(given(text))
+    if found.startswith("~"):
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no such user; write ./{text} for a file of that name")
+    return found
 
 
 def location(text):
