@@ -25,7 +25,7 @@ from run.device import choose_device
 from run.evaluate import evaluate, report
 from run.folder import read_options
 from run.networks import build
-from run.predict import check_out, predict, write_predictions
+from run.predict import check_out, predict, predictions, write_predictions
 
 
 def find_weights(given):
@@ -115,9 +115,7 @@ def main(arguments=None):
     report(option, run, evaluated, data, weights, name=f"evaluation_{weights.stem}_{split}_{key}")
     if given.get("out"):
         _, first = next(iter(evaluated.values()))
-        shares = zip(first.predicted.tolist(), first.probability.tolist(), strict=True)
-        named = zip(data.test_files(), shares, strict=True)
-        write_predictions(given["out"], [(name, data.classes[y], f"{share:.4f}") for name, (y, share) in named])
+        write_predictions(given["out"], predictions(first, data.test_files(), data.classes))
         print(f"written: {given['out']}, a prediction of each test image")
     return 0
 

@@ -18,8 +18,7 @@ from common.errors import Diverged, Stopped, UserError, counted, exits
 from common.files import write_json
 from dataset import data_sets
 from methods import METHODS
-from models.checkpoint import check_names, load_weights
-from run import health
+from models.checkpoint import check_names, load_weights, read_torch_file
 from run.device import choose_device
 from run.evaluate import evaluate, report
 from run.folder import RunFolder, read_options
@@ -87,7 +86,7 @@ def checkpoint(option, run):
     if not record:
         raise UserError(f"{run / 'options.json'} is missing, so nobody can tell how the run was begun; put it back")
     options.check_resumed(option, record, run / "options.json")
-    state = run.load()
+    state = read_torch_file(run / "last.pt")
     if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
         raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
     return state
@@ -110,8 +109,7 @@ def start(trainer):
     option, method = trainer.option, trainer.method
     content = load_weights(option.checkpoint, method.f, method.g)
     check_names(option.checkpoint, content, trainer.data)
-    accuracy = health.measure_start(method, trainer.train)
-    trainer.run.say(f"starting from the weights {option.checkpoint}; their training accuracy is {accuracy:.4f}")
+    trainer.run.say(f"starting from the weights {option.checkpoint}")
     if option.holdout and (content.get("option") or {}).get("holdout") != option.holdout:
         trainer.run.say("WARNING: these weights were trained on the held-out images too")
 

@@ -107,7 +107,7 @@ class Trainer:
         with self.interruptible():
             record |= self.evaluations()
         if not self.option.dry_run:  # after one iteration nobody is well
-            found = health.warnings(record, self.run.log(), self.method, len(self.data.classes))
+            found = health.warnings(record, self.run.log(), self.method.h, len(self.data.classes))
             for kind in found.keys() - self.warned:  # each kind once in a run
                 self.run.say(f"WARNING: {found[kind]}")
             self.warned |= found.keys()
@@ -160,7 +160,7 @@ class Trainer:
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
         where = f"epoch {self.epoch + 1}, iteration {self.iteration} ({losses})"
         last = f"the last good checkpoint, if any, is {self.run / 'last.pt'}"
-        raise Diverged(f"training diverged in {where}; {last}; {health.advice(self.method)}")
+        raise Diverged(f"training diverged in {where}; {last}; {health.ADVICE}")
 
     def save(self):
         """Writes everything that `restore` needs; weights as well every `save_step` epochs and at the end."""
@@ -179,7 +179,7 @@ class Trainer:
         state |= {"cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None}
         state |= {"f": method.f.state_dict(), "g": method.g.state_dict(), "h": method.h.split_state_dict()}
         state |= {name: [part.state_dict() for part in getattr(method, name)] for name in ("optimizers", "schedulers")}
-        state |= {"method": method.state(), "warned": sorted(self.warned), "start_accuracy": method.start_accuracy}
+        state |= {"method": method.state(), "warned": sorted(self.warned)}
         self.run.save(state | {"names": self.data.names()})
 
     def save_weights(self, name):
@@ -209,7 +209,6 @@ class Trainer:
             for part, its in zip(parts, saved, strict=True):
                 part.load_state_dict(its)
             method.load_state(state.get("method") or {})
-            method.start_accuracy = state.get("start_accuracy")
             self.warned = set(state.get("warned", ()))
             self.order.set_state(state["order"])
             torch.set_rng_state(state["torch_rng"])

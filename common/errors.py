@@ -5,7 +5,7 @@ import functools
 import sys
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "Cannot allocate memory")
-OF_THE_GPU = ("CUDA error", "CUDNN", "cuDNN", "CUBLAS", "NVIDIA")  # in the errors of PyTorch
+OF_THE_GPU = ("CUDA", "CUDNN", "cuDNN", "CUBLAS", "NVIDIA")  # in the errors of PyTorch
 
 
 class UserError(Exception):

@@ -1,7 +1,6 @@
 """Flags: how they are declared and read, and what the value of one may be."""
 
 import argparse
-import difflib
 import functools
 import math
 import os
@@ -123,7 +122,7 @@ class Flag(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes `-` and `_` in a flag for the same; says of a wrong one what may be meant, and where help is."""
+    """Takes `-` and `_` in a flag for the same; says where help is."""
 
     def __init__(self, **how):
         how.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -133,12 +132,8 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see `{command(self.prog)} --help`)")
 
     def parse_args(self, args=None, namespace=None):
-        """As argparse's; an unknown flag is named with the one that may be meant."""
         words = [self._as_declared(str(word)) for word in (sys.argv[1:] if args is None else args)]
-        option, unknown = super().parse_known_args(words, namespace)
-        if unknown:
-            self.error(f"unknown: {unknown[0]}{self._meant(unknown[0])}")
-        return option
+        return super().parse_args(words, namespace)
 
     def _as_declared(self, word):
         """`--dry_run` and `--color-var` as `--dry-run` and `--color_var`."""
@@ -147,8 +142,3 @@ class Parser(argparse.ArgumentParser):
         if flag.startswith("--"):
             flag = spelt.get(flag.replace("-", "_"), flag)
         return f"{flag}{equals}{value}"
-
-    def _meant(self, word):
-        """`; did you mean FLAG?` for a mistyped flag, or nothing."""
-        close = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1, 0.6)
-        return f"; did you mean {close[0]}?" if close and word.startswith("--") else ""

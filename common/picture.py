@@ -79,25 +79,3 @@ def draw_confusion(path, matrices, of="digit", colors=None, names=None):
             bar.set(xticks=[], yticks=[0], yticklabels=["mean\ncolour" if axis is axes[0, 0] else ""])
             axis.title.set_y(1.12)
     save(figure, path)
-
-
-@plain
-def draw_groups(path, title, groups, classes, bias):
-    """Draws the accuracy of every group as a heat map, a row a class, a column a value of the bias.
-
-    groups: list of {"y", "b", "n", "accuracy"}, names as of metrics.json. bias: what the columns are called.
-    """
-    values = [g["b"] if isinstance(g["b"], str) else " / ".join(g["b"]) for g in groups]
-    columns, accuracy = [*dict.fromkeys(values)], np.full((len(classes), len({*values})), np.nan)
-    figure, axis = subplots(1, 1, (max(4.5, 0.55 * len(columns) + 2.5), max(3, 0.45 * len(classes) + 2)))
-    for group, value in zip(groups, values, strict=True):
-        row, column = [*classes].index(group["y"]), columns.index(value)
-        accuracy[row, column] = group["accuracy"]
-        text = f"{100 * group['accuracy']:.0f}" + (f"\nn {group['n']}" if accuracy.size <= 40 else "")
-        if accuracy.size <= 200:
-            color = "white" if group["accuracy"] < 0.5 else "black"
-            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
-    figure.colorbar(axis.imshow(accuracy, cmap="viridis", vmin=0, vmax=1, aspect="auto"), label="accuracy")
-    label(axis, title, classes, columns)
-    axis.set(xlabel=bias, ylabel="class")
-    save(figure, path)

@@ -39,7 +39,6 @@ class Baseline:
     from_baseline = False  # whether it starts from the weights of a trained baseline; else from random ones
     trains_h = False
     updates = True  # whether an epoch has updates
-    start_accuracy = None  # of the trained weights that it began with, by run.health.measure_start
     grey = False  # whether it sees the luma of the images
     metrics = ("cls_loss", "accuracy")  # what `update` returns; run/health.py looks at `accuracy` and `bias_loss`
 

@@ -14,7 +14,6 @@ from dataset.batches import IGNORE_INDEX, MEAN, STD, FactoredData
 from models.bias_predictor import BINS, CHANNELS
 
 LEVELS = 256  # values of a channel, BINS bins of 32
-LARGEST_TABLE = 10**5  # cells of a joint table
 
 
 def every_batch(train):
@@ -41,8 +40,8 @@ def shares(b, values=BINS):
 class Bins:
     """Naive Bayes: p(b | y) is the product over the heads of p(value | head, y), all of the bias that h is asked for.
 
-    One is added to every count. A head that an image has no label of says nothing. With labels by position every value
-    counts by its share of the labelled positions.
+    One is added to every count. A head that an image has no label of says nothing. For labels of positions: every value
+    counts by its share of the labelled ones.
     """
 
     def __init__(self, train, classes, values):
@@ -54,9 +53,7 @@ class Bins:
         for _, y, b in every_batch(train):
             counts.index_add_(0, y, shares(b, self.values))
             labels += F.one_hot(y, classes).sum(0)
-        # A value that a head does not have is never asked for; without it the others would share less.
-        has = torch.arange(self.values, device=device) < torch.tensor(values, device=device)[:, None]
-        self.log_p_b = (counts / (counts * has).sum(-1, keepdim=True)).log()  # (classes, heads, values)
+        self.log_p_b = (counts / counts.sum(-1, keepdim=True)).log()  # (classes, heads, values)
         self.log_p_y = (labels / labels.sum()).log()  # (classes,)
 
     def p(self, x, b):
@@ -78,17 +75,12 @@ class Joint:
         self.missing = torch.tensor(values, device=device)
         strides = [math.prod(v + 1 for v in values[i + 1 :]) for i in range(len(values))]
         self.strides = torch.tensor(strides, device=device)
-        counts = torch.ones(self.cells(1, values), classes, device=device)
+        counts = torch.ones(math.prod(v + 1 for v in values), classes, device=device)
         each = torch.ones(len(train)) if weights is None else weights * len(train) / weights.sum()
         each = each.to(counts)
         counts.index_put_((self.cell(train.image_bias), train.label), each, accumulate=True)
         self.table = counts / counts.sum(1, keepdim=True)
         self.contradicted = bool(((counts > 1).sum(1) > 1).any())  # whether some biases occur with two labels
-
-    @staticmethod
-    def cells(classes, values):
-        """Size of the table."""
-        return classes * math.prod(v + 1 for v in values)
 
     def cell(self, b):
         """The row of the table that biases int64 (B, heads) belong to, int64 (B,)."""
@@ -136,9 +128,7 @@ class Colour:
 
 
 def count_bias(train, classes, values, width=None, weights=None):
-    """What fits: the colour itself with a width; else joint counts where they are few enough, else naive Bayes."""
+    """What fits: the colour itself with a width; else joint counts of labels of images, naive Bayes of positions."""
     if width is not None:
         return Colour(train, classes, width)
-    if train.image_bias is not None and Joint.cells(classes, values) <= LARGEST_TABLE:
-        return Joint(train, classes, values, weights)
-    return Bins(train, classes, values)
+    return Bins(train, classes, values) if train.image_bias is None else Joint(train, classes, values, weights)

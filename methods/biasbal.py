@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from methods.baseline import Baseline
 from methods.bias_prior import count_bias
-from models.whole import last_linear
+from models.networks import last_linear
 
 
 class BiasBal(Baseline):

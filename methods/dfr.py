@@ -9,7 +9,7 @@ import torch
 from common.errors import UserError
 from methods.baseline import Baseline
 from methods.group_dro import group_index
-from models.whole import last_linear
+from models.networks import last_linear
 from run.probe import features
 
 C, REFITS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01), 20

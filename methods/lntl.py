@@ -18,7 +18,6 @@ import torch
 from torch.nn import functional as F
 
 from common import Flag, number
-from common.errors import UserError
 from dataset.batches import IGNORE_INDEX
 from methods.baseline import Baseline, label_accuracy
 
@@ -126,11 +125,6 @@ class LNTL(Baseline):
     from_baseline = True
     trains_h = True
     metrics = ("cls_loss", "accuracy", "neg_entropy", "bias_loss", "bias_accuracy")
-
-    @classmethod
-    def check(cls, option):
-        if option.detach_h and option.detach_h > option.max_step:
-            raise UserError(f"--detach_h {option.detach_h} is more than --max_step {option.max_step}")
 
     def neg_entropy(self, logits, b):
         """The second term of A, before its weight. logits: (B, heads, K, h, w) of h; b: as of `update`."""

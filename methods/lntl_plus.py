@@ -25,7 +25,7 @@ from common.errors import UserError
 from methods.baseline import Baseline
 from methods.bias_prior import count_bias, every_batch
 from methods.lntl import LNTL
-from models.whole import last_linear
+from models.networks import last_linear
 
 WIDTH = 6
 
@@ -59,7 +59,6 @@ class LNTLPlus(LNTL):
 
     @classmethod
     def check(cls, option):
-        super().check(option)
         if option.prior != "colour" and option.prior_width != WIDTH:
             raise UserError("--prior_width is of --prior colour; give that too, or leave it out")
 

@@ -1,19 +1,12 @@
-"""Weights files: reading them without running what is in them, and the official format.
-
-python -m models.checkpoint --export checkpoints/baseline_var0.020.pth official.pth     # for the original code
-"""
+"""Weights files: reading them without running what is in them, and the official layout."""
 
 import io
-import os
 import re
 
 import torch
 
-from common import Parser, path
-from common.errors import UserError, exits, one_line
+from common.errors import UserError, one_line
 from common.files import replacing
-from models.feature_extractor import FeatureExtractor
-from models.label_classifier import LabelClassifier
 
 WRAPPED = re.compile(r"((module|_orig_mod)\.)+")  # before a name: of DataParallel, of torch.compile
 KEYS = ("net_state_dict", "state_dict", "model")  # under which a file has its weights, if not at the top
@@ -32,10 +25,10 @@ def read_torch_file(path):
         raise UserError(f"{path} is no file of torch.save, or damaged; give another, or copy it again") from None
 
 
-def save_torch_file(path, content, **how):
+def save_torch_file(path, content):
     """torch.save, whole or not at all. Raises OSError where the disk is full (torch.save itself a RuntimeError)."""
     buffer = io.BytesIO()
-    torch.save(content, buffer, **how)
+    torch.save(content, buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -43,18 +36,19 @@ def save_torch_file(path, content, **how):
 def find_net(path, content, expected, optional=()):
     """The weights {name: tensor} in a file's content: ours, the official one, a state dict, or {"f": ..., "g": ...}.
 
-    expected: {name: tensor} that must be there in these shapes; `num_batches_tracked` need not. optional: names that
-    may be there in any shape. path: for messages. Raises UserError.
+    expected: {name: tensor} that must be there in these shapes; a missing `num_batches_tracked`, which official files
+    lack, is filled in. optional: names that may be there in any shape. path: for messages. Raises UserError.
     """
     state = content if isinstance(content, dict) else {}
     if all(isinstance(state.get(part), dict) for part in ("f", "g")):
         state = state["f"] | state["g"]
     else:
         state = next((state[key] for key in KEYS if isinstance(state.get(key), dict)), state)
-    net = {WRAPPED.sub("", str(k), count=1): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    net = {name: tensor for name, tensor in expected.items() if "num_batches" in name}
+    net |= {WRAPPED.sub("", str(k), count=1): v for k, v in state.items() if isinstance(v, torch.Tensor)}
     for name in [*expected, *net]:
         own, its = (tuple(some[name].shape) if name in some else "missing" for some in (net, expected))
-        if own != its and name not in optional and not (own == "missing" and "num_batches" in name):
+        if own != its and name not in optional:
             what = f"{name} is {own} there and {its} in the network"
             raise UserError(f"{path} does not fit the network: {what}; give weights of this network")
     return net
@@ -63,13 +57,6 @@ def find_net(path, content, expected, optional=()):
 def join_net(f, g):
     """The official `net_state_dict` of f and g together, contiguous copies on the CPU."""
     return to_cpu(f.state_dict() | g.state_dict())
-
-
-def split_net(state, f, g):
-    """Loads an official `net_state_dict` into f and g (in which `num_batches_tracked` may be missing)."""
-    for module in (f, g):
-        own = module.state_dict()
-        module.load_state_dict({k: state.get(k, own[k]) if "num_batches" in k else state[k] for k in own})
 
 
 def to_cpu(value):
@@ -94,7 +81,8 @@ def load_weights(path, f, g, content=None):
     """Loads a weights file, or its content, into f and g. Returns the content, a dict with `net_state_dict`."""
     content = read_torch_file(path) if content is None else content
     net = find_net(path, content, f.state_dict() | g.state_dict())
-    split_net(net, f, g)
+    for part in (f, g):
+        part.load_state_dict({name: net[name] for name in part.state_dict()})
     return content | {"net_state_dict": net}
 
 
@@ -104,28 +92,3 @@ def check_names(path, content, data):
     if names and list(names["classes"]) != list(data.classes):
         its, own = (one_line(", ".join(map(str, some[:10]))) for some in (names["classes"], data.classes))
         raise UserError(f"{path} tells {its} apart, and the data has {own}; give data of its classes")
-
-
-def export(source, target):
-    """Writes f and g as the original code's `_load_model` reads them (its keys, the format before PyTorch 1.6)."""
-    f, g = FeatureExtractor(), LabelClassifier()
-    content = load_weights(source, f, g)
-    state = {k: v for k, v in join_net(f, g).items() if "num_batches" not in k}  # PyTorch 0.3 knew no such
-    fresh = torch.optim.SGD([*f.parameters(), *g.parameters()], lr=0.01, momentum=0.9, weight_decay=0.0005)
-    official = {"step": content.get("step", 0), "net_state_dict": state, "optim_state_dict": fresh.state_dict()}
-    save_torch_file(target, official, _use_new_zipfile_serialization=False)
-
-
-@exits
-def main(arguments=None):
-    parser = Parser(prog="-m models.checkpoint", description=__doc__)
-    parser.add_argument("--export", type=path, nargs=2, metavar=("FILE", "NEW"), required=True)
-    source, target = parser.parse_args(arguments).export
-    if os.path.exists(target):
-        raise UserError(f"{target} is there already; give another file, or remove it")
-    export(source, target)
-    print(f"written: {target}")
-
-
-if __name__ == "__main__":
-    main()

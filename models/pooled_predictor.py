@@ -1,4 +1,4 @@
-"""h for bias labels that belong to the whole image, and h on the maps of any network: logits by head.
+"""h for bias labels that belong to the whole image, and h on the maps of networks other than the paper's.
 
 A head is one bias, with a number of values. Logits of all heads stand in one tensor, so that the losses of the paper's
 h fit unchanged: (B, heads, K, 1, 1) for labels of images, (B, heads, K, height, width) of positions; K is the largest
@@ -7,26 +7,34 @@ number of values.
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from models.label_classifier import not_below_float32
 
 SURPLUS = -1e4  # logit of a value that a head does not have: its probability is exactly 0, and p * log(p) is finite
 
 
-class Heads(nn.Module):
-    """num_values: of each head. valid: bool (heads, K), whether a head has a value."""
+class PooledPredictor(nn.Module):
+    """h: the average over all positions - BatchNorm, as f may change its features' scale - a linear layer a head.
 
-    def __init__(self, values):
+    num_values: of each head. valid: bool (heads, K), whether a head has a value.
+    """
+
+    def __init__(self, channels, values, body=None, pooled=True):
+        """channels: of what `body`, a module before the average, gives. pooled: False for logits of every position."""
         super().__init__()
         self.num_values = tuple(values)
         counts = torch.tensor(self.num_values)
         self.register_buffer("valid", torch.arange(max(self.num_values)) < counts[:, None], persistent=False)
         self.uneven = len(set(self.num_values)) > 1
+        self.body, self.pooled = body or nn.Identity(), pooled
+        self.norm = nn.BatchNorm2d(channels)
+        self.out = nn.Conv2d(channels, self.valid.numel(), 1)  # the linear layers, side by side
 
-    def by_head(self, logits):
-        """float (B, heads * K, height, width) to (B, heads, K, height, width), not below float32, surplus filled."""
-        logits = not_below_float32(logits).contiguous().unflatten(1, self.valid.shape)
+    def forward(self, features):
+        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1) or (B, heads, K, height, width)."""
+        z = self.body(features)
+        z = self.out(self.norm(z.mean(dim=(2, 3), keepdim=True) if self.pooled else z))
+        logits = not_below_float32(z).contiguous().unflatten(1, self.valid.shape)
         return torch.where(self.valid[:, :, None, None], logits, SURPLUS) if self.uneven else logits
 
     def split_state_dict(self):
@@ -35,35 +43,3 @@ class Heads(nn.Module):
 
     def load_split_state_dict(self, parts):
         self.load_state_dict(parts["h"])
-
-
-class PaperPooledPredictor(Heads):
-    """The paper's h for labels of images: its layers, as wide as there are heads, and the average of the logits."""
-
-    def __init__(self, values):
-        super().__init__(values)
-        heads = len(self.num_values)
-        self.conv1 = nn.Conv2d(32, 32 * heads, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(32 * heads)
-        self.conv2 = nn.Conv2d(32 * heads, self.valid.numel(), 3, padding=1, groups=heads)
-
-    def forward(self, features):
-        """features: float (B, 32, height, width). Returns logits (B, heads, K, 1, 1)."""
-        z = self.conv2(F.relu_(self.bn1(self.conv1(features))))
-        return self.by_head(z.mean(dim=(2, 3), keepdim=True))
-
-
-class PooledPredictor(Heads):
-    """h: the average over all positions - BatchNorm, as f may change its features' scale - a linear layer a head."""
-
-    def __init__(self, channels, values, body=None, pooled=True):
-        """channels: of what `body`, a module before the average, gives. pooled: False for logits of every position."""
-        super().__init__(values)
-        self.body, self.pooled = body or nn.Identity(), pooled
-        self.norm = nn.BatchNorm2d(channels)
-        self.out = nn.Conv2d(channels, self.valid.numel(), 1)  # the linear layers, side by side
-
-    def forward(self, features):
-        """features: float (B, C, height, width). Returns logits (B, heads, K, 1, 1) or (B, heads, K, height, width)."""
-        z = self.body(features)
-        return self.by_head(self.out(self.norm(z.mean(dim=(2, 3), keepdim=True) if self.pooled else z)))

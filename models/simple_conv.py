@@ -9,8 +9,6 @@ from collections import OrderedDict
 
 from torch import nn
 
-from models.pooled_predictor import PooledPredictor
-
 
 def block(in_channels, out_channels):
     """conv 7x7 - BatchNorm - ReLU. The convolution's weights are Kaiming-normal by fan_out, all else as by default."""
@@ -23,8 +21,3 @@ def simple_conv(classes=10):
     layers = OrderedDict(block1=block(3, 16), block2=block(16, 32), block3=block(32, 64), block4=block(64, 128))
     layers |= {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(128, classes)}
     return nn.Sequential(layers)
-
-
-def simple_conv_predictor(values):
-    """h: two blocks of its own, as g's, before a PooledPredictor."""
-    return PooledPredictor(128, values, body=nn.Sequential(block(32, 64), block(64, 128)))

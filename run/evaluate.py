@@ -128,25 +128,12 @@ def report(option, folder, evaluated, data, weights, say=print, name="metrics", 
     write_json(Path(folder, f"{name}.json"), without_nan(metrics))  # first: no line and no picture costs a result
     for line in (*lines, f"written: {Path(folder, f'{name}.json')}"):
         say(line)
-    pictures = {draw_matrix: "confusion_matrix.png" if name == "metrics" else f"{name}.png"}
-    if by_group["groups"]:
-        pictures[draw_group_map] = "groups.png" if name == "metrics" else f"{name}_groups.png"
-    for draw, file in pictures.items():
-        try:
-            draw(option, data, metrics, Path(folder, file))
-        except Exception as error:  # of matplotlib, its settings, its fonts: whatever it is, a picture is no result
-            say(f"WARNING: no picture {file} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")
-
-
-def draw_matrix(option, data, metrics, path):
-    from common.picture import draw_confusion  # matplotlib is slow to import
-
+    picture = "confusion_matrix.png" if name == "metrics" else f"{name}.png"
     title = f"{option.method}, {data.setting(option)}: accuracy {metrics['accuracy']:.4f}"
-    draw_confusion(path, [(title, metrics["confusion"])], data.class_word, data.mean_colors, data.class_names())
+    matrices = [(title, metrics["confusion"])]
+    try:
+        from common.picture import draw_confusion  # matplotlib is slow to import
 
-
-def draw_group_map(option, data, metrics, path):
-    from common.picture import draw_groups
-
-    title = f"{option.method}, {data.setting(option)}: worst group {metrics['worst_group_accuracy']:.4f}"
-    draw_groups(path, title, metrics["groups"], data.classes, " / ".join(data.biases))
+        draw_confusion(Path(folder, picture), matrices, data.class_word, data.mean_colors, data.class_names())
+    except Exception as error:  # of matplotlib, its settings, its fonts: whatever it is, a picture is no result
+        say(f"WARNING: no picture {picture} ({type(error).__name__}: {one_line(error)[:200]}); nothing else is lost")

@@ -4,11 +4,8 @@ import json
 import math
 import os
 import platform
-import shutil
 import sys
 import time
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy
@@ -17,7 +14,7 @@ from tqdm import tqdm
 
 from common.errors import Busy, UserError, counted
 from common.files import read_json_lines, replacing, write_json
-from models.checkpoint import read_torch_file, save_torch_file
+from models.checkpoint import save_torch_file
 
 
 class RunFolder:
@@ -25,9 +22,9 @@ class RunFolder:
 
     options.json      every option, as resolved        log.jsonl   one record an epoch
     environment.json  versions and hardware            log.txt     what was printed
-    last.pt           everything needed to resume      previous.pt the one before it
-    checkpoint_step_0010.pth ... and final.pth         weights; selected.pth where asked for
-    metrics.json      the evaluation at the end        confusion_matrix.png, and groups.png of image-level biases
+    last.pt           everything needed to resume      selected.pth  weights of an epoch, where asked for
+    checkpoint_step_0010.pth ... and final.pth         weights
+    metrics.json      the evaluation at the end        confusion_matrix.png
     diverged.json     in place of these: the epoch in which the losses became NaN
     """
 
@@ -65,7 +62,7 @@ class RunFolder:
 
     def begun(self):
         """Whether there is something to resume here."""
-        return (self / "last.pt").exists() or (self / "previous.pt").exists()
+        return (self / "last.pt").exists()
 
     def check_new(self):
         """Refuses to begin a run over something. Raises UserError.
@@ -80,26 +77,8 @@ class RunFolder:
         (self / "log.jsonl").unlink(missing_ok=True)
 
     def save(self, state):
-        """Writes a checkpoint; the one before it stays as previous.pt."""
-        last = self / "last.pt"
-        if last.exists():
-            with replacing(self / "previous.pt") as kept:
-                shutil.copyfile(last, kept)
-        save_torch_file(last, state)
-
-    def load(self):
-        """The newest checkpoint that can be read; says so where that is not the last one. Raises UserError."""
-        try:
-            check_sums(self / "last.pt")
-            return read_torch_file(self / "last.pt")
-        except UserError as error:
-            if not (self / "previous.pt").exists():
-                raise
-            state = read_torch_file(self / "previous.pt")
-            self.say(f"WARNING: {error}; going on from previous.pt")
-            with replacing(self / "last.pt") as good:  # or the next save would keep the damaged one as the previous
-                shutil.copyfile(self / "previous.pt", good)
-            return state
+        """Writes a checkpoint in place of the one before it."""
+        save_torch_file(self / "last.pt", state)
 
     def write_options(self, record):
         write_json(self / "options.json", record)
@@ -133,17 +112,6 @@ class RunFolder:
             raise UserError(f"{self / 'log.jsonl'} does not hold the {counted(epochs, 'epoch')} of last.pt; begin anew")
         with replacing(self / "log.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(without_nan(r)) + "\n" for r in kept), "utf-8")
-
-
-def check_sums(path):
-    """Raises UserError where a file of torch.save is damaged: torch.load does not look at its check sums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            whole = archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, zlib.error):
-        whole = False
-    if not whole:
-        raise UserError(f"{path} is damaged; begin anew with another -e")
 
 
 def locked(file, shared=False):

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from common.errors import UserError, counted, one_line
 from common.files import replacing
@@ -13,7 +12,7 @@ from dataset.csv_tables import column, read_rows
 from dataset.photographs import Photographs
 from dataset.pictures import BLACK, decode
 from dataset.trees import pictures_below
-from run.evaluate import running_statistics
+from run.evaluate import evaluate
 
 TABLES = (".csv", ".tsv")
 PREDICTIONS = ["file", "class", "probability"]  # the columns that are written
@@ -68,17 +67,10 @@ def write_predictions(out, rows):
         csv.writer(file).writerows([PREDICTIONS, *rows])
 
 
-def predictions(f, g, part, names, classes, batch=64):
-    """Rows (name, class, its probability by the softmax of g) of all images of a part of a data set, in order.
-
-    f, g: in any mode, which stays as it is. names: of the images; classes: of the labels.
-    """
-    indices, rows = torch.arange(len(part), device=part.label.device).split(batch), []
-    with running_statistics(f, g):
-        for handle in part.stream(indices):
-            shares, labels = g(f(part.batch(handle)[0])).float().softmax(1).max(1)
-            rows += [(classes[y], f"{share:.4f}") for share, y in zip(shares.tolist(), labels.tolist(), strict=True)]
-    return [(name, *row) for name, row in zip(names, rows, strict=True)]
+def predictions(evaluation, names, classes):
+    """Rows (name, class, its probability by the softmax of g) of an Evaluation. names: of its images."""
+    found = zip(names, evaluation.predicted.tolist(), evaluation.probability.tolist(), strict=True)
+    return [(name, classes[y], f"{share:.4f}") for name, y, share in found]
 
 
 def predict(
@@ -102,7 +94,8 @@ def predict(
         good = [position for position in range(len(some)) if position not in bad]
         none = np.zeros(len(good), np.int64)
         part = Photographs(images[good], none, none[:, None], device=device)
-        rows += predictions(f, g, part, [some[position][0] for position in good], classes)
+        if good:
+            rows += predictions(evaluate(f, g, part), [some[position][0] for position in good], classes)
     write_predictions(out, rows)
     if left_out:
         say(f"left out: {counted(len(left_out), 'image')} that cannot be read, {one_line(', '.join(left_out[:10]))}")

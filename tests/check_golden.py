@@ -17,7 +17,7 @@ from common.errors import exits
 from dataset.batches import FactoredData, factorise
 from methods import METHODS
 from models.bias_predictor import CHANNELS
-from models.checkpoint import join_net, read_torch_file, split_net
+from models.checkpoint import join_net, load_weights, read_torch_file
 
 WEIGHTS = {"float32": 2e-2, "float64": 1e-5}
 BUFFERS = 1e-3
@@ -34,7 +34,7 @@ def replay(recording, part, device="cpu"):
         lr_decay_period=40, lr_decay_rate=0.1,
     )  # fmt: skip
     method = METHODS["lntl" if part == "unlearn" else "baseline"](option, device, dtype)
-    split_net(record["before"]["net"], method.f, method.g)
+    load_weights("the recording", method.f, method.g, record["before"]["net"])
     method.h.load_split_state_dict({c: record["before"][f"pred_{c}"] for c in CHANNELS})
     method.start_epoch(0)
 

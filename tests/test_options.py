@@ -7,8 +7,6 @@ import pytest
 import torch
 
 import option as options
-import reproduce
-import test as evaluation
 import train
 from common.errors import UserError
 from models.checkpoint import read_torch_file
@@ -47,7 +45,6 @@ CONTRADICTIONS = [
     (["--sampling", "balanced"], "--sampling balanced needs a bias label for every image"),
     (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
     (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
-    (["--detach_h", "5", "--max_step", "4"], "is more than --max_step 4"),
     (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
     (["--data_dir", "."], "mnist_10color_jitter_var_0.030.npy cannot be read"),
     (["--dataset", "images"], "--dataset images needs --data_dir DIR"),
@@ -58,7 +55,7 @@ CONTRADICTIONS = [
     (["--resume"], "there is no run"),
     (["--save_dir", "README.md"], "cannot write to README.md/x"),
     (["--optimizer", "adam", "--momentum", "0.5"], "--optimizer adam and --momentum contradict"),
-    (["--no_such_flag"], "unknown: --no_such_flag"),
+    (["--no_such_flag"], "unrecognized arguments: --no_such_flag"),
     (["--lr"], "expected one argument"),
 ]
 
@@ -67,17 +64,6 @@ CONTRADICTIONS = [
 def test_what_cannot_be_is_one_line(capsys, tmp_path, line, why):
     assert why in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, *line)
     assert not [*tmp_path.rglob("*.pt*")]
-
-
-@pytest.mark.parametrize(
-    ("program", "typed", "meant"),
-    [
-        (train, "--lambda=1", "--lambda_"), (train, "--resum", "--resume"), (reproduce, "--data-dri=x", "--data_dir"),
-        (evaluation, "--chekpoint=x", "--checkpoint"),
-    ],
-)  # fmt: skip
-def test_a_mistyped_flag_is_named(capsys, program, typed, meant):
-    assert f"did you mean {meant}?" in refused(capsys, program, typed)
 
 
 @pytest.mark.parametrize("parser", [PARSER, options.test_parser()], ids=["train.py", "test.py"])
@@ -273,10 +259,9 @@ def test_a_run_of_an_older_version_goes_on_to_the_bit_or_is_refused(tmp_path, sm
     new = {"sampling", "select"}
     old = {k: v for k, v in read(folder / "options.json").items() if k not in new} | OLD
     (folder / "options.json").write_text(json.dumps(old))
-    for name in ("last.pt", "previous.pt"):
-        state = torch.load(folder / name, weights_only=True)
-        del state["method"], state["warned"]
-        torch.save(state | {"option": old}, folder / name)
+    state = torch.load(folder / "last.pt", weights_only=True)
+    del state["method"], state["warned"]
+    torch.save(state | {"option": old}, folder / "last.pt")
     again = ["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]
     for gone in ({"deviation": "still_g"}, {"average": 2}):
         (folder / "options.json").write_text(json.dumps(old | gone))

@@ -34,13 +34,6 @@ def test_without_the_packages_one_line_says_how_to_get_them(line):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_program_that_imports_a_part_is_not_ended(tmp_path):
-    (tmp_path / "own.py").write_text("try: import common.before_torch\nexcept ImportError: pass\nprint('goes on')")
-    own = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-S", tmp_path / "own.py"], env=own, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "goes on\n")
-
-
 @pytest.fixture
 def option(monkeypatch):
     monkeypatch.delenv("LNTL_COMMAND", raising=False)

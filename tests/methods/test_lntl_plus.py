@@ -11,13 +11,10 @@ from common.errors import UserError
 from dataset.batches import IGNORE_INDEX, ImageData
 from dataset.photographs import Photographs
 from methods.bias_prior import Colour, Joint, count_bias
-from methods.lntl import LNTL
 from methods.lntl_plus import LNTLPlus
-from models.checkpoint import join_net
 from models.networks import make_networks
 from tests.dataset.sets import on_device
-from tests.reference import f, g, inputs
-from tests.test_trainer import BATCH, digits, distance
+from tests.test_trainer import digits
 from tests.test_trainer import options as numbers
 
 
@@ -132,25 +129,3 @@ def test_what_is_drawn_is_counted_with_its_weights():
     logits = method.g(method.f(x)) + method.log_prior(x, b)
     assert method.update(x, y, b)[0].item() == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-4)
     assert all(torch.equal(p, q) for p, q in zip(method.h.parameters(), before, strict=True))
-
-
-def test_the_label_loss_alone_is_another():
-    torch.manual_seed(0)
-    images, labels = digits(BATCH)
-    labels[:] = [0, 0, 0, 0, 1]
-    method, data = method_on(images, labels, lambda_=0.0, mu=0.0, weight_decay=0.0, momentum=0.0)
-    plain = LNTL(numbers(), dtype=torch.float64)
-    assert plain.metrics == method.metrics
-    net = {k: v.requires_grad_() for k, v in join_net(method.f, method.g).items() if v.is_floating_point()}
-    batch = data.batch(torch.arange(BATCH))
-    prior = method.log_prior(batch[0], batch[2])
-    assert prior.std() > 0.1
-    x, y = torch.from_numpy(images), torch.from_numpy(labels)
-    p = F.softmax(g(net, f(net, inputs(x))), dim=1) * prior.exp()
-    loss = method.scale * -(p / p.sum(1, keepdim=True)).log()[torch.arange(BATCH), y].mean()
-    parameters = {k: v for k, v in net.items() if "running" not in k}
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
-    expected = {k: v - 0.02 * d for (k, v), d in zip(parameters.items(), gradients, strict=True)}
-    measured = dict(zip(method.metrics, method.update(*batch), strict=True))
-    assert measured["cls_loss"].item() == pytest.approx(loss.item(), rel=1e-6)
-    assert distance(join_net(method.f, method.g), expected) < 1e-6

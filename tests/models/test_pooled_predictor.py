@@ -3,19 +3,11 @@
 import pytest
 import torch
 
-from models import BiasPredictor
-from models.pooled_predictor import PaperPooledPredictor, PooledPredictor
+from models.pooled_predictor import PooledPredictor
 
 
 def features(size=5, channels=32, positions=14):
     return torch.randn(size, channels, positions, positions, dtype=torch.float64)
-
-
-def test_the_papers_predictor_averaged_over_positions():
-    torch.manual_seed(0)
-    pooled, on_map, z = PaperPooledPredictor((8, 8, 8)).double(), BiasPredictor().double(), features()
-    pooled.load_state_dict(on_map.state_dict())
-    torch.testing.assert_close(pooled(z), on_map(z).mean(dim=(3, 4), keepdim=True))
 
 
 def test_batchnorm_and_a_linear_layer_on_the_average():
@@ -27,11 +19,9 @@ def test_batchnorm_and_a_linear_layer_on_the_average():
     torch.testing.assert_close(h(1000 * z), h(100 * z), rtol=1e-3, atol=1e-3)  # f cannot hide behind the scale
 
 
-@pytest.mark.parametrize(
-    "make", [PaperPooledPredictor, lambda v: PooledPredictor(32, v), lambda v: PooledPredictor(32, v, pooled=False)]
-)
-def test_heads_with_fewer_values(make):
-    h = make((2, 5, 3))
+@pytest.mark.parametrize("pooled", [True, False])
+def test_heads_with_fewer_values(pooled):
+    h = PooledPredictor(32, (2, 5, 3), pooled=pooled)
     assert h.num_values == (2, 5, 3)
     assert h.valid.tolist() == [[True] * n + [False] * (5 - n) for n in (2, 5, 3)]
     assert "valid" not in h.state_dict()

@@ -2,6 +2,7 @@
 
 import contextlib
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -40,62 +41,43 @@ def test_an_iteration_never_waits_for_the_device(monkeypatch, name, factored):
         measured[0].item()
 
 
-class Recorder:
-    """Stands in for torch.cuda: a graph that calls the recorded function again when it is replayed."""
-
-    def __init__(self, monkeypatch):
-        self.events = []
-        recording = self
-
-        class Graph:
-            def replay(self):
-                recording.events.append("replay")
-                recording.iterate(recording.iteration.index)
-
-        class Stream:
-            def wait_stream(self, _):
-                recording.events.append("wait")
-
-            def synchronize(self):
-                recording.events.append("synchronize")
-
-        @contextlib.contextmanager
-        def graph(_, stream):
-            recording.events.append("record")
-            recording.dry = True  # a real recording runs nothing
-            yield
-            recording.dry = False
-
-        self.dry, self.seen = False, []
-        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-        monkeypatch.setattr(torch.cuda, "Stream", Stream)
-        monkeypatch.setattr(torch.cuda, "graph", graph)
-        monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
-
-    def iterate(self, index):
-        if not self.dry:
-            self.seen.append(index.tolist())
-
-
 def test_every_batch_is_trained_on_once_and_in_order(monkeypatch):
-    torch_cuda = Recorder(monkeypatch)
-    constants = [0.1]
-    torch_cuda.iteration = iteration = GraphedIteration(torch_cuda.iterate, lambda: list(constants), size=4)
-    expected = []
+    """With stand-ins for torch.cuda: a graph that calls the recorded function again when it is replayed."""
+    events, seen, expected, recording, constants = [], [], [], [], [0.1]
+
+    def iterate(index):
+        if not recording:  # a recording runs nothing
+            seen.append(index.tolist())
+
+    @contextlib.contextmanager
+    def graph(_, stream):
+        recording.append(stream)
+        yield
+        events.append(f"record on {recording.pop()}")
+
+    def replay():
+        events.append("replay")
+        iterate(iteration.index)
+
+    stands_in = {
+        "Stream": lambda: MagicMock(__str__=lambda _: "s"), "CUDAGraph": lambda: SimpleNamespace(replay=replay),
+        "graph": graph, "stream": contextlib.nullcontext, "current_stream": lambda: None,
+    }  # fmt: skip
+    for name, value in stands_in.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    iteration = GraphedIteration(iterate, lambda: list(constants), size=4)
     for epoch in range(4):
         if epoch == 2:
             constants[0] = 0.01  # the learning rate drops: what is baked in is out of date
-        torch_cuda.events.clear()
+        events.clear()
         with iteration as step:
-            for index in torch.randperm(23).split(4):
+            for index in torch.randperm(23).split(4):  # of five whole batches; the sixth is shorter
                 step(index)
                 expected.append(index.tolist())
-        replayed = torch_cuda.events.count("replay")
-        assert torch_cuda.events.count("record") == (epoch in (0, 2))
-        assert replayed == (5 - EAGER if epoch in (0, 2) else 5)  # of five whole batches; the sixth is shorter
-        assert (torch_cuda.events[0], torch_cuda.events[-1]) == ("wait", "synchronize")
-    assert torch_cuda.seen == expected
+        new = epoch in (0, 2)
+        assert events == ["record on s"] * new + ["replay"] * (5 - EAGER * new)
+        iteration.stream.synchronize.assert_called()
+    assert seen == expected
 
 
 def state(method):

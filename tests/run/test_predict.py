@@ -3,14 +3,12 @@
 import csv
 import os
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from common.errors import UserError
-from dataset.photographs import Photographs
-from run.predict import predict, predictions, write_predictions
+from run.predict import predict, write_predictions
 from tests.dataset import sets
 
 SIZE, CLASSES = 8, ("dark", "bright")
@@ -62,16 +60,6 @@ def test_a_table_and_a_single_image(tmp_path):
     assert rows(tmp_path / "out.csv")[1][:2] == ["a/x.png", "bright"]
 
 
-def test_images_of_a_part(tmp_path):
-    images = np.repeat(np.array([5, 250, 5], np.uint8), SIZE * SIZE * 3).reshape(3, SIZE, SIZE, 3)
-    part = Photographs(images, np.zeros(3, np.int64), np.zeros((3, 1), np.int64))
-    found = predictions(nn.Identity(), Brightness(), part, ["a", "b", "c"], CLASSES, batch=2)
-    assert [row[:2] for row in found] == [("a", "dark"), ("b", "bright"), ("c", "dark")]
-    mean = part.batch(torch.arange(3))[0].mean((1, 2, 3))
-    expected = torch.stack([-mean, mean], 1).softmax(1).max(1).values
-    assert [row[2] for row in found] == [f"{share:.4f}" for share in expected.tolist()]
-
-
 def test_a_link_is_written_through(tmp_path):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "p.csv").touch()
@@ -101,23 +89,15 @@ def test_a_broken_image_is_named_or_left_out(tmp_path, capsys):
         ("new", "no/such/out.csv", "a folder that exists"),
         ("new", "new", "a folder that exists"),
         ("new", "empty.csv", "holds no predictions"),
+        ("new", "noted.csv", "holds no predictions"),  # somebody made more of them
+        ("new", "pipe", "holds no predictions"),  # reading from it would never end
     ],
 )
 def test_wrong_input(tmp_path, source, out, why):
     sets.picture(tmp_path / "new" / "x.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "noted.csv").write_text("file,class,probability,mynote\n")
+    os.mkfifo(tmp_path / "pipe")
     sets.table(tmp_path / "empty.csv", ("a", "b"), [(1, 2)])
     with pytest.raises(UserError, match=why):
         run(tmp_path / source, tmp_path / out)
-
-
-def test_what_somebody_made_of_predictions_is_not_replaced(tmp_path):
-    image = sets.picture(tmp_path / "x.png")
-    for header in ("file,class,probability,mynote", "mine"):
-        (tmp_path / "out.csv").write_text(f"{header}\n")
-        with pytest.raises(UserError, match="holds no predictions"):
-            run(image, tmp_path / "out.csv")
-    (tmp_path / "out.csv").unlink()
-    os.mkfifo(tmp_path / "out.csv")  # reading from it would never end
-    with pytest.raises(UserError, match="holds no predictions"):
-        run(image, tmp_path / "out.csv")

@@ -2,8 +2,6 @@
 
 import shutil
 import signal
-import time
-import zipfile
 
 import pytest
 import torch
@@ -16,28 +14,14 @@ from trainer import Trainer
 
 
 def test_killed_and_resumed(tmp_path, small_data, whole, capsys):
-    """Meanwhile a second process is refused; afterwards the last checkpoint is found damaged, too."""
+    """Meanwhile a second process is refused."""
     process = start(*flags(tmp_path, small_data))
     wait_for(process, tmp_path / "run/log.txt", "epoch 1/")
     assert "another process works on" in refused(capsys, train, *flags(tmp_path, small_data, "--resume"))
-    while process.poll() is None and not (tmp_path / "run/previous.pt").exists():
-        time.sleep(0.02)
     process.kill()
     process.communicate()
-    shutil.copytree(tmp_path / "run", tmp_path / "damaged/run")
     assert train.main(flags(tmp_path, small_data, "--resume")) == 0
     assert_same(tmp_path / "run", whole)
-
-    last = tmp_path / "damaged/run/last.pt"
-    content = bytearray(last.read_bytes())
-    with zipfile.ZipFile(last) as archive:  # what lies between its parts, nobody reads
-        largest = max(archive.infolist(), key=lambda part: part.file_size)
-    content[largest.header_offset + largest.file_size // 2] ^= 1
-    last.write_bytes(content)
-    capsys.readouterr()
-    assert train.main(flags(tmp_path / "damaged", small_data, "--resume")) == 0
-    assert "going on from previous.pt" in capsys.readouterr().out
-    assert_same(tmp_path / "damaged/run", whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -104,7 +88,7 @@ os.replace = killing
 import train
 sys.exit(train.main())
 """
-WRITES = [("last.pt", "half"), ("previous.pt", "whole"), ("metrics.json", "half")]
+WRITES = [("last.pt", "half"), ("last.pt", "whole"), ("metrics.json", "half")]
 
 
 def test_killed_inside_a_write(tmp_path, small_data, whole):
@@ -119,7 +103,9 @@ def test_killed_inside_a_write(tmp_path, small_data, whole):
 DAMAGED = [("options.json", b"{"), ("options.json", None), ("log.jsonl", b"?\n"), ("log.jsonl", b"")]
 
 
-@pytest.mark.parametrize(("file", "content"), [*DAMAGED, ("last.pt", [1]), ("last.pt", {"epoch": 3})])
+@pytest.mark.parametrize(
+    ("file", "content"), [*DAMAGED, ("last.pt", b"PK"), ("last.pt", [1]), ("last.pt", {"epoch": 3})]
+)
 def test_a_damaged_run_folder_is_one_line(capsys, tmp_path, small_data, whole, file, content):
     shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "run/metrics.json").unlink()
@@ -132,7 +118,7 @@ def test_a_damaged_run_folder_is_one_line(capsys, tmp_path, small_data, whole, f
     assert file in refused(capsys, train, *flags(tmp_path, small_data, "--resume"))
 
 
-@pytest.mark.parametrize("gone", [["last.pt", "previous.pt"], ["*.pt", "*.json*"]])
+@pytest.mark.parametrize("gone", [["last.pt"], ["*.pt", "*.json*"]])
 def test_what_lies_in_a_folder_is_not_trained_over(capsys, tmp_path, small_data, whole, gone):
     shutil.copytree(whole, tmp_path / "run")
     for path in [path for name in gone for path in (tmp_path / "run").glob(name)]:
