@@ -14,7 +14,7 @@ import pandas
 
 from common.errors import UserError
 from common.files import read_json_lines, replacing
-from option import COMMON, FREE, NOT_RECORDED, owned_flags
+from option import COMMON, FREE, NOT_RECORDED, OWNED
 from report.published import ROOT
 from report.rows import SUITE
 
@@ -26,7 +26,7 @@ NAMES = {
 }
 PLACE = {"colored_mnist": "color_var", "biased_mnist": "rho"}  # the option that the place in a name is
 AUTHORS_NETWORK = "the authors' network"
-OPTIONS = {flag.name for flag in COMMON} | owned_flags().keys()
+OPTIONS = {flag.name for flag in COMMON} | OWNED.keys()
 # Those that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
 DECIDE = OPTIONS - (FREE - {"max_step"}) - NOT_RECORDED - {"checkpoint", "pretrain", "precision"}
 
