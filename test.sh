@@ -2,7 +2,7 @@
 # test.py in the project's environment, which is made first where there is none.
 #
 #   bash test.sh -e lntl_var0.020         the test images, by the weights of a run
-#   bash test.sh FILE                     or by any weights file
+#   bash test.sh --checkpoint FILE        or by any weights file
 #
 # Variables that choose the environment stand at the top of scripts/env.sh.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # called as `sh test.sh`

@@ -19,9 +19,10 @@ from common.files import write_json
 from dataset import data_sets
 from methods import METHODS
 from models.checkpoint import check_names, load_weights, read_torch_file
+from models.shipped import sha256_of
 from run.device import choose_device
 from run.evaluate import evaluate, report
-from run.folder import RunFolder, read_options
+from run.folder import RunFolder, read_record
 from run.probe import probe
 from run.signals import stops
 from trainer import Trainer
@@ -51,8 +52,7 @@ def run_once(option):
         data = data_sets()[option.dataset](option, device, grey=method.grey, pixels=method.needs_pixels)
         fingerprint = None if option.dry_run else data.fingerprint()
         if fingerprint and option.data_sha256 not in (None, fingerprint):
-            which = f"SHA-256 {fingerprint[:12]}..., recorded {option.data_sha256[:12]}..."
-            raise UserError(f"this is other data than {run.path} was begun with ({which}); put that back")
+            raise UserError(f"this is other data than {run.path} was begun with (its data_sha256 tells); put that back")
         if state and state["epoch"] >= option.max_step and (run / "metrics.json").exists():
             run.say(f"{run.path} is finished ({counted(state['epoch'], 'epoch')}); see {run / 'metrics.json'}")
             return 0
@@ -67,7 +67,7 @@ def run_once(option):
         elif method.starts_trained(option):
             start(trainer)
         with stops(trainer):
-            length = f"{counted(option.max_step, 'epoch')}, batches of {trainer.batch_size}, lr {option.lr:g}"
+            length = f"{counted(option.max_step, 'epoch')}, batches of {option.batch_size}, lr {option.lr:g}"
             run.say(f"{method.title} at {data.setting(option)} on {device}, {length}, seed {option.random_seed}")
             return fit_and_report(trainer)
 
@@ -82,10 +82,7 @@ def begun(option, run):
 
 def checkpoint(option, run):
     """The checkpoint to go on from. Raises UserError where the folder does not fit the options."""
-    record = read_options(run.path)
-    if not record:
-        raise UserError(f"{run / 'options.json'} is missing, so nobody can tell how the run was begun; put it back")
-    options.check_resumed(option, record, run / "options.json")
+    options.check_resumed(option, read_record(run / "options.json"), run / "options.json")
     state = read_torch_file(run / "last.pt")
     if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
         raise UserError(f"{run / 'last.pt'} is not a checkpoint of train.py; choose another -e")
@@ -107,6 +104,8 @@ def go_on(trainer, state):
 def start(trainer):
     """Loads the weights that a new run begins with."""
     option, method = trainer.option, trainer.method
+    if option.checkpoint_sha256 not in (None, sha256_of(option.checkpoint)):
+        raise UserError(f"{option.checkpoint} is not the file that the run was to begin with; put that one back")
     content = load_weights(option.checkpoint, method.f, method.g)
     check_names(option.checkpoint, content, trainer.data)
     trainer.run.say(f"starting from the weights {option.checkpoint}")
@@ -150,8 +149,7 @@ def main(arguments=None):
     else:
         from report.published import compare_lines
 
-        lines = *compare_lines(option), f"next: {of_run('test.py', option)}   (evaluates the weights again)"
-        print(*lines, sep="\n")
+        print(*compare_lines(option), f"next: {of_run('test.py', option)}   (evaluates the weights again)", sep="\n")
     return status
 
 

@@ -17,7 +17,6 @@ from run.networks import build
 from run.progress import Progress
 
 FIGURES = ("mean_group_accuracy", "worst_group_accuracy")  # of images with a bias label each, beside their accuracy
-UPDATES = 40  # that an epoch has at least, where no batch size is given
 
 
 class Trainer:
@@ -32,7 +31,6 @@ class Trainer:
         self.train, self.held_out = hold_out(data.train, option)
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
-        self.batch_size = option.batch_size or usual_batch(len(self.train))
         self.weights = sampling_weights(self.train, option.sampling)
         self.method.prepare(self.train, self.weights)
         self.order = torch.Generator().manual_seed(option.random_seed)
@@ -42,7 +40,7 @@ class Trainer:
         self.stop = self.evaluating = False  # stop: set by a signal handler
         self.step = contextlib.nullcontext(self.iterate)
         if device.type == "cuda":
-            self.step = GraphedIteration(self.iterate, self.method.constants, self.batch_size)
+            self.step = GraphedIteration(self.iterate, self.method.constants, option.batch_size)
 
     def fit(self):
         """Runs until the last epoch is done or `stop` is set. Returns whether it is done."""
@@ -82,7 +80,7 @@ class Trainer:
 
     def split(self, order):
         """The batches of an epoch. BatchNorm may need two images: where it does, a last one alone joins the others."""
-        batches = list(order.split(self.batch_size))
+        batches = list(order.split(self.option.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1 and not self.data.one_is_a_batch:
             batches[-2:] = [torch.cat(batches[-2:])]
         return batches
@@ -119,25 +117,20 @@ class Trainer:
 
     def evaluations(self):
         """{name: figure} of f and g on the tests; with held-out images, on those (and by group) too, and of h."""
-        f, h = self.method.f, self.method.h
-        found = self.figures("holdout", self.held_out) if self.held_out else {}
-        if self.held_out:
-            if self.unbiased_holdout:
-                found |= self.figures("holdout_unbiased", self.unbiased_holdout)
-            if self.method.trains_h:
-                found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
-                if self.held_out.image_bias is not None:
-                    found["holdout_majority_baseline"] = majority_baseline(self.held_out.image_bias)
-        for name, part in self.test.items():
-            found |= self.figures(name.removesuffix("_accuracy"), part)
+        parts = {"holdout": self.held_out, "holdout_unbiased": self.unbiased_holdout}
+        parts |= {name.removesuffix("_accuracy"): part for name, part in self.test.items()}
+        f, g, h, found = self.method.f, self.method.g, self.method.h, {}
+        for name, part in parts.items():
+            if part:
+                result = evaluate(f, g, part)
+                by_group = group_figures_of(result, part, self.train, self.data)
+                found[f"{name}_accuracy"] = result.accuracy
+                found |= {f"{name}_{figure}": by_group[figure] for figure in FIGURES if by_group["groups"]}
+        if self.held_out and self.method.trains_h:
+            found["holdout_bias_accuracy"] = bias_accuracy(f, h, self.held_out)
+            if self.held_out.image_bias is not None:
+                found["holdout_majority_baseline"] = majority_baseline(self.held_out.image_bias)
         return found
-
-    def figures(self, name, part):
-        """{"NAME_accuracy": accuracy on a part}, and by group where its images have a bias label each."""
-        result = evaluate(self.method.f, self.method.g, part)
-        found = {f"{name}_accuracy": result.accuracy}
-        by_group = group_figures_of(result, part, self.train, self.data)
-        return found | {f"{name}_{figure}": by_group[figure] for figure in FIGURES if by_group["groups"]}
 
     @contextlib.contextmanager
     def interruptible(self):
@@ -152,11 +145,10 @@ class Trainer:
 
     def check_finite(self):
         """Raises Diverged where a loss, a weight or a running statistic has become infinite or NaN."""
-        networks = self.method.networks().values()
-        tensors = [self.totals, *(t for network in networks for t in (*network.parameters(), *network.buffers()))]
+        tensors = [self.totals, *(t for net in self.method.networks().values() for t in net.state_dict().values())]
         if all(bool(t.isfinite().all()) for t in tensors):
             return
-        means = self.totals / max(1, self.iteration * self.batch_size)
+        means = self.totals / max(1, self.iteration * self.option.batch_size)
         losses = ", ".join(f"{k} {v:.4g}" for k, v in zip(self.method.metrics, means.tolist(), strict=True))
         where = f"epoch {self.epoch + 1}, iteration {self.iteration} ({losses})"
         last = f"the last good checkpoint, if any, is {self.run / 'last.pt'}"
@@ -208,21 +200,16 @@ class Trainer:
             parts, saved = method.optimizers + method.schedulers, state["optimizers"] + state["schedulers"]
             for part, its in zip(parts, saved, strict=True):
                 part.load_state_dict(its)
-            method.load_state(state.get("method") or {})
-            self.warned = set(state.get("warned", ()))
+            method.load_state(state["method"])
+            self.warned = set(state["warned"])
             self.order.set_state(state["order"])
             torch.set_rng_state(state["torch_rng"])
-            if self.device.type == "cuda" and state.get("cuda_rng") is not None:
+            if self.device.type == "cuda" and state["cuda_rng"] is not None:
                 torch.cuda.set_rng_state(state["cuda_rng"], self.device)
             self.epoch, self.iteration, self.seconds = state["epoch"], state["iteration"], state["seconds"]
             self.totals.copy_(state["totals"])
         except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise UserError(f"{self.run / 'last.pt'} is not a checkpoint of this run ({error}); start anew") from None
-
-
-def usual_batch(images):
-    """The batch size where none is given: of 128 to 8 the largest by which an epoch has UPDATES updates."""
-    return next((size for size in (128, 64, 32, 16) if images >= UPDATES * size), 8)
 
 
 def sampling_weights(train, sampling):

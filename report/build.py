@@ -30,7 +30,7 @@ def defaults():
             flags = ["-e", "x", "--dataset", data_set, "--method", method]
             option = resolve([*flags, "--data_dir=."] if data_set == "images" else flags)
             period, augment = option.lr_decay_period, option.augment
-            line = [data_set, method, option.lr, option.batch_size or "40 an epoch", option.optimizer]
+            line = [data_set, method, option.lr, option.batch_size, option.optimizer]
             line += [f"cut every {period} epochs" if period else "one cycle", option.max_step, option.sampling]
             line += [option.lambda_, option.mu, option.prior, " ".join(augment) if augment else None]
             line += ["a trained baseline" if METHODS[method].starts_trained(option) else "random"]

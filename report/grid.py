@@ -26,7 +26,7 @@ from run.folder import RunFolder, read_options
 
 WAIT = 30  # seconds between two looks at cells that other workers have
 # The options that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
-DECIDE = {flag.name for flag in options.COMMON} | options.owned_flags().keys()
+DECIDE = {flag.name for flag in options.COMMON} | options.OWNED.keys()
 DECIDE -= (options.FREE - {"max_step"}) | options.NOT_RECORDED | {"checkpoint", "pretrain", "precision"}
 SUITE_DIR = "checkpoint/suite"  # of the data, where --data_dir is not given
 

@@ -1,6 +1,5 @@
-"""The house: few files on top, none too long, each folder says what it holds, imports go one way."""
+"""The house: few files on top, none too long, imports go one way."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +26,6 @@ def test_what_lies_on_top():
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=named)
 def test_no_file_is_too_long(path):
     assert len(path.read_text("utf-8").splitlines()) <= 450
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_says_what_it_holds(folder):
-    text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text("utf-8")))
-    assert len(text.splitlines()[0]) > 20
 
 
 def test_a_training_on_colored_mnist_loads_nothing_slow_before_its_end(whole):

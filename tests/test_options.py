@@ -1,4 +1,4 @@
-"""Flags: wrong values are one line, every layer of defaults holds, records are repeated and gone on with."""
+"""Flags: wrong values are one line, every layer of defaults holds, records are gone on with."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from common.errors import UserError
 from models.checkpoint import read_torch_file
 from models.shipped import sha256_of
 from tests.models.test_models import weights_file
-from tests.processes import EPOCHS, assert_same, flags, read, refused, write_small
+from tests.processes import assert_same, flags, read, refused, write_small
 
 PARSER = options.train_parser()
 IMAGES = ["--dataset", "images", "--data_dir", "."]
@@ -21,7 +21,7 @@ BIASED = ["--dataset", "biased_mnist"]
 
 WRONG = [
     "--lr=0", "--lr=nan", "--lr=x", "--lr=101", "--max_step=0", "--max_step=1.5", "--momentum=1", "--random_seed=-1",
-    "--method=LNTL", "--cudnn_benchmark=yes", "--checkpoint=", "--data_sha256=x", "--save_dir=~no.one/x",
+    "--method=LNTL", "--cudnn_benchmark=yes", "--checkpoint=", "--batch_size=0", "--save_dir=~no.one/x",
     *(f"--exp_name={name}" for name in ("", "../x", "a b", "a\nb", "ü", "x" * 101, ".hidden", "-")),
 ]  # fmt: skip
 
@@ -35,7 +35,6 @@ def test_a_value_out_of_bounds_is_refused(word):
 
 CONTRADICTIONS = [
     (["--train_baseline", "--method", "lntl"], "contradict each other"),
-    (["--cuda", "--device", "cpu"], "--cuda and --device cpu contradict each other"),
     (["--checkpoint", "x.pth", "--from_scratch"], "--checkpoint and --from_scratch contradict each other"),
     (["--pretrain", "2", "--from_scratch"], "--pretrain and --from_scratch contradict each other"),
     (["--pretrain", "2", "--method", "baseline"], "--pretrain and --method baseline"),
@@ -44,14 +43,12 @@ CONTRADICTIONS = [
     (["--method", "lntl_plus", "--prior", "bins", "--prior_width", "3"], "--prior_width is of --prior colour"),
     (["--sampling", "balanced"], "--sampling balanced needs a bias label for every image"),
     (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
-    (["--checkpoint_sha256", "0" * 64], "is not the file of --checkpoint_sha256"),
+    (["--checkpoint_sha256", "0" * 64], "is not the file that the run was to begin with"),
     (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
     (["--data_dir", "."], "mnist_10color_jitter_var_0.030.npy cannot be read"),
     (["--dataset", "images"], "--dataset images needs --data_dir DIR"),
     (["--checkpoint", "README.md"], "README.md is no file of torch.save"),
     (["--method", "lntl", *BIASED], "none is shipped for this data"),
-    (["--from", "README.md"], "README.md is damaged, or no record of a run"),
-    (["--from", "no/such", "--resume"], "--from repeats a run, --resume goes on with one"),
     (["--resume"], "there is no run"),
     (["--save_dir", "README.md"], "cannot write to README.md/x"),
     (["--optimizer", "adam", "--momentum", "0.5"], "--optimizer adam and --momentum contradict"),
@@ -136,80 +133,66 @@ def test_official_command_line_works(capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["w.pth"]
 
 
-@pytest.mark.parametrize("more", [["--pretrain", "3", "--select", "accuracy", "--holdout", "100"]])
-def test_a_dry_run_leaves_nothing(tmp_path, more):
-    line = ["-e", "x", "--save_dir", str(tmp_path), "--dry-run", "--device", "cpu", "--batch_size", "8", *more]
-    assert train.main(line) == 0
+def test_a_dry_run_leaves_nothing(tmp_path):
+    line = "-e x --dry-run --device cpu --batch_size 8 --pretrain 3 --select accuracy --holdout 100"
+    assert train.main([*line.split(), "--save_dir", str(tmp_path)]) == 0
     assert not [*tmp_path.iterdir()]
 
 
 # ------------------------------------------------------------------------------------------- records
 
 
-def test_from_repeats_a_run_bit_for_bit(tmp_path, whole):
-    assert train.main(["--from", str(whole / "options.json"), "-e", "again", "--save_dir", str(tmp_path)]) == 0
+@pytest.fixture
+def again(tmp_path):
+    """A function of a record: writes it as that of a run which is not begun; returns the flags that begin it."""
+
+    def flags_of(record):
+        (tmp_path / "again").mkdir(exist_ok=True)
+        (tmp_path / "again/options.json").write_text(json.dumps(record))
+        return ["-e", "again", "--save_dir", str(tmp_path), "--resume"]
+
+    return flags_of
+
+
+def test_a_copied_record_repeats_a_run_bit_for_bit(tmp_path, whole, again):
+    theirs = read(whole / "options.json")
+    assert train.main(again(theirs | {"save_dir": "elsewhere"})) == 0
     assert_same(tmp_path / "again", whole)
-    ours, theirs = (read(folder / "options.json") for folder in (tmp_path / "again", whole))
+    ours = read(tmp_path / "again/options.json")
     assert {k for k in theirs if ours[k] != theirs[k]} == {"exp_name", "save_dir"}
 
 
-ZERO = ("lambda_", "mu", "momentum", "weight_decay", "lr_decay_period")
-
-
-@pytest.fixture
-def record(tmp_path):
-    """A function of changes: the options that --from makes of a record of `lntl` with them, and of more flags."""
-
-    def repeated(*more, **changes):
-        base = options.resolve({"exp_name": "x", "random_seed": 3, "from_scratch": True}, changes).record()
-        (tmp_path / "options.json").write_text(json.dumps(base | changes))
-        return options.train_options(["-e", "again", "--from", str(tmp_path), *more])
-
-    return repeated
+ZERO = dict.fromkeys(("lambda_", "mu", "momentum", "weight_decay", "lr_decay_period"), 0) | {"cudnn_benchmark": False}
+OF_IMAGES = {"dataset": "images", "data_dir": ".", "bias": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
     ("more", "changes", "expected"),
     [
         ([], {"lr": 0.1 + 0.2, "random_seed": 0}, {"lr": 0.1 + 0.2, "random_seed": 0}),
-        ([], dict.fromkeys(ZERO, 0) | {"cudnn_benchmark": False}, dict.fromkeys(ZERO, 0) | {"cudnn_benchmark": False}),
+        ([], ZERO, ZERO),
         (["--mu", "0.3"], {"mu": 0.2, "lambda_": 0.2}, {"mu": 0.3, "lambda_": 0.2, "exp_name": "again"}),
-        (["--method", "lntl_plus"], {"mu": 0.2, "lr": 0.5}, {"mu": 0.1, "lr": 0.01, "prior": "colour"}),
-        (["--train_baseline"], {"lr": 0.5}, {"method": "baseline", "lr": 0.01, "mu": None}),
         ([], {"alpha": 0.1, "prior": "bins", "rho": 0.9, "unknown": 1}, {"alpha": None, "prior": None, "rho": None}),
-        (["--color_var", "0.03"], {"color_var": 0.02, "checkpoint_sha256": "0" * 64}, {"from_scratch": False}),
-        (["--from_scratch", *BIASED], {"momentum": 0.5, "color_var": 0.02}, {"momentum": 0.9, "color_var": None}),
-        ([], {"dataset": "images", "data_dir": ".", "bias": ["a", "b"]}, {"bias": ["a", "b"], "data_dir": "."}),
-        (["--data_seed", "2"], {"data_sha256": "0" * 64}, {"data_seed": 2, "data_sha256": None}),
+        ([], OF_IMAGES, OF_IMAGES),
     ],
 )
-def test_given_flags_override_the_record(record, more, changes, expected):
-    option = vars(record(*more, **changes))
+def test_given_flags_override_the_record(again, more, changes, expected):
+    base = options.resolve({"exp_name": "x", "random_seed": 3, "from_scratch": True}, changes).record()
+    option = vars(options.train_options([*again(base | changes), *more]))
     assert {name: option[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"lr": "fast"}, {"lr": float("nan")}, {"batch_size": 1e3}, {"method": "theirs"}, {"data_sha256": "x"}],
-)  # fmt: skip
-def test_a_damaged_record_is_one_line(record, tmp_path, change):
-    record()
-    (tmp_path / "options.json").write_text(json.dumps(read(tmp_path / "options.json") | change))
-    with pytest.raises(UserError, match=next(iter(change))) as error:
-        options.train_options(["-e", "again", "--from", str(tmp_path)])
-    assert "is damaged, or of another version" in str(error.value)
+DAMAGED = [b"[]", b"\xff", b"[" * 100_000, b'{"lr": "fast"}', b'{"lr": NaN}', b'{"max_step": 1e3}', b'{"method": "x"}']
 
 
-@pytest.mark.parametrize("content", [b"[]", b"\xff", b"[" * 100_000])
-def test_what_is_no_record_is_one_line(capsys, tmp_path, content):
-    (tmp_path / "options.json").write_bytes(content)
-    assert "is damaged, or no record" in refused(capsys, train, "-e", "x", "--from", tmp_path)
-    (tmp_path / "x").mkdir()
-    (tmp_path / "options.json").rename(tmp_path / "x/options.json")
-    assert "is damaged, or no record" in refused(capsys, train, "-e", "x", "--save_dir", tmp_path, "--resume")
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_record_is_one_line(capsys, tmp_path, again, content):
+    line = again({})
+    (tmp_path / "again/options.json").write_bytes(content)
+    assert "again/options.json is damaged, or " in refused(capsys, train, *line)
 
 
-def test_a_start_is_this_very_file(tmp_path, small_data, capsys, monkeypatch):
+def test_a_start_is_this_very_file(tmp_path, small_data, capsys, monkeypatch, again):
     monkeypatch.chdir(tmp_path)
     start = weights_file(tmp_path / "start.pth")
     line = flags("runs", small_data, "--checkpoint", "start.pth", epochs=1)
@@ -218,7 +201,7 @@ def test_a_start_is_this_very_file(tmp_path, small_data, capsys, monkeypatch):
     kept = read("runs/run/options.json")
     assert (kept["checkpoint"], kept["checkpoint_sha256"]) == ("start.pth", sha256_of(start))
     torch.save(read_torch_file(start) | {"step": 9}, start)
-    assert "start.pth is not the file" in refused(capsys, train, "-e", "again", "--from", "runs/run")
+    assert "start.pth is not the file" in refused(capsys, train, *again(kept))
 
 
 # -------------------------------------------------------------------------------------------- resuming
@@ -245,27 +228,3 @@ def test_other_data_is_refused_and_moved_data_is_not(capsys, tmp_path, small_dat
     assert train.main([*map(str, line)]) == 0
     before = {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "log.txt"}
     assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
-
-
-# Some of what options.json of commit 3bf2ffc has beside ours: flags that are gone, and values of other methods.
-OLD = {"train_baseline": False, "rho": None, "bias_predictor": None, "alpha": 0.1, "smoothing": 0.03, "prior": "bins",
-       "prior_width": 6, "resume": False, "n_class": None, "data_split": None}  # fmt: skip
-
-
-def test_a_run_of_an_older_version_goes_on_to_the_bit_or_is_refused(tmp_path, small_data, whole, capsys):
-    """Its record lacks what is new, and its checkpoint has no state of a method."""
-    assert train.main(flags(tmp_path, small_data, epochs=2)) == 0
-    folder = tmp_path / "run"
-    new = {"sampling", "select"}
-    old = {k: v for k, v in read(folder / "options.json").items() if k not in new} | OLD
-    (folder / "options.json").write_text(json.dumps(old))
-    state = torch.load(folder / "last.pt", weights_only=True)
-    del state["method"], state["warned"]
-    torch.save(state | {"option": old}, folder / "last.pt")
-    again = ["-e", "run", "--save_dir", str(tmp_path), "--resume", "--max_step", str(EPOCHS)]
-    for gone in ({"deviation": "still_g"}, {"average": 2}):
-        (folder / "options.json").write_text(json.dumps(old | gone))
-        assert f"was begun with --{next(iter(gone))}, which is no more" in refused(capsys, train, *again)
-    (folder / "options.json").write_text(json.dumps(old | {"deviation": None, "average": 0}))
-    assert train.main(again) == 0
-    assert_same(folder, whole)

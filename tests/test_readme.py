@@ -22,7 +22,7 @@ EXAMPLES = {
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL), 1)
 }
 PARSERS = {"train.py": option.train_parser, "test.py": option.test_parser, "reproduce.py": reproduce.parser}
-OF_TUNE = ("--trials", "--workers", "--search_seed")  # beside the flags of train.py
+OF_TUNE = ("--trials",)  # beside the flags of train.py
 
 
 def named(path):

@@ -7,6 +7,7 @@ import pytest
 
 import train
 import tune
+from common.errors import Busy
 from methods import METHODS
 from tests.processes import image_flags, read, refused
 
@@ -18,13 +19,12 @@ def flags(tmp_path, small_images):
 
 def test_settings_lie_in_their_range_and_the_first_are_the_defaults():
     ranges = METHODS["lntl_plus"].ranges
-    assert tune.draw(ranges, 0, 5) == {}
-    drawn = [tune.draw(ranges, trial, 5) for trial in range(1, 200)]
+    assert tune.draw(ranges, 0) == {}
+    drawn = [tune.draw(ranges, trial) for trial in range(1, 200)]
     for flag, (low, high) in ranges.items():
         values = sorted(settings[flag] for settings in drawn)
         assert 0.99 * low <= values[0] < 2 * low
         assert high / 2 < values[-1] <= 1.01 * high
-    assert tune.draw(ranges, 3, 5) == drawn[2] != tune.draw(ranges, 3, 6)
 
 
 def test_it_goes_on_and_its_last_command_runs(tmp_path, flags, capsys, monkeypatch):
@@ -55,12 +55,16 @@ def test_it_goes_on_and_its_last_command_runs(tmp_path, flags, capsys, monkeypat
     assert {k for k in best if picked[k] != best[k]} <= {"exp_name", "random_seed"}
 
 
-def test_what_is_given_is_not_drawn(flags, tmp_path, monkeypatch):
+def test_what_is_given_is_not_drawn_and_trials_of_other_processes_are_left(flags, tmp_path, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(tune, "train", lambda option: seen.append(option) or 1)
-    tune.main([*flags, "--mu", "0.5"])
-    tune.run_trial([*flags[:-2], "-e", "x", "--mu", "0.5"])
-    assert [option.mu for option in seen] == [0.5, 0.5]
+
+    def busy(option):
+        seen.append(option)
+        raise Busy("another process works on it")
+
+    monkeypatch.setattr(tune, "train", busy)
+    assert "no trial has a result" in refused(capsys, tune, *flags, "--mu", "0.5")
+    assert [(option.exp_name, option.mu) for option in seen] == [("run_trial0", 0.5), ("run_trial1", 0.5)]
 
 
 def test_without_validation_images_it_says_what_to_do(tmp_path, small_data, capsys):
