@@ -1,7 +1,7 @@
 """Options of train.py and test.py: every flag, every default, and the one function that resolves them.
 
-A value is the first that there is of: the flag as given; the record of the run (--resume); what the data set says of
-the method, and of all methods; what the method says of itself; the flag's own default.
+A value is the first that there is of: the flag as given; the record of the run (--resume, --from); what the data set
+says of the method, and of all methods; what the method says of itself; the flag's own default.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from common.plugins import by_owner
 from dataset import data_sets
 from methods import METHODS
 from models.shipped import cell_name, sha256_of, weights_of
-from run.folder import read_options
+from run.folder import read_options, read_record
 
 ADAM_LR = 0.001
 SCHEDULES = {  # of a run of the paper's table: epochs, and epochs between two cuts of the learning rate
@@ -62,6 +62,7 @@ TRAINING = (
 )
 START_AND_STOP = (
     Flag("checkpoint", path, help="weights to start from [the shipped baseline, where needed]", metavar="FILE"),
+    Flag("from", path, help="repeat the run of this options.json; flags that are given override", metavar="FILE"),
     *(Flag(f"{what}_sha256", not_empty, help="of the file, of the data [recorded]") for what in ("checkpoint", "data")),
     Flag("from_scratch", action="store_true", help="start from random weights"),
     Flag("pretrain", number(int, 0, 10**6), 0, "train a baseline of N epochs first, and start from it", metavar="N"),
@@ -91,7 +92,7 @@ TESTED = (
     Flag("out", path, help="CSV of the predictions, of the test images without --images", metavar="FILE"),
 )
 COMMON = (*EXPERIMENT, *TRAINED, *TRAINING, *START_AND_STOP, *MACHINE)
-NOT_RECORDED = {"resume", "continue", "dry_run", "train_baseline"}
+NOT_RECORDED = {"resume", "continue", "from", "dry_run", "train_baseline"}
 FREE = {  # options that may differ between the parts of one run
     "exp_name", "save_dir", "device", "cuda", "threads", "cudnn_benchmark", "log_step", "save_step", "max_step",
     "data_dir", "checkpoint_sha256", "data_sha256",
@@ -159,11 +160,14 @@ def train_options(arguments=None):
         raise UserError(f"--train_baseline and --method {given['method']} contradict each other; give one of them")
     if "exp_name" not in given:
         given = main_job(given)
+    if "resume" in given and "from" in given:
+        raise UserError("--from repeats a run, --resume goes on with one; give one of them")
     folder = Path(given.setdefault("save_dir", "./checkpoint/"), given["exp_name"])
     goes_on = given.keys() & {"resume", "continue"} and (folder / "options.json").exists()
     if "resume" in given and not goes_on and not (folder / "last.pt").exists():
         raise UserError(f"there is no run {folder} to resume; check -e and --save_dir")
-    option = resolve(given, known(read_options(folder), folder / "options.json") if goes_on else {})
+    recorded = known(read_options(folder), folder / "options.json") if goes_on else repeated(given)
+    option = resolve(given, recorded)
     check(option, given)
     return option if goes_on else with_start(option)
 
@@ -194,6 +198,22 @@ def known(record, source):
         return vars(train_parser().parse_args(words))
     except UserError as error:
         raise UserError(f"{source} is damaged, or of another version: {one_line(error)}") from None
+
+
+def repeated(given):
+    """The options of the run that --from repeats, {} without it; not those that a given flag makes another matter."""
+    if "from" not in given:
+        return {}
+    source = Path(given["from"], "options.json") if Path(given["from"]).is_dir() else Path(given["from"])
+    record, gone = known(read_record(source), source), {"exp_name", "save_dir"}
+    other = {flag for flag, value in given.items() if value != record.get(flag)}
+    if other & {"method", "dataset", "network"}:
+        gone |= {"lr", *OWNED}
+    if other & {"method", "dataset", "network", "checkpoint", "pretrain", "from_scratch", "color_var"}:
+        gone |= {"checkpoint", "checkpoint_sha256", "from_scratch", "pretrain"}
+    if other & {"dataset", *DATA_FLAGS}:
+        gone |= {"data_sha256"}
+    return {flag: value for flag, value in record.items() if flag not in gone}
 
 
 def resolve(given, recorded=()):

@@ -87,7 +87,7 @@ def main(arguments=None):
         from report import records
 
         table = grid.GRIDS[option.studies or option.dataset].table
-        names = records.add(Path(option.save_dir), table)
+        names = records.add(Path(option.save_dir), table, lambda r: grid.other_than_its_cell(r, table, option))
         print("kept the records of:", *names or ["no run, as none has finished since"])
     if option.report:
         from report import build

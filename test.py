@@ -73,6 +73,10 @@ def main(arguments=None):
     asked = {name: given[name] for name in sorted(names & given.keys()) if said.get(name, given[name]) != given[name]}
     against = [f"--{name} {said[name]}, not {value}" for name, value in asked.items()]
     option = options.evaluated_options(given, said)
+    if ":" in option.network and not given.keys() & {"network", "exp_name"}:
+        raise UserError(
+            f"{weights} wants code to be run, {option.network}; give --network {option.network} to trust it"
+        )
     device = choose_device(option, precision="float32")
     if "images" in given:
         return predict_new(weights, option, given, device)

@@ -16,6 +16,9 @@ if sys.argv[:1] == ["-m"] or main.startswith(root + os.sep):  # a command of thi
         how = "`bash train.sh` makes an environment that has all, .venv; or install requirements.txt"
         print(f"error: this Python ({sys.executable}) {what}; {how}", file=sys.stderr)
         raise SystemExit(2)
+    if not os.environ.get("TQDM_NCOLS", "0").isdigit():
+        print(f"error: TQDM_NCOLS={os.environ['TQDM_NCOLS']} is no number of columns; unset it", file=sys.stderr)
+        raise SystemExit(2)
 
 # A thread of OpenMP that waits spins 300,000 rounds by default, and takes the time from the thread that it waits for:
 # beside one busy process, an iteration takes more than three times as long.

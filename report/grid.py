@@ -21,6 +21,7 @@ from common.files import read_json_lines
 from methods import METHODS
 from models.shipped import cell_name, weights_of
 from report.published import ROOT
+from report.records import named
 from report.rows import BIASES, EPOCHS, GRIDS, Row
 from run.folder import RunFolder, read_options
 
@@ -48,8 +49,7 @@ def name_of(table, row, place, seed):
 
 def flags_of(table, row, place, seed, option):
     """The flags of train.py of a cell, a list. option: of reproduce.py."""
-    own = row.flags.format(epochs=EPOCHS.get(place))
-    flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed} {own}".split()
+    flags = f"-e {name_of(table, row, place, seed)} --method {row.method} --random_seed {seed}".split()
     data_dir = option.data_dir
     if table == "suite":
         data_dir = str(Path(data_dir or SUITE_DIR, f"{place}_fair" if row.name == "fair" else place))
@@ -62,6 +62,7 @@ def flags_of(table, row, place, seed, option):
         schedules = options.SCHEDULES.get(row.method, options.SCHEDULES["baseline"])
         epochs, period = schedules[option.schedule or on(option)]
         flags += f"--color_var {place} --max_step {epochs} --lr_decay_period {period}".split()
+    flags += row.flags.format(epochs=EPOCHS.get(place)).split()
     machine = {name: getattr(option, name) for name in ("save_dir", "device", "threads", "precision")}
     return flags + [f"--{k}={v}" for k, v in (machine | {"data_dir": data_dir}).items() if v is not None]
 
@@ -99,6 +100,28 @@ def make_grid(option):
     return [*cells.values()]
 
 
+def differing(recorded, wanted):
+    """The first option that decides on a result and is another in two dictionaries, in words, or None.
+
+    What only one of them has, or the wanted one leaves open, does not count: flags come and go with time.
+    """
+    for name in sorted(DECIDE & recorded.keys()):
+        if wanted.get(name) is not None and (recorded[name] or None) != (wanted[name] or None):
+            return f"--{name} {recorded[name]}, and its cell has {wanted[name]}"
+    return None
+
+
+def other_than_its_cell(record, table, option):
+    """What a record has otherwise than its cell of the grid, in words, or None. option: of reproduce.py."""
+    rows = {row.name: row for grid in GRIDS.values() if grid.table == table for row in grid.rows}
+    parts = named(record["name"], table)
+    if (row := rows.get(parts["row"])) is None:  # a method or a setting of one's own
+        return None
+    wanted = vars(resolve(flags_of(table, row, parts["place"], parts["seed"], option)))
+    free = {"max_step": None, "lr_decay_period": None} if table == "colored_mnist" else {}  # --schedule
+    return differing(record["options"], wanted | free)
+
+
 class Cell(NamedTuple):
     """One run of the grid."""
 
@@ -126,13 +149,11 @@ class Cell(NamedTuple):
 
     def state(self):
         """ "to do", "begun", "finished", or what is wrong."""
-        recorded, epochs = read_options(self.path), len(self.log())
+        epochs = len(self.log())
         if (self.path / "diverged.json").exists():
             return "diverged"
-        for name in sorted(DECIDE & recorded.keys()):  # flags come and go: what only one of the two has does not count
-            wanted = getattr(self.option, name, None)
-            if wanted is not None and (recorded[name] or None) != (wanted or None):
-                return f"was begun with --{name} {recorded[name]}, and its cell has {wanted}"
+        if other := differing(read_options(self.path), vars(self.option)):
+            return f"was begun with {other}"
         if epochs >= self.option.max_step and (self.path / "metrics.json").exists():
             return "finished"
         return "begun" if epochs else "to do"
@@ -144,6 +165,8 @@ class Cell(NamedTuple):
     def run(self, train):
         """Trains it by `train(option)`, or goes on with it. Returns the exit status; raises Busy, or UserError."""
         state, start = self.state(), []
+        if state == "finished":  # by another worker, just now
+            return 0
         if state not in ("to do", "begun"):
             raise UserError(f"{self.path} {state}; choose another --save_dir, or delete it")
         if self.baseline and not read_options(self.path):

@@ -92,14 +92,18 @@ def read_folder(folder):
     return record | ({"diverged": end["epoch"]} if lost else {"metrics": metrics})
 
 
-def add(save_dir, table, root=ROOT):
+def add(save_dir, table, differing, root=ROOT):
     """Adds every run in `save_dir` that has ended to a table. Returns the names of those that are new or changed.
 
-    Raises UserError, and adds nothing, where a record is damaged, or contradicts its name.
+    differing: (record) -> what is otherwise than in its cell of the grid, in words, or None. Raises UserError, and adds
+    nothing, where a record is damaged, or another's.
     """
     records = read(table, root)
     ended = sorted({end.parent for name in ("metrics", "diverged") for end in save_dir.glob(f"*/{name}.json")})
     found = [checked(lambda folder=f: read_folder(folder), table, f) for f in ended if named(f.name, table)]
+    for record in found:
+        if reason := differing(record):
+            raise UserError(f"{save_dir / record['name']} has {reason}; move it out, or give it a name of its own")
     new = {record["name"]: record for record in found if records.get(record["name"]) != record}
     if new:
         with replacing(path_of(table, root)) as temporary:

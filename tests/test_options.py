@@ -45,6 +45,7 @@ CONTRADICTIONS = [
     (["--precision", "tf32", "--device", "cpu"], "arithmetic of a GPU"),
     (["--checkpoint_sha256", "0" * 64], "is not the file that the run was to begin with"),
     (["--data_dir", ".", "--data_seed", "1"], "--data_seed is for data that is built"),
+    (["--from", "no/such", "--resume"], "--from repeats a run, --resume goes on with one"),
     (["--data_dir", "."], "mnist_10color_jitter_var_0.030.npy cannot be read"),
     (["--dataset", "images"], "--dataset images needs --data_dir DIR"),
     (["--checkpoint", "README.md"], "README.md is no file of torch.save"),
@@ -144,17 +145,16 @@ def test_a_dry_run_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def again(tmp_path):
-    """A function of a record: writes it as that of a run which is not begun; returns the flags that begin it."""
+    """A function of a record: writes it; returns the flags that repeat its run."""
 
     def flags_of(record):
-        (tmp_path / "again").mkdir(exist_ok=True)
-        (tmp_path / "again/options.json").write_text(json.dumps(record))
-        return ["-e", "again", "--save_dir", str(tmp_path), "--resume"]
+        (tmp_path / "options.json").write_text(json.dumps(record))
+        return ["-e", "again", "--save_dir", str(tmp_path), "--from", str(tmp_path)]
 
     return flags_of
 
 
-def test_a_copied_record_repeats_a_run_bit_for_bit(tmp_path, whole, again):
+def test_from_repeats_a_run_bit_for_bit(tmp_path, whole, again):
     theirs = read(whole / "options.json")
     assert train.main(again(theirs | {"save_dir": "elsewhere"})) == 0
     assert_same(tmp_path / "again", whole)
@@ -174,6 +174,12 @@ OF_IMAGES = {"dataset": "images", "data_dir": ".", "bias": ["a", "b"]}
         (["--mu", "0.3"], {"mu": 0.2, "lambda_": 0.2}, {"mu": 0.3, "lambda_": 0.2, "exp_name": "again"}),
         ([], {"alpha": 0.1, "prior": "bins", "rho": 0.9, "unknown": 1}, {"alpha": None, "prior": None, "rho": None}),
         ([], OF_IMAGES, OF_IMAGES),
+        (
+            ["--method", "baseline"],
+            {"method": "lntl", "lr": 0.5, "mu": 0.2},
+            {"lr": 0.01, "mu": None, "random_seed": 3},
+        ),
+        (["--color_var", "0.05"], {"data_sha256": "ab"}, {"color_var": 0.05, "data_sha256": None}),
     ],
 )
 def test_given_flags_override_the_record(again, more, changes, expected):
@@ -188,8 +194,8 @@ DAMAGED = [b"[]", b"\xff", b"[" * 100_000, b'{"lr": "fast"}', b'{"lr": NaN}', b'
 @pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_record_is_one_line(capsys, tmp_path, again, content):
     line = again({})
-    (tmp_path / "again/options.json").write_bytes(content)
-    assert "again/options.json is damaged, or " in refused(capsys, train, *line)
+    (tmp_path / "options.json").write_bytes(content)
+    assert "options.json is damaged, or " in refused(capsys, train, *line)
 
 
 def test_a_start_is_this_very_file(tmp_path, small_data, capsys, monkeypatch, again):

@@ -6,7 +6,7 @@ import pytest
 
 import reproduce
 from common.errors import UserError
-from report import records
+from report import grid, records
 from tests.processes import refused
 from tests.report.conftest import SOME, made_up
 
@@ -90,6 +90,20 @@ def write_run(save_dir, record):
     (folder / "log.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in record["log"]))
 
 
+def told(record, table):
+    option = reproduce.parser().parse_args(["--device", "cpu", "--schedule", "cpu"])
+    return grid.other_than_its_cell(record, table, option)
+
+
+def add(root, table):
+    return records.add(root / "runs", table, lambda record: told(record, table), root)
+
+
+def test_committed_runs_are_what_the_grid_would_run(committed):
+    for table, found in committed.items():
+        assert {told(record, table) for record in found.values()} <= {None}
+
+
 def test_add_takes_what_has_ended_once(root, committed):
     path, name = records.path_of("suite", root), "blur_fair_seed1"
     before = path.read_bytes()
@@ -99,23 +113,25 @@ def test_add_takes_what_has_ended_once(root, committed):
     write_run(root / "runs", made_up("blur_lisa_seed1", {}))
     (root / "runs/blur_lisa_seed1/metrics.json").unlink()
     (root / "runs/my_run").mkdir()
-    assert records.add(root / "runs", "suite", root) == [name]
-    assert records.add(root / "runs", "suite", root) == []
+    assert add(root, "suite") == [name]
+    assert add(root, "suite") == []
     assert path.read_bytes() == before
 
 
 def test_add_takes_what_diverged(root):
     name = "lisa_now_rho0.999_seed1"
-    write_run(root / "runs", made_up(name, {}, method="lisa", rho=0.999) | {"metrics": None, "diverged": 2})
-    assert records.add(root / "runs", "biased_mnist", root) == [name]
+    record = made_up(name, {}, method="lisa", rho=0.999, max_step=12)  # and a log of two epochs
+    write_run(root / "runs", record | {"metrics": None, "diverged": 2})
+    assert add(root, "biased_mnist") == [name]
     assert records.read("biased_mnist", root)[name]["diverged"] == 2
 
 
-def test_add_refuses_a_run_that_its_name_does_not_fit(root, committed):
+@pytest.mark.parametrize("changes", [{"lr": 0.02}, {"holdout": 5000}, {"data_seed": 5}])
+def test_add_refuses_a_run_that_is_not_of_its_cell(root, committed, changes):
     before, record = records.path_of("colored_mnist", root).read_bytes(), committed["colored_mnist"][SOME]
-    write_run(root / "runs", record | {"options": record["options"] | {"data_seed": 5}})
-    with pytest.raises(UserError, match="--data_seed 5, and its name says 0"):
-        records.add(root / "runs", "colored_mnist", root)
+    write_run(root / "runs", record | {"options": record["options"] | changes})
+    with pytest.raises(UserError, match=f"--{next(iter(changes))} {next(iter(changes.values()))}, and its"):
+        add(root, "colored_mnist")
     assert records.path_of("colored_mnist", root).read_bytes() == before
 
 
