@@ -5,7 +5,7 @@ import numpy as np
 from common.picture import plain, save, subplots
 from methods import METHODS
 from report.published import BIASED_MNIST, COLOR_VARS, LNL, MARKS, PUBLISHED, RHOS, STRONG
-from report.rows import BIASED, BIASES, SUITE, Row
+from report.rows import BIASED, BIASES, STRONG_PLUS, SUITE, Row
 from report.tables import MEAN, MINE, select
 
 OURS = ("baseline", "blindeye", "gray", "lntl", "lntl_plus")
@@ -44,7 +44,8 @@ def by_place(path, runs, rows, places, column, published=(), **words):
 
 def draw(folder, runs):
     """Draws all figures of the report in `folder`. runs: {table: frame}."""
-    colored, rows = runs["colored_mnist"], [Row(method) for method in MINE]
+    colored = runs["colored_mnist"].replace({"row": {STRONG_PLUS.name: STRONG_PLUS.method}})
+    rows = [Row(method) for method in MINE]
     strong = [v for v in STRONG if any(len(select(colored, row.name, v)) for row in rows)]
     hollow = [(f"{METHODS[m].title}, published", PUBLISHED[m], {"ls": "--", "lw": 1} | STYLE[m]) for m in PUBLISHED]
     for name, marker in {"CSAD": "<", "SABAF": ">"}.items() if strong else ():  # run by Li et al. 2023

@@ -1,5 +1,6 @@
 """The tables in Markdown, and results.json, from the frames of records.frame."""
 
+import math
 from statistics import fmean, stdev
 
 import pandas
@@ -165,12 +166,20 @@ def biased_mnist(runs):
     return markdown(["", "", *(f"ρ = {rho:g}" for rho in RHOS)], rows)
 
 
+def way(runs):
+    """How far LNTL+ comes from the baseline (0 %) to the ceiling (100 %), in the mean over groups, a bias a cell."""
+    means = runs.groupby(["place", "row"])[MEAN].mean()
+    ends = [[means.get((bias, row), math.nan) for row in ("baseline", "lntl_plus", "fair")] for bias in BIASES]
+    return [f"{100 * (ours - low) / (high - low):.0f} %".replace("nan %", "-") for low, ours, high in ends]
+
+
 def in_short(suite, biased):
     """Baseline, LNTL+ and the ceiling in the mean over groups, on the suite and on Biased-MNIST."""
     rows = [row for row in SUITE if row.name in ("baseline", "lntl_plus", "fair")]
     lines = by_place(suite, rows, BIASES, {"": MEAN}, 3)
     for line, row in zip(lines, rows, strict=True):
         line.append(spread(select(biased, f"{row.name}_now", 0.99, MEAN), 3, n=True))
+    lines.append(["LNTL+, of the way from the first to the last", *way(suite), "-"])
     return markdown(["mean over groups", *BIASES, "Biased-MNIST, ρ = .99"], lines)
 
 
@@ -178,5 +187,6 @@ def suite(runs):
     """A column a bias; of every method the mean over groups, the worst group, and how well a probe finds the bias."""
     chance = runs.groupby("place")["metrics.probe_chance"].first()
     rows = by_place(runs, SUITE, BIASES, GROUPS, 3)
+    rows.append(["LNTL+, of the way from the baseline to the ceiling", "mean over groups", *way(runs)])
     rows.append(["chance", [*GROUPS][-1], *(f"{chance[bias]:.3f}" if bias in chance else "-" for bias in BIASES)])
     return markdown(["method", "", *BIASES], rows)

@@ -71,7 +71,8 @@ def test_what_diverged_is_said():
 def suite():
     """The frame of a made-up suite: two rows on texture, one on blur."""
     made = {}
-    for place, row, mean in (("texture", "baseline", 0.4), ("texture", "fair", 0.6), ("blur", "lntl_plus", 0.5)):
+    means = (("texture", "baseline", 0.4), ("texture", "lntl_plus", 0.55), ("texture", "fair", 0.6))
+    for place, row, mean in (*means, ("blur", "lntl_plus", 0.5)):
         for k in (1, 2, 3):
             name, figures = f"{place}_{row}_seed{k}", {"mean_group_accuracy": mean + 0.1 * k, "probe_chance": 0.25}
             made[name] = made_up(name, figures, seed=k)
@@ -84,6 +85,7 @@ def test_the_suite(suite):
     assert lines[2][:4] == ["Baseline", "mean over groups", "0.600 ± 0.100 (3)", "-"]
     ceiling = next(line for line in lines if line[0] == rows.FAIR.title)
     assert (ceiling[2], ceiling[-1]) == ("0.800 ± 0.100 (3)", "-")
+    assert lines[-2][1:] == ["mean over groups", "75 %", *["-"] * 6]
     assert lines[-1] == ["chance", "bias, by the probe", "0.250", "-", "-", "-", "0.250", "-", "-"]
 
 
