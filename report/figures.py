@@ -66,5 +66,5 @@ def draw(folder, runs):
         ylim=(0, 1),
         **words,
     )
-    words = {"ylim": (0, 1), "ylabel": "mean over groups, last epoch"}
+    words = {"ylim": (0, 1.02), "ylabel": "mean over groups, last epoch"}
     by_place(folder / "suite.png", runs["suite"], SUITE, [*BIASES], MEAN, **words)
