@@ -100,3 +100,10 @@ def test_predictions_are_the_metrics(tmp_path, small_images):
     for y, counts in zip(metrics["classes"], metrics["confusion"], strict=True):
         mine = [predicted[name] for name, row in table.items() if row["y"] == y]
         assert counts == [mine.count(k) for k in metrics["classes"]]
+
+
+def test_code_that_a_weights_file_names_is_not_run(tmp_path, capsys):
+    option = {"method": "baseline", "dataset": "biased_mnist", "network": "os:abort"}
+    torch.save({"net_state_dict": {}, "option": option}, tmp_path / "w.pth")
+    said = refused(capsys, evaluation, "--checkpoint", tmp_path / "w.pth", "--save_dir", tmp_path)
+    assert "wants code to be run, os:abort; give --network os:abort to trust it" in said
