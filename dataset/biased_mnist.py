@@ -142,7 +142,7 @@ class BiasedSet(DataSet):
 
     @classmethod
     def defaults(cls, option):
-        return BY_IMAGE | {"batch_size": 128}
+        return BY_IMAGE | {"batch_size": 128, "max_step": 12}
 
     @classmethod
     def method_defaults(cls, option):
