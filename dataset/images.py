@@ -17,6 +17,7 @@ from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
 
 DRY_RUN = 64  # images of each split
+FINE_TUNING_LR = 0.0002  # of weights that are trained already: a higher one destroys their features
 
 
 def load(table, size, device="cpu", augment="none", skip_broken=False, background=BLACK, show=True):
@@ -90,7 +91,7 @@ class ImageSet(DataSet):
 
     @classmethod
     def defaults(cls, option):
-        return BY_IMAGE
+        return BY_IMAGE | ({} if option.init in (None, "random") else {"lr": FINE_TUNING_LR})
 
     @classmethod
     def method_defaults(cls, option):

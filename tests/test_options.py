@@ -89,7 +89,8 @@ def resolved(*line):
         ("--method baseline --optimizer adam --lr 0.5", {"lr": 0.5}),
         ("--method lntl_plus", {"lr": 0.01, "prior": "colour", "prior_width": 6, "smoothing": 0.03, "mu": 0.1}),  # data
         ("--method lntl_plus --prior bins", {"prior": "bins"}),
-        ("--dataset images --data_dir . --method baseline", {"network": "resnet18", "image_size": 224}),
+        ("--dataset images --data_dir . --method baseline", {"network": "resnet18", "image_size": 224, "lr": 0.002}),
+        ("--dataset images --data_dir . --init imagenet", {"lr": 0.0002, "max_step": 24}),
     ],
 )
 def test_a_default_is_the_first_that_there_is(line, expected):
