@@ -67,7 +67,8 @@ def run_once(option):
         elif method.starts_trained(option):
             start(trainer)
         with stops(trainer):
-            length = f"{counted(option.max_step, 'epoch')}, batches of {option.batch_size}, lr {option.lr:g}"
+            passes = f" of {trainer.passes} passes" if trainer.passes > 1 else ""
+            length = f"{counted(option.max_step, 'epoch')}{passes}, batches of {option.batch_size}, lr {option.lr:g}"
             run.say(f"{method.title} at {data.setting(option)} on {device}, {length}, seed {option.random_seed}")
             return fit_and_report(trainer)
 

@@ -1,6 +1,7 @@
 """The loop that trains a method: epochs, records, checkpoints, and going on after an interruption."""
 
 import contextlib
+import math
 import time
 
 import torch
@@ -31,6 +32,7 @@ class Trainer:
         self.train, self.held_out = hold_out(data.train, option)
         self.unbiased_holdout = data.unbiased_holdout(self.held_out, option) if self.held_out else None
         self.held_out = self.held_out or data.held_out
+        self.passes = max(1, math.ceil(data.images_an_epoch / len(self.train)))
         self.weights = sampling_weights(self.train, option.sampling)
         self.method.prepare(self.train, self.weights)
         self.order = torch.Generator().manual_seed(option.random_seed)
@@ -44,7 +46,7 @@ class Trainer:
 
     def fit(self):
         """Runs until the last epoch is done or `stop` is set. Returns whether it is done."""
-        iterations = len(self.split(torch.arange(len(self.train))))
+        iterations = len(self.split(torch.arange(self.passes * len(self.train))))
         with Progress(self.option, self.run, iterations, self.epoch * iterations + self.iteration) as progress:
             while self.epoch < self.option.max_step:
                 if not self.train_epoch(progress):
@@ -56,7 +58,7 @@ class Trainer:
         return True
 
     def train_epoch(self, progress):
-        """One pass over the training images in a fresh order. Returns False if it was stopped."""
+        """One epoch, in a fresh order. Returns False if it was stopped."""
         method = self.method
         method.start_epoch(self.epoch)
         self.order_state = self.order.get_state()
@@ -73,10 +75,11 @@ class Trainer:
         return not self.stop
 
     def draw_order(self):
-        """The images of an epoch, int64 (N,): each once, or drawn with the weights of --sampling."""
+        """The images of an epoch, int64 (passes * N,): each once a pass, or drawn with the weights of --sampling."""
+        n, generator = len(self.train), self.order
         if self.weights is None:
-            return torch.randperm(len(self.train), generator=self.order)
-        return torch.multinomial(self.weights, len(self.train), replacement=True, generator=self.order)
+            return torch.cat([torch.randperm(n, generator=generator) for _ in range(self.passes)])
+        return torch.multinomial(self.weights, self.passes * n, replacement=True, generator=generator)
 
     def split(self, order):
         """The batches of an epoch. BatchNorm may need two images: where it does, a last one alone joins the others."""
@@ -95,7 +98,7 @@ class Trainer:
     def end_epoch(self):
         """The schedule's step and the evaluations. Returns the epoch's record. Raises UserError, and Stopped."""
         self.check_finite()
-        means = (self.totals / len(self.train)).tolist()
+        means = (self.totals / (self.passes * len(self.train))).tolist()
         record = {"epoch": self.epoch + 1, "lr": self.method.schedulers[0].get_last_lr()[0]}
         record |= dict(zip(self.method.metrics, means, strict=True))
         if self.method.trains_h and self.train.image_bias is not None:

@@ -43,6 +43,7 @@ class DataSet:
     values = (tuple(f"{32 * k} to {32 * k + 31}" for k in range(8)),) * 3  # for each bias, names of its labels
     map_bias = True  # whether bias labels belong to positions of f's map, (B, heads, h, w), or images, (B, heads, 1, 1)
     held_out = None  # a part that settings are chosen by, where the data set has one of its own
+    images_an_epoch = 0  # fewest of an epoch: of fewer training images it has several passes
     one_is_a_batch = True  # whether networks can be trained on one image (BatchNorm on a map of one position cannot)
     has_grey = False  # whether --method gray fits
     class_word = "digit"  # in figures

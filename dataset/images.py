@@ -80,6 +80,7 @@ class ImageSet(DataSet):
     map_bias = False
     class_word = "class"
     one_is_a_batch = False
+    images_an_epoch = 1280  # 40 batches of 32
     mean, std = MEAN, STD
 
     @classmethod
@@ -108,6 +109,7 @@ class ImageSet(DataSet):
         if getattr(option, "dry_run", False):
             few = np.concatenate([some_of(table, split) for split in range(3)])
             table = table.take(np.sort(few), f"dry run: {len(few)} images alone")
+            self.images_an_epoch = 0
         how = {"skip_broken": option.skip_broken, "background": rgb(option.background)}
         parts, self.table = load(table, option.image_size, device, option.augment, **how)
         self.size, self.classes = option.image_size, self.table.classes

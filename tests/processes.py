@@ -47,7 +47,7 @@ def flags(folder, data, *more, epochs=EPOCHS):
 
 def image_flags(folder, data, *more, epochs=3):
     """The flags of a small run on images in `folder`/run."""
-    fixed = "-e run --dataset images --network paper --image_size 28 --batch_size 4 --random_seed 1 --threads 1"
+    fixed = "-e run --dataset images --network paper --image_size 28 --batch_size 128 --random_seed 1 --threads 1"
     fixed += f" --device cpu --max_step {epochs}"
     return [*fixed.split(), "--save_dir", str(folder), "--data_dir", str(data), *map(str, more)]
 

@@ -12,6 +12,7 @@ import train
 from common.errors import Diverged
 from dataset.base import DataSet, hold_out
 from dataset.batches import ImageData
+from dataset.images import ImageSet
 from methods import METHODS
 from methods.blindeye import confusion_loss
 from methods.lntl import negative_entropy
@@ -186,12 +187,14 @@ def test_the_draws_of_groups(sampling, power):
     sums = torch.zeros(4).double().index_add_(0, groups, weights)
     assert sums.tolist() == pytest.approx(expected.tolist())
     trainer = Trainer.__new__(Trainer)
-    trainer.train, trainer.weights = torch.empty(2000), weights
+    trainer.train, trainer.weights, trainer.passes = torch.empty(2000), weights, 1
     trainer.order = torch.Generator().manual_seed(0)
     shares = torch.bincount(groups[trainer.draw_order()], minlength=4) / 2000
     assert shares.tolist() == pytest.approx((expected / expected.sum()).tolist(), abs=4 * math.sqrt(0.25 / 2000))
-    trainer.weights = sampling_weights(Labelled, "plain")
-    assert trainer.draw_order().sort().values.tolist() == list(range(2000))
+    trainer.weights, trainer.passes = sampling_weights(Labelled, "plain"), 2
+    first, second = trainer.draw_order().split(2000)
+    assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(2000))
+    assert not first.equal(second)
 
 
 CHOSEN = ("--sampling", "balanced", "--augment", "flip", "affine", "--select", "worst_group", "--method", "lntl_plus")
@@ -210,7 +213,7 @@ def test_balanced_draws_and_augmentation_resume_to_the_bit(tmp_path, small_image
 
     def interrupted(self, handle):
         calls.append(handle)
-        if len(calls) == 7:  # in the second epoch
+        if len(calls) == 13:  # in the second epoch
             signal.raise_signal(signal.SIGTERM)
         return iterate(self, handle)
 
@@ -219,6 +222,13 @@ def test_balanced_draws_and_augmentation_resume_to_the_bit(tmp_path, small_image
     monkeypatch.undo()
     assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume"]) == 0
     processes.assert_same(tmp_path / "run", chosen)
+
+
+def test_an_epoch_of_few_images_has_several_passes(small_images, tmp_path):
+    option = resolver.train_options(processes.image_flags(tmp_path, small_images, *CHOSEN))
+    trainer = Trainer(option, ImageSet(option, torch.device("cpu")), None, torch.device("cpu"))
+    n = len(trainer.train)
+    assert 1280 <= len(trainer.draw_order()) == trainer.passes * n < 1280 + n
 
 
 def test_the_picked_epoch_is_the_best_on_validation_images(chosen):
