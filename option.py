@@ -276,7 +276,11 @@ def of_pretraining(option):
     mine |= {"save_dir", "dry_run", *DATA_FLAGS}
     given = {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
     given |= {"continue": True} | ({"lr": option.lr} if option.optimizer == "adam" else {})
-    return resolve(given, {flag: value for flag, value in vars(option).items() if flag in mine})
+    said = {flag: value for flag, value in vars(option).items() if flag in mine and value is not None}
+    before = Path(option.save_dir, given["exp_name"])
+    if (before / "options.json").exists():  # it knows what was found in the data as it began
+        said = known(read_options(before), before / "options.json") | said
+    return resolve(given, said)
 
 
 def check_resumed(option, record, source):

@@ -113,7 +113,7 @@ class Baseline:
 
     def end_epoch(self):
         """Called after each epoch: the learning rates' schedule."""
-        for scheduler in self.schedulers:
+        for scheduler in self.schedulers if self.updates else ():
             scheduler.step()
 
     def label_loss(self, logits, x, y, b):

@@ -165,3 +165,21 @@ def test_a_pretraining_that_was_stopped_goes_on(tmp_path, small_data, monkeypatc
     assert train.main(pretrained(whole, small_data, "--random_seed", option["random_seed"])) == 0
     assert_same(tmp_path / "run_baseline", whole / "run_baseline")
     assert_same(tmp_path / "run", whole / "run")
+
+
+def test_a_pretraining_on_images_that_was_stopped_goes_on(tmp_path, small_images, monkeypatch):
+    """The baseline's record has the columns that were found in the table; those of the run that waits are not set."""
+    iterate, calls = Trainer.iterate, []
+
+    def interrupted(self, handle):
+        calls.append(handle)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return iterate(self, handle)
+
+    monkeypatch.setattr(Trainer, "iterate", interrupted)
+    line = image_flags(tmp_path, small_images, "--method", "dfr", "--pretrain", 2, epochs=1)
+    assert train.main(line) == 128 + signal.SIGTERM
+    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume"]) == 0
+    assert len(read(tmp_path / "run_baseline/log.jsonl")) == 2
+    assert read(tmp_path / "run/metrics.json")["option"]["method"] == "dfr"
