@@ -97,6 +97,7 @@ FREE = {  # options that may differ between the parts of one run
     "exp_name", "save_dir", "device", "cuda", "threads", "cudnn_benchmark", "log_step", "save_step", "max_step",
     "data_dir", "checkpoint_sha256", "data_sha256",
 }  # fmt: skip
+FOUND = {"target", "bias"}  # columns that are looked for in the data where none is given
 DATA_FLAGS = by_owner(data_sets().values())  # {flag's name: {method or data set: Flag}}
 OWNED = DATA_FLAGS | by_owner(METHODS.values())  # all that are not everybody's
 
@@ -276,20 +277,20 @@ def of_pretraining(option):
     mine |= {"save_dir", "dry_run", *DATA_FLAGS}
     given = {"exp_name": f"{option.exp_name}_baseline", "method": "baseline", "max_step": option.pretrain}
     given |= {"continue": True} | ({"lr": option.lr} if option.optimizer == "adam" else {})
-    said = {flag: value for flag, value in vars(option).items() if flag in mine and value is not None}
-    before = Path(option.save_dir, given["exp_name"])
-    if (before / "options.json").exists():  # it knows what was found in the data as it began
-        said = known(read_options(before), before / "options.json") | said
-    return resolve(given, said)
+    return resolve(given, {flag: value for flag, value in vars(option).items() if flag in mine})
 
 
 def check_resumed(option, record, source):
-    """Raises UserError where options would change the result of a run. record: its options; source: their file."""
+    """Raises UserError where options would change the result of a run. record: its options; source: their file.
+
+    Columns that are still to be found are left out: ask again when they are.
+    """
     free = FREE if option.lr_decay_period else FREE - {"max_step"}  # then the cuts follow the length
     free = free | {"checkpoint"} if option.pretrain else free  # which lies beside the run, wherever that is
     before = vars(resolve({}, known(record, source)))
     for flag, value in vars(option).items():
-        if flag not in free | NOT_RECORDED and before[flag] != value:
+        to_be_found = flag in FOUND and value is None
+        if flag not in free | NOT_RECORDED and before[flag] != value and not to_be_found:
             what = f"--{flag} {before[flag]}, not {value}"
             raise UserError(f"{source.parent} was begun with {what}; resume with the same, or choose another -e")
 

@@ -50,6 +50,10 @@ def run_once(option):
     with RunFolder(option.save_dir, option.exp_name) as run:
         state = checkpoint(option, run) if begun(option, run) else None
         data = data_sets()[option.dataset](option, device, grey=method.grey, pixels=method.needs_pixels)
+        if state:
+            record = read_record(run / "options.json")
+            options.check_resumed(option.replace(**data.found), record, run / "options.json")
+            option = option.replace(data_sha256=option.data_sha256 or record.get("data_sha256"))
         fingerprint = None if option.dry_run else data.fingerprint()
         if fingerprint and option.data_sha256 not in (None, fingerprint):
             raise UserError(f"this is other data than {run.path} was begun with (its data_sha256 tells); put that back")

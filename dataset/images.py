@@ -17,7 +17,7 @@ from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
 
 DRY_RUN = 64  # images of each split
-FINE_TUNING_LR = 0.0002  # of weights that are trained already: a higher one destroys their features
+FINE_TUNING_LR = 0.0002  # of weights that are trained already, chosen on validation images (docs/LNTL_PLUS.md)
 
 
 def load(table, size, device="cpu", augment="none", skip_broken=False, background=BLACK, show=True):

@@ -113,8 +113,9 @@ class Baseline:
 
     def end_epoch(self):
         """Called after each epoch: the learning rates' schedule."""
-        for scheduler in self.schedulers if self.updates else ():
-            scheduler.step()
+        if self.updates:
+            for scheduler in self.schedulers:
+                scheduler.step()
 
     def label_loss(self, logits, x, y, b):
         """What f and g learn the labels by. logits: float (B, classes) of g, not below float32. Others: of `update`."""

@@ -9,6 +9,7 @@ or NaN has "diverged", the epoch, and no metrics. The files of a run folder hold
 
 import json
 import re
+from pathlib import Path
 
 import pandas
 
@@ -82,10 +83,12 @@ def checked(load, table, where):
 
 
 def read_folder(folder):
-    """The record of a run folder that has ended."""
+    """The record of a run folder that has ended; of an absolute path it keeps the last two parts, as others read it."""
     lost = (folder / "diverged.json").exists()
     names = ("options", "environment", "diverged" if lost else "metrics")
     option, environment, end = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names)
+    absolute = {k: Path(v) for k, v in option.items() if isinstance(v, str) and Path(v).is_absolute()}
+    option |= {k: "/".join(path.parts[-2:]) for k, path in absolute.items()}
     record = {"name": folder.name, "options": option, "environment": environment}
     record |= {"log": read_json_lines(folder / "log.jsonl"), "metrics": None}
     metrics = {k: v for k, v in end.items() if k not in ("option", "environment")}

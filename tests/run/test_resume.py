@@ -168,18 +168,32 @@ def test_a_pretraining_that_was_stopped_goes_on(tmp_path, small_data, monkeypatc
 
 
 def test_a_pretraining_on_images_that_was_stopped_goes_on(tmp_path, small_images, monkeypatch):
-    """The baseline's record has the columns that were found in the table; those of the run that waits are not set."""
+    """By --resume, or the same command: the baseline's record has the columns that were found, the flags have none."""
     iterate, calls = Trainer.iterate, []
 
     def interrupted(self, handle):
         calls.append(handle)
-        if len(calls) == 3:
+        if len(calls) in (3, 8):
             signal.raise_signal(signal.SIGTERM)
         return iterate(self, handle)
 
     monkeypatch.setattr(Trainer, "iterate", interrupted)
     line = image_flags(tmp_path, small_images, "--method", "dfr", "--pretrain", 2, epochs=1)
     assert train.main(line) == 128 + signal.SIGTERM
-    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume"]) == 0
+    assert train.main(["-e", "run", "--save_dir", str(tmp_path), "--resume"]) == 128 + signal.SIGTERM
+    assert train.main(line) == 0
+    monkeypatch.undo()
+    assert train.main(image_flags(tmp_path / "whole", small_images, *line[-4:], epochs=1)) == 0
+    assert_same(tmp_path / "run_baseline", tmp_path / "whole/run_baseline")
     assert len(read(tmp_path / "run_baseline/log.jsonl")) == 2
     assert read(tmp_path / "run/metrics.json")["option"]["method"] == "dfr"
+
+
+def test_a_baseline_of_another_run_is_not_taken_over(tmp_path, small_images, capsys):
+    """Its columns were given there and are not here, so that it learned something else."""
+    flags = image_flags(tmp_path, small_images, "--method", "baseline", "--target", "place", "--bias", "y", epochs=1)
+    flags[flags.index("run")] = "run_baseline"
+    assert train.main(flags) == 0
+    line = image_flags(tmp_path, small_images, "--method", "dfr", "--pretrain", 1, epochs=1)
+    for more in ((), ("--continue",)):  # the second goes on with what the first has left
+        assert "was begun with --target place, not y" in refused(capsys, train, *line, *more)
