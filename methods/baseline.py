@@ -47,8 +47,11 @@ class Baseline:
         self.option = option
         self.device = torch.device(device)
         self.f, self.g, self.h = networks or (FeatureExtractor(), LabelClassifier(), BiasPredictor())
+        # For small images on a CPU, channels_last is slower: Adam copies the gradients of such weights in every update.
+        small = self.device.type == "cpu" and (getattr(option, "image_size", None) or 1024) <= 64
+        layout = torch.contiguous_format if small else torch.channels_last
         for network in self.networks().values():
-            network.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
+            network.to(device=device, dtype=dtype, memory_format=layout).train()
         self.optim_fg = self.optimizer([*self.f.parameters(), *self.g.parameters()])
         self.optim_h = self.optimizer([*self.h.parameters()])
         self.optimizers = [self.optim_fg, self.optim_h] if self.trains_h else [self.optim_fg]
