@@ -9,7 +9,7 @@ from common.errors import UserError
 from dataset.batches import AUGMENT, MEAN, STD
 
 # Defaults where bias labels belong to images, chosen on validation images (docs/LNTL_PLUS.md): of all methods, of one.
-BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size": 16, "max_step": 24}
+BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size": 32, "max_step": 24}
 BY_IMAGE |= {"augment": ["affine"], "select": "worst_group"}
 METHODS_BY_IMAGE = {
     "lntl": {"lambda_": 0.01, "mu": 0.1, "sampling": "balanced"},

@@ -17,7 +17,7 @@ from dataset.pictures import BLACK, color, decode, rgb, too_dark
 from dataset.tables import read_table
 
 DRY_RUN = 64  # images of each split
-FINE_TUNING = {"lr": 0.0002, "batch_size": 32}  # of trained weights, chosen on validation images (docs/LNTL_PLUS.md)
+FINE_TUNING_LR = 0.0002  # of weights that are trained already, chosen on validation images (docs/LNTL_PLUS.md)
 
 
 def load(table, size, device="cpu", augment="none", skip_broken=False, background=BLACK, show=True):
@@ -80,7 +80,7 @@ class ImageSet(DataSet):
     map_bias = False
     class_word = "class"
     one_is_a_batch = False
-    images_an_epoch = 1280  # 80 batches of 16
+    images_an_epoch = 1280  # 40 batches of 32
     mean, std = MEAN, STD
 
     @classmethod
@@ -92,7 +92,7 @@ class ImageSet(DataSet):
 
     @classmethod
     def defaults(cls, option):
-        return BY_IMAGE | ({} if option.init in (None, "random") else FINE_TUNING)
+        return BY_IMAGE | ({} if option.init in (None, "random") else {"lr": FINE_TUNING_LR})
 
     @classmethod
     def method_defaults(cls, option):
