@@ -37,7 +37,7 @@ def probe(f, train, test, seed=0):
     if len(np.unique(b)) < 2 or len(np.unique(b_test)) < 2:
         return {}
     scaler = StandardScaler().fit(x)
-    classifier = LogisticRegression(max_iter=500).fit(scaler.transform(x), b, sample_weight=weight)
+    classifier = LogisticRegression(max_iter=5000).fit(scaler.transform(x), b, sample_weight=weight)
     right = classifier.predict(scaler.transform(x_test)) == b_test
     accuracy = float(np.average(right, weights=weight_test))
     return {"probe_bias_accuracy": accuracy, "probe_chance": 1 / len(np.unique(b_test))}
