@@ -12,8 +12,9 @@ h, both updates and the input stay as in LNTL; h and the reversal remove what p(
 The label loss is BiasBal's (Hong and Yang, NeurIPS 2021), and before it a product of experts of which one knows the
 bias (Clark et al. 2019). Ours is what stands around it: p(y | b) from the labels that h is trained on anyway, or from
 the colour itself; a share of the uniform distribution (`--smoothing`), as two digits whose colours never meet would
-never be told apart; the scale below; and LNTL's two updates. Where a bias label belongs to an image, h is left out by default, and images lend their
-style to one another (methods/lent_style.py). docs/LNTL_PLUS.md has the history and the figures.
+never be told apart; the scale below; and LNTL's two updates. Where a bias label belongs to an image, h is left out by
+default, and images lend their style to one another (methods/lent_style.py). docs/LNTL_PLUS.md has the history and the
+figures.
 """
 
 import math
