@@ -13,7 +13,7 @@ BY_IMAGE = {"optimizer": "adam", "lr": 0.002, "lr_decay_period": 0, "batch_size"
 BY_IMAGE |= {"augment": ["affine"], "select": "worst_group"}
 METHODS_BY_IMAGE = {
     "lntl": {"lambda_": 0.01, "mu": 0.1, "sampling": "balanced"},
-    "lntl_plus": {"lambda_": 0.0, "mu": 0.0, "prior": "drawn", "smoothing": 0.0, "sampling": "half", "lend_style": 0.5},
+    "lntl_plus": {"lambda_": 0.0, "mu": 0.0, "prior": "drawn", "smoothing": 0.0, "sampling": "half"},
 }
 
 DATA_DIR = "folder of the data: the released files (unset, it is built), or your images"  # help of --data_dir

@@ -19,13 +19,9 @@ def partners(y, b):
     same_label = y[:, None] == y
     same_bias = (b[:, None] == b).all(2)
     coin = torch.rand(len(y), 1, device=y.device) < 0.5
-    return one_of(torch.where(coin, same_label & ~same_bias, same_bias & ~same_label))
-
-
-def one_of(allowed):
-    """For every image one of those that `allowed` names, bool (B, B), at random; itself where none is. int64 (B,)."""
-    at_random = torch.rand(allowed.shape, device=allowed.device) + 1  # not below 1, so that who is allowed comes first
-    score = at_random * allowed + 0.5 * torch.eye(len(allowed), device=allowed.device)
+    allowed = torch.where(coin, same_label & ~same_bias, same_bias & ~same_label)
+    at_random = torch.rand(allowed.shape, device=y.device) + 1  # not below 1, so that who is allowed comes first
+    score = at_random * allowed + 0.5 * torch.eye(len(y), device=y.device)
     return score.argmax(1)
 
 

@@ -12,9 +12,7 @@ h, both updates and the input stay as in LNTL; h and the reversal remove what p(
 The label loss is BiasBal's (Hong and Yang, NeurIPS 2021), and before it a product of experts of which one knows the
 bias (Clark et al. 2019). Ours is what stands around it: p(y | b) from the labels that h is trained on anyway, or from
 the colour itself; a share of the uniform distribution (`--smoothing`), as two digits whose colours never meet would
-never be told apart; the scale below; and LNTL's two updates. Where a bias label belongs to an image, h is left out by
-default, and images lend their style to one another (methods/lent_style.py). docs/LNTL_PLUS.md has the history and the
-figures.
+never be told apart; the scale below; and LNTL's two updates. docs/LNTL_PLUS.md has the history and the figures.
 """
 
 import math
@@ -26,7 +24,6 @@ from common import Flag, number
 from common.errors import UserError
 from methods.baseline import Baseline
 from methods.bias_prior import count_bias, every_batch
-from methods.lent_style import first_convolution, lenders, with_style
 from methods.lntl import LNTL
 from models.networks import last_linear
 
@@ -45,7 +42,6 @@ class LNTLPlus(LNTL):
         Flag("prior", default="bins", choices=("bins", "colour", "drawn"),
              help="what p(y given b) is counted from: the bias labels of h, the colour itself (Colored-MNIST), or the "
              "bias labels as they are drawn (--sampling), where they belong to images"),
-        Flag("lend_style", number(float, 0, 1), 0.0, "share of images that another one of their label lends its style"),
         Flag("prior_width", number(float, 0.1, 256), WIDTH, "of --prior colour: the Gaussian's width in grey levels"),
     )  # fmt: skip
     defaults = {"lr": 0.01}  # noqa: RUF012
@@ -57,22 +53,9 @@ class LNTLPlus(LNTL):
         if not self.has_h:  # nothing of h acts on f, so that it is left out
             self.trains_h, self.metrics = False, Baseline.metrics
         super().__init__(option, *arguments, **how)
-        self.lender = None
-        if option.lend_style:
-            first_convolution(self.f).register_forward_hook(self.restyle)
-
-    def restyle(self, convolution, inputs, maps):
-        """A forward hook; only while an update runs are there lenders."""
-        return maps if self.lender is None else with_style(maps, self.lender)
 
     def update(self, x, y, b):
-        """An image that is lent a style counts as one of the lender's bias."""
-        if self.option.lend_style:
-            self.lender = lenders(y, b.flatten(1), self.option.lend_style)
-            b = b[self.lender]
-        figures = super().update(x, y, b) if self.has_h else Baseline.update(self, x, y, b)
-        self.lender = None
-        return figures
+        return super().update(x, y, b) if self.has_h else Baseline.update(self, x, y, b)
 
     @classmethod
     def check(cls, option):
@@ -85,8 +68,6 @@ class LNTLPlus(LNTL):
         The loss is scaled so that knowing the bias and nothing else costs log(number of classes), as knowing nothing
         does elsewhere: beside the other terms it would else be the smaller, the more the bias tells.
         """
-        if self.option.lend_style and train.image_bias is None:
-            raise UserError("--lend_style is for bias labels that belong to images; leave it out")
         self.classes = last_linear(self.g)[1].out_features
         values = self.h.num_values
         width = self.option.prior_width if self.option.prior == "colour" else None

@@ -9,14 +9,6 @@ from torch.nn import functional as F
 from dataset.batches import ColoredMasks
 
 
-class FirstConvolution(nn.Conv2d):
-    """A convolution behind a BatchNorm2d, of images in either form; hooks find it as they find any other."""
-
-    def forward(self, x, bn):
-        """x: as of `FeatureExtractor.forward`. bn: nn.BatchNorm2d(3). Returns float (B, 32, 28, 28)."""
-        return normalise_and_convolve_masks(x, bn, self) if isinstance(x, ColoredMasks) else super().forward(bn(x))
-
-
 class FeatureExtractor(nn.Module):
     """f (official network up to its second convolution; names of the parameters are the official ones).
 
@@ -26,7 +18,7 @@ class FeatureExtractor(nn.Module):
     def __init__(self):
         super().__init__()
         self.bn0 = nn.BatchNorm2d(3)
-        self.conv1 = FirstConvolution(3, 32, 5, padding=2)
+        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 3, padding=1)
         init_convolutions(self)
 
@@ -35,7 +27,10 @@ class FeatureExtractor(nn.Module):
 
         Returns the features, float (B, 32, 14, 14), >= 0.
         """
-        z = self.conv1(x, self.bn0)
+        if isinstance(x, ColoredMasks):
+            z = normalise_and_convolve_masks(x, self.bn0, self.conv1)
+        else:
+            z = self.conv1(self.bn0(x))
         # The pool before the ReLU, as both orders give the same numbers and this one clips a quarter of them.
         z = F.relu_(F.max_pool2d(z, kernel_size=3, stride=2, padding=1))
         return F.relu_(self.conv2(z))
