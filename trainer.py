@@ -91,43 +91,9 @@ class Trainer:
     def iterate(self, handle):
         """One update on a batch of `train.stream`. Nothing in it waits for the device (run/cuda_graph.py)."""
         x, y, b = self.train.batch(handle, augmented=True)
-        x = self.mixed(x, handle)
         measured = [m.detach() for m in self.method.update(x, y, b)]
         self.totals += torch.stack([m.double() for m in measured]) * len(y)
         return measured
-
-    def mixed(self, x, handle):
-        import os
-        how = os.environ.get("MIX")
-        if not how:
-            return x
-        if not hasattr(self, "order_of"):
-            import numpy as np
-            y, b = self.train.label.cpu().numpy(), self.train.image_bias.cpu().numpy()
-            g = np.unique(np.column_stack([y, b]), axis=0, return_inverse=True)[1].ravel()
-            self.order_of = torch.from_numpy(np.argsort(g, kind="stable"))
-            size = np.bincount(g); start = np.cumsum(size) - size
-            self.g_start, self.g_size = torch.from_numpy(start[g]), torch.from_numpy(size[g])
-        B = len(handle)
-        pick = self.g_start[handle] + (torch.rand(B) * self.g_size[handle]).long()
-        other = self.train.batch(self.order_of[pick], augmented=True)[0]
-        coin = torch.rand(B) < 0.5
-        if how == "a":
-            share = torch.where(coin, torch.rand(B), torch.zeros(B))
-            if isinstance(x, tuple):
-                return type(x)(x.patches.lerp(other.patches, share.to(x.patches.dtype)[:, None, None]), x.foreground, x.background)
-            return x.lerp(other, share[:, None, None, None].to(x.dtype))
-        from dataset.batches import mask_patches
-        import torch.nn.functional as F
-        S = 28 if isinstance(x, tuple) else x.shape[-1]
-        side = (torch.rand(B) * 0.5).sqrt() * S * coin
-        u, v = (torch.rand(B) * (S - side) for _ in range(2))
-        k = torch.arange(S)
-        inside = (((k >= u[:, None]) & (k < (u + side)[:, None]))[:, :, None] & ((k >= v[:, None]) & (k < (v + side)[:, None]))[:, None, :])
-        if isinstance(x, tuple):
-            p = mask_patches(F.pad(inside.to(x.patches.dtype), (2, 2, 2, 2)))
-            return type(x)(torch.where(p > 0, other.patches, x.patches), x.foreground, x.background)
-        return torch.where(inside[:, None], other, x)
 
     def end_epoch(self):
         """The schedule's step and the evaluations. Returns the epoch's record. Raises UserError, and Stopped."""
