@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ AREA, RATIO = (0.7, 1.0), 4 / 3  # of a crop: the share of the area, and most of
 TURN, SHIFT, ZOOM = math.radians(20), 0.1, 0.1  # most of an affine change: angle, share of the side, scale
 
 
-class ColoredMasks(NamedTuple):
+@dataclass(frozen=True)
+class ColoredMasks:
     """Normalised images in factored form: each pixel is `background`, or `foreground` where the mask is set."""
 
     patches: torch.Tensor  # 0 or 1, float or bfloat16 (B, 25, 784): the mask around every pixel (5x5), 0 outside
