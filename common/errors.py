@@ -26,7 +26,7 @@ class Stopped(BaseException):
 
 def one_line(text):
     """`text` (any object) as a single line without control characters, so that odd names cannot break the message."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split(" ")))
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
 def counted(n, what):

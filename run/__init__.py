@@ -1,1 +1,1 @@
-"""What a run is made of: its folder, options from a record, start, progress, health, averaging, evaluation."""
+"""What a run is made of: its device, folder, networks, progress, signals, health, evaluation and probe."""
