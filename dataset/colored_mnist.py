@@ -105,7 +105,7 @@ class ColoredSet(DataSet):
 
     @classmethod
     def method_defaults(cls, option):
-        return {"lntl_plus": {"prior": "colour"}}  # chosen on held-out images: docs/REPRODUCTION.md
+        return {"lntl_plus": {"prior": "colour"}}  # chosen on held-out images (docs/LNTL_PLUS.md)
 
     @classmethod
     def setting(cls, option):
