@@ -23,8 +23,8 @@ HEALTHY = {"epoch": 3, "accuracy": 0.99, "bias_loss": 1.2}
     [
         ({}, {}),
         ({"bias_loss": 2.07}, {}),
-        ({"accuracy": 0.19}, {"collapsed": "label accuracy 0.1900"}),
-        ({"bias_loss": 2.09}, {"h": "h does not keep up"}),
+        ({"accuracy": 0.19}, {"collapsed": "near chance (a smaller --lr may help"}),
+        ({"bias_loss": 2.09}, {"h": "a guess, 2.0794 (a smaller --mu, or of blindeye --alpha, may help"}),
         ({"accuracy": None, "bias_loss": 9.0}, {"h": "its loss 9.0000"}),  # of a method that has no accuracy
     ],
 )
@@ -32,8 +32,8 @@ def test_each_condition(change, what):
     found = health.warnings(HEALTHY | change, [{"accuracy": 0.5}], BiasPredictor())
     assert found.keys() == what.keys()
     assert all(part in found[kind] for kind, part in what.items())
-    assert all(line.startswith("epoch 3: ") and "a smaller --lr may help" in line for line in found.values())
-    assert "collapsed" not in health.warnings(HEALTHY | change, [], BiasPredictor())  # the first epoch may be slow
+    assert all(line.startswith("epoch 3: ") for line in found.values())
+    assert not health.warnings(HEALTHY | change, [], BiasPredictor())  # the first epoch may be slow
 
 
 def test_a_warning_is_said_once_in_a_run(tmp_path, small_data, monkeypatch):
