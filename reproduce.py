@@ -59,7 +59,7 @@ def parser():
     group.add_argument("--threads", type=common.number(int, 1, 1024), help="CPU threads [PyTorch's own choice]")
     group = parser.add_argument_group("instead of running it here")
     group.add_argument("--dry-run", action="store_true", help="print the plan; train nothing")
-    group.add_argument("--slurm", type=common.given, metavar="PARTITION", help="submit workers (needs submitit)")
+    group.add_argument("--slurm", type=common.given, metavar="PARTITION", help="submit workers to SLURM")
     group.add_argument("--workers", type=common.count, default=1, help="number of SLURM jobs [1]")
     group.add_argument("--minutes", type=common.count, default=MINUTES, help=f"time limit of a SLURM job [{MINUTES}]")
     group = parser.add_argument_group("the report")
@@ -101,9 +101,9 @@ def main(arguments=None):
     if option.dry_run:
         grid.print_plan(cells)
         return 0
-    if option.slurm and "SUBMITIT_EXECUTOR" not in os.environ:  # which its jobs have
-        jobs = grid.submit(option, sys.argv[1:] if arguments is None else arguments)
-        print(f"submitted: {', '.join(job.job_id for job in jobs)}; output in {jobs[0].paths.folder}")
+    if option.slurm and grid.WORKER not in os.environ:
+        job = grid.submit(option, sys.argv[1:] if arguments is None else arguments)
+        print(f"submitted: job {job}; output in {Path(option.save_dir, 'slurm')}")
         return 0
     choose_device(cells[0].option)  # refuses a GPU that is not there, before any cell
     return grid.work(cells, train)

@@ -6,6 +6,8 @@ the spread over runs is that of everything that chance decides. With --data_dir 
 
 import gc
 import os
+import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,7 @@ from report.records import named
 from report.rows import BIASES, EPOCHS, GRIDS, Row
 from run.folder import RunFolder, read_options
 
+WORKER = "LNTL_SLURM_WORKER"  # the variable by which a job knows that it is one
 WAIT = 30  # seconds between two looks at cells that other workers have
 # The options that decide on a result. A start is told by its run; of precisions the tables say which a cell was run in.
 DECIDE = {flag.name for flag in options.COMMON} | options.OWNED.keys()
@@ -221,17 +224,20 @@ def print_plan(cells):
     print(overview(cells))
 
 
-def submit(option, flags, cluster="slurm"):
-    """Submits workers to SLURM, each of which runs reproduce.py with these flags, a list. Returns the jobs."""
-    try:
-        import submitit
+def submit(option, flags):
+    """Submits workers to SLURM, each of which runs reproduce.py with these flags, a list. Returns the job's number.
 
-        executor = submitit.AutoExecutor(Path(option.save_dir, "slurm"), cluster=cluster)
-        gpus, cores = int(option.device == "cuda"), option.threads or 1
-        machine = {"gpus_per_node": gpus, "cpus_per_task": cores, "slurm_partition": option.slurm}
-        executor.update_parameters(timeout_min=option.minutes, **machine)
-        command = [sys.executable, str(ROOT / "reproduce.py"), *flags]
-        worker = submitit.helpers.CommandFunction(command, cwd=os.getcwd())  # submitit would pickle one of ours
-        return [executor.submit(worker) for _ in range(option.workers)]
-    except (ImportError, RuntimeError) as error:
-        raise UserError(f"--slurm: no job ({one_line(error)}); it needs requirements/slurm.txt and sbatch") from None
+    Two minutes before its time is over, a worker gets a signal by which it saves and leaves. Raises UserError.
+    """
+    folder = Path(option.save_dir, "slurm")
+    command = shlex.join(["env", f"{WORKER}=1", sys.executable, str(ROOT / "reproduce.py"), *flags])
+    ask = ["sbatch", "--parsable", f"--partition={option.slurm}", f"--array=1-{option.workers}"]
+    ask += [f"--time={option.minutes}", "--signal=B:USR1@120", f"--cpus-per-task={option.threads or 1}"]
+    ask += ["--gpus-per-node=1"] if option.device == "cuda" else []
+    ask += [f"--output={folder}/%A_%a.log", f"--wrap=exec {command}"]  # exec: the signal is for Python, not the shell
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        raise UserError(f"--slurm: no job ({one_line(reason).strip()}); it needs sbatch and a partition") from None

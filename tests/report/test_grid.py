@@ -1,7 +1,6 @@
 """What the grid consists of: its cells, their order, starts, schedules and flags, and flags that cannot be."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -113,5 +112,3 @@ def test_slurm_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
     line = ("--save_dir", tmp_path, "--slurm", "gpu", "--methods", "gray")
     monkeypatch.setenv("PATH", "")
     assert "--slurm: no job" in refused(capsys, reproduce, *line)
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    assert "requirements/slurm.txt" in refused(capsys, reproduce, *line)

@@ -1,6 +1,7 @@
 """The grid at work, with functions in place of the training: two workers, failures, waiting, the plan, SLURM."""
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import reproduce
 from common.errors import UserError
 from report import grid
 from run.folder import RunFolder
+from tests.processes import refused
 
 FLAGS = "--color_vars 0.1 --schedule cpu --threads 1 --device cpu --save_dir"  # no baseline of 0.1 is shipped
 
@@ -104,10 +106,17 @@ def test_the_plan_shows_every_state_and_trains_nothing(tmp_path, monkeypatch, ca
     assert not by_method["blindeye"].path.exists()
 
 
-def test_submitted_workers_run_the_grid(tmp_path, monkeypatch):
-    """Here they find it finished."""
-    pytest.importorskip("submitit", reason="submitit is not installed (requirements/slurm.txt)")
-    flags = [*FLAGS.split(), str(tmp_path), *["--methods", "gray", "--slurm", "gpu", "--workers", "2"]]
-    option = reproduce.parser().parse_args(flags)
-    assert grid.work(grid.make_grid(option), Trainings(monkeypatch)) == 0
-    assert ["1 of 1 cells finished" in job.result() for job in grid.submit(option, flags, "local")] == [True, True]
+def test_submitted_workers_run_the_grid(tmp_path, monkeypatch, capsys):
+    """By an sbatch that runs the job at once, and here finds the grid finished."""
+    sbatch = tmp_path / "bin/sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text('#!/bin/sh\necho 7\nfor word; do line=$word; done\nsh -c "${line#--wrap=}" >"$0.log" 2>&1\n')
+    sbatch.chmod(0o755)
+    flags = [*FLAGS.split(), str(tmp_path / "it's here"), *["--methods", "gray"]]
+    assert grid.work(grid.make_grid(reproduce.parser().parse_args(flags)), Trainings(monkeypatch)) == 0
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    assert reproduce.main([*flags, "--slurm", "gpu"]) == 0
+    assert "submitted: job 7;" in capsys.readouterr().out
+    assert "1 of 1 cells finished" in sbatch.with_name("sbatch.log").read_text()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2\nexit 1\n")
+    assert "no job (sbatch: error: invalid partition" in refused(capsys, reproduce, *flags, "--slurm", "gpu")
