@@ -6,10 +6,15 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.scripts.clone import LOGGED, ROOT, SCRIPTS, Clone
+
+# pip puts it beside Python, and tests/run.sh does not put that on the PATH.
+SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 
 @pytest.fixture
@@ -30,9 +35,9 @@ def pip_calls(calls):
     return [re.search(r" -r .*/a clone/(.*)", call)[1] for call in calls if "-m pip install" in call]
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+@pytest.mark.skipif(not SHELLCHECK, reason="shellcheck is not installed")
 def test_scripts_pass_shellcheck():
-    result = subprocess.run(["shellcheck", "-x", *SCRIPTS], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run([SHELLCHECK, "-x", *SCRIPTS], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
 
 
