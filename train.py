@@ -129,7 +129,7 @@ def fit_and_report(trainer):
                 more = probe(f, trainer.train, next(iter(trainer.test.values())), option.random_seed)
             more |= {"selected": trainer.selected(), "data_sha256": option.data_sha256}
             report(option, run.path, evaluated, trainer.data, run / "final.pth", run.say, more=more)
-            return 0
+            return 128 + trainer.stop if trainer.stop else 0  # heard meanwhile: reproduce.py must not go on
     except Diverged:
         write_json(run / "diverged.json", {"epoch": trainer.epoch + 1})
         raise

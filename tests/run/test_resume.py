@@ -69,6 +69,20 @@ def test_a_signal_ends_an_evaluation_at_once(tmp_path, small_images, capsys, mon
     assert_same(tmp_path / "run", tmp_path / "whole/run")
 
 
+def test_a_signal_while_the_report_is_written_is_not_forgotten(tmp_path, small_images, capsys, monkeypatch):
+    line, report = image_flags(tmp_path, small_images, "--method", "lntl_plus"), train.report
+
+    def interrupted(*arguments, **how):
+        signal.raise_signal(signal.SIGTERM)
+        report(*arguments, **how)
+
+    monkeypatch.setattr(train, "report", interrupted)
+    assert train.main(line) == 128 + signal.SIGTERM
+    assert (tmp_path / "run/metrics.json").exists()
+    assert train.main([*line, "--resume"]) == 0
+    assert "is finished" in capsys.readouterr().out
+
+
 # A program that kills itself when a file NAME is half-written, or when it has just been put in place.
 SUICIDE = """
 import os, signal, sys
