@@ -240,4 +240,4 @@ def submit(option, flags):
         return subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        raise UserError(f"--slurm: no job ({one_line(reason).strip()}); it needs sbatch and a partition") from None
+        raise UserError(f"--slurm: no job ({one_line(str(reason).strip())}); it needs sbatch and a partition") from None

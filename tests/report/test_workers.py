@@ -118,5 +118,5 @@ def test_submitted_workers_run_the_grid(tmp_path, monkeypatch, capsys):
     assert reproduce.main([*flags, "--slurm", "gpu"]) == 0
     assert "submitted: job 7;" in capsys.readouterr().out
     assert "1 of 1 cells finished" in sbatch.with_name("sbatch.log").read_text()
-    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2\nexit 1\n")
-    assert "no job (sbatch: error: invalid partition" in refused(capsys, reproduce, *flags, "--slurm", "gpu")
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: no partition gpu' >&2\nexit 1\n")
+    assert "no job (sbatch: error: no partition gpu); it" in refused(capsys, reproduce, *flags, "--slurm", "gpu")
